@@ -1,0 +1,1 @@
+//! The hosts of the engine: live, simulated; storage, links, faults, the command language and the `Cluster` handle.

@@ -1,0 +1,6 @@
+//! The broker as a pure state machine: the same inputs give the same outputs, to the byte.
+//!
+//! Invariant of the layer: nothing in here knows of tokio, redb, files, sockets, threads, wall clocks, randomness of its
+//! own, the iteration order of a hash table, or floats. Time, randomness and reads come in through [`io::Ctx`]; everything
+//! that is to happen goes out as [`io::Effect`].
+#![deny(clippy::disallowed_types, clippy::disallowed_methods)]

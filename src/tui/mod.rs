@@ -1,0 +1,1 @@
+//! The console: one model, one update, one view.
