@@ -1,2 +1,5 @@
 //! The Kafka wire protocol: API table, frames, codec, record batches, error codes, ids. No I/O.
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
+
+pub mod error;
+pub mod ids;
