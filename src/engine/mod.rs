@@ -4,3 +4,10 @@
 //! own, the iteration order of a hash table, or floats. Time, randomness and reads come in through [`io::Ctx`]; everything
 //! that is to happen goes out as [`io::Effect`].
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
+
+pub mod config;
+pub mod controller;
+pub mod io;
+pub mod observe;
+pub mod prng;
+pub mod time;

@@ -1,0 +1,133 @@
+//! The broker's configuration, typed, with Kafka's names in the docs. Values that a test or a user sets by name go through the
+//! table in `controller/configs.rs`. Two presets of timing exist (`lab` and `kafka`); everything else has Kafka's default but for the
+//! replication factors and `min.insync.replicas`, which fit the number of brokers so that the first picture is a safe one.
+
+use crate::protocol::ids::{BrokerId, DirectoryId};
+
+/// A preset of timing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Timing {
+    /// Short timeouts: a failover is seen within a second.
+    #[default]
+    Lab,
+    /// Kafka's defaults.
+    Kafka,
+}
+
+/// What every broker of a cluster has in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterConfig {
+    /// The cluster's id, as clients see it.
+    pub cluster_id: String,
+    /// `broker.heartbeat.interval.ms`.
+    pub broker_heartbeat_interval_ms: u64,
+    /// `broker.session.timeout.ms`.
+    pub broker_session_timeout_ms: u64,
+    /// `controller.quorum.election.timeout.ms`.
+    pub quorum_election_timeout_ms: u64,
+    /// `controller.quorum.fetch.timeout.ms`.
+    pub quorum_fetch_timeout_ms: u64,
+    /// `controller.quorum.election.backoff.max.ms`.
+    pub quorum_election_backoff_max_ms: u64,
+    /// `controller.quorum.request.timeout.ms`.
+    pub quorum_request_timeout_ms: u64,
+    /// How long the leader holds an idle metadata Fetch (`MAX_FETCH_WAIT_MS` in Kafka's raft client). Well below the fetch timeout.
+    pub quorum_fetch_wait_max_ms: u64,
+    /// Metadata bytes after which a snapshot is written (`metadata.log.max.record.bytes.between.snapshots`).
+    pub metadata_snapshot_bytes: u64,
+    /// `replica.lag.time.max.ms`.
+    pub replica_lag_time_max_ms: u64,
+    /// `replica.fetch.wait.max.ms`.
+    pub replica_fetch_wait_max_ms: u64,
+    /// `replica.fetch.max.bytes`: of one partition.
+    pub replica_fetch_max_bytes: u32,
+    /// `replica.fetch.response.max.bytes`: of one response.
+    pub replica_fetch_response_max_bytes: u32,
+    /// `replica.fetch.backoff.ms`.
+    pub replica_fetch_backoff_ms: u64,
+    /// After this long without an answer a request to another broker counts as lost.
+    pub peer_request_timeout_ms: u64,
+    /// `fetch.max.bytes`: of one response to a client.
+    pub fetch_max_bytes: u32,
+    /// `max.incremental.fetch.session.cache.slots`.
+    pub fetch_session_slots: usize,
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_interval_ms: u64,
+    /// `leader.imbalance.check.interval.seconds`, in milliseconds.
+    pub leader_imbalance_check_interval_ms: u64,
+    /// `auto.leader.rebalance.enable`.
+    pub auto_leader_rebalance_enable: bool,
+    /// `leader.imbalance.per.broker.percentage`.
+    pub leader_imbalance_percentage: u32,
+    /// `auto.create.topics.enable`.
+    pub auto_create_topics_enable: bool,
+    /// `num.partitions`.
+    pub num_partitions: i32,
+    /// `default.replication.factor`.
+    pub default_replication_factor: i16,
+    /// `min.insync.replicas`.
+    pub min_insync_replicas: i32,
+    /// `producer.id.expiration.ms`.
+    pub producer_id_expiration_ms: u64,
+    /// Settings by Kafka's name that have no field of their own: the brokers' static configuration, told by DescribeConfigs and
+    /// inherited by topics where a topic's key has the broker's key as its default.
+    pub properties: std::collections::BTreeMap<String, String>,
+}
+
+impl ClusterConfig {
+    /// A preset for a cluster of so many brokers.
+    pub fn preset(timing: Timing, cluster_id: &str, brokers: usize) -> ClusterConfig {
+        let lab = timing == Timing::Lab;
+        let pick = |lab_ms: u64, kafka_ms: u64| if lab { lab_ms } else { kafka_ms };
+        ClusterConfig {
+            cluster_id: cluster_id.to_owned(),
+            broker_heartbeat_interval_ms: pick(100, 2_000),
+            broker_session_timeout_ms: pick(600, 9_000),
+            quorum_election_timeout_ms: pick(150, 1_000),
+            quorum_fetch_timeout_ms: pick(300, 2_000),
+            quorum_election_backoff_max_ms: pick(100, 1_000),
+            quorum_request_timeout_ms: pick(300, 2_000),
+            quorum_fetch_wait_max_ms: pick(100, 500),
+            metadata_snapshot_bytes: 20 * 1024 * 1024,
+            replica_lag_time_max_ms: pick(1_000, 30_000),
+            replica_fetch_wait_max_ms: pick(100, 500),
+            replica_fetch_max_bytes: 1024 * 1024,
+            replica_fetch_response_max_bytes: 10 * 1024 * 1024,
+            replica_fetch_backoff_ms: pick(50, 1_000),
+            peer_request_timeout_ms: pick(1_000, 30_000),
+            fetch_max_bytes: 55 * 1024 * 1024,
+            fetch_session_slots: 1_000,
+            retention_check_interval_ms: pick(1_000, 300_000),
+            leader_imbalance_check_interval_ms: 300_000,
+            auto_leader_rebalance_enable: true,
+            leader_imbalance_percentage: 10,
+            auto_create_topics_enable: true,
+            num_partitions: 1,
+            default_replication_factor: i16::try_from(brokers.min(3)).expect("at most three"),
+            min_insync_replicas: if brokers >= 3 { 2 } else { 1 },
+            producer_id_expiration_ms: 86_400_000,
+            properties: std::collections::BTreeMap::new(),
+        }
+    }
+}
+
+/// What one broker starts with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerConfig {
+    /// Its id.
+    pub broker: BrokerId,
+    /// Its log directory.
+    pub directory: DirectoryId,
+    /// Drawn at each start.
+    pub incarnation: uuid::Uuid,
+    /// The address clients are told.
+    pub host: String,
+    /// The port clients are told.
+    pub port: u16,
+    /// `broker.rack`.
+    pub rack: Option<String>,
+    /// The voters of the quorum when the cluster was made (id and directory): what holds until the log says otherwise.
+    pub initial_voters: std::collections::BTreeMap<BrokerId, DirectoryId>,
+    /// What all brokers have in common.
+    pub cluster: ClusterConfig,
+}
