@@ -131,3 +131,65 @@ pub struct BrokerConfig {
     /// What all brokers have in common.
     pub cluster: ClusterConfig,
 }
+
+/// How a topic's records are stamped (`message.timestamp.type`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TimestampType {
+    /// The producer's time.
+    #[default]
+    CreateTime,
+    /// The leader's time at the append.
+    LogAppendTime,
+}
+
+/// A topic's configuration, resolved: the topic's own value, else the brokers' dynamic one, else their static one, else Kafka's default
+/// (`LogConfig`). Made by `controller::configs::topic_config`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicConfig {
+    /// `min.insync.replicas`.
+    pub min_insync_replicas: i32,
+    /// `unclean.leader.election.enable`.
+    pub unclean_leader_election_enable: bool,
+    /// `retention.ms`; `None` for −1.
+    pub retention_ms: Option<u64>,
+    /// `retention.bytes`; `None` for −1.
+    pub retention_bytes: Option<u64>,
+    /// `segment.bytes`.
+    pub segment_bytes: u64,
+    /// `segment.ms`.
+    pub segment_ms: u64,
+    /// `max.message.bytes`.
+    pub max_message_bytes: u32,
+    /// `message.timestamp.type`.
+    pub message_timestamp_type: TimestampType,
+    /// `message.timestamp.before.max.ms`.
+    pub timestamp_before_max_ms: u64,
+    /// `message.timestamp.after.max.ms`.
+    pub timestamp_after_max_ms: u64,
+    /// `cleanup.policy` holds `delete`.
+    pub cleanup_delete: bool,
+    /// `cleanup.policy` holds `compact`.
+    pub cleanup_compact: bool,
+    /// `compression.type` other than `producer` is kept and shown; batches stay as the producer made them.
+    pub compression_type: String,
+}
+
+impl Default for TopicConfig {
+    fn default() -> TopicConfig {
+        TopicConfig {
+            min_insync_replicas: 1,
+            unclean_leader_election_enable: false,
+            retention_ms: Some(604_800_000),
+            retention_bytes: None,
+            segment_bytes: 1024 * 1024 * 1024,
+            segment_ms: 604_800_000,
+            max_message_bytes: 1_048_588,
+            message_timestamp_type: TimestampType::CreateTime,
+            timestamp_before_max_ms: u64::MAX,
+            timestamp_after_max_ms: 3_600_000,
+            cleanup_delete: true,
+            cleanup_compact: false,
+            compression_type: "producer".to_owned(),
+        }
+    }
+}

@@ -10,4 +10,5 @@ pub mod controller;
 pub mod io;
 pub mod observe;
 pub mod prng;
+pub mod rpc;
 pub mod time;
