@@ -1,1 +1,3 @@
 //! The hosts of the engine: live, simulated; storage, links, faults, the command language and the `Cluster` handle.
+
+pub mod view;
