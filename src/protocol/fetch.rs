@@ -313,7 +313,7 @@ fn partition_from_wire(
         current_leader: (leader.leader_epoch >= 0)
             .then(|| LeaderHint { broker: broker(leader.leader_id.0), epoch: leader.leader_epoch }),
         diverging_epoch: (diverging.end_offset >= 0)
-            .then(|| EpochEnd { epoch: diverging.epoch, end_offset: diverging.end_offset }),
+            .then_some(EpochEnd { epoch: diverging.epoch, end_offset: diverging.end_offset }),
     })
 }
 

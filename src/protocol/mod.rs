@@ -8,3 +8,4 @@ pub mod error;
 pub mod fetch;
 pub mod ids;
 pub mod peer;
+pub mod records;
