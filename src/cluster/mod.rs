@@ -1,3 +1,5 @@
 //! The hosts of the engine: live, simulated; storage, links, faults, the command language and the `Cluster` handle.
 
 pub mod view;
+
+pub mod command;

@@ -1,0 +1,388 @@
+//! PREDICATE: what `wait` waits for and `expect` expects.
+//!
+//! Invariants: one `FromStr`, one `Display`, each the other's inverse; one evaluation ([`Predicate::check`]) for every host,
+//! over the few facts of [`Facts`]. What is unknown never holds, not even for `!=`.
+//!
+//! Deliberately not here: waiting, and how a host comes by its facts.
+
+use super::values::{Partition, broker_id, broker_ids, join_ids};
+use crate::protocol::ids::BrokerId;
+use std::fmt;
+use std::str::FromStr;
+
+/// How two numbers are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    AtMost,
+    /// `>`
+    More,
+    /// `>=`
+    AtLeast,
+}
+
+impl Comparison {
+    /// From the longest sign to the shortest, so that `<=` is not read as `<`.
+    const SIGNS: [(&'static str, Comparison); 7] = [
+        ("!=", Comparison::NotEqual),
+        ("<=", Comparison::AtMost),
+        (">=", Comparison::AtLeast),
+        ("==", Comparison::Equal),
+        ("=", Comparison::Equal),
+        ("<", Comparison::Less),
+        (">", Comparison::More),
+    ];
+
+    fn holds<T: PartialOrd>(self, left: &T, right: &T) -> bool {
+        match self {
+            Comparison::Equal => left == right,
+            Comparison::NotEqual => left != right,
+            Comparison::Less => left < right,
+            Comparison::AtMost => left <= right,
+            Comparison::More => left > right,
+            Comparison::AtLeast => left >= right,
+        }
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Comparison::Equal => "=",
+            Comparison::NotEqual => "!=",
+            Comparison::Less => "<",
+            Comparison::AtMost => "<=",
+            Comparison::More => ">",
+            Comparison::AtLeast => ">=",
+        })
+    }
+}
+
+/// What a predicate counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Count {
+    /// Brokers that run and are not fenced.
+    Alive,
+    /// Records acknowledged to our own producers.
+    Acked,
+    /// Acknowledged records that can be read.
+    Readable,
+    /// Acknowledged records that can no longer be read.
+    Lost,
+    /// Records that can be read more than once.
+    Duplicated,
+    /// Records read in another order than they were sent in, within one partition.
+    Reordered,
+    /// Partitions with fewer in-sync replicas than replicas.
+    UnderReplicated,
+    /// Partitions without a leader.
+    Leaderless,
+    /// Faults that are active.
+    Faults,
+}
+
+impl Count {
+    /// Every count with its word.
+    pub const WORDS: [(&'static str, Count); 9] = [
+        ("alive", Count::Alive),
+        ("acked", Count::Acked),
+        ("readable", Count::Readable),
+        ("lost", Count::Lost),
+        ("duplicated", Count::Duplicated),
+        ("reordered", Count::Reordered),
+        ("under-replicated", Count::UnderReplicated),
+        ("leaderless", Count::Leaderless),
+        ("faults", Count::Faults),
+    ];
+
+    /// Its word in the language.
+    pub fn word(self) -> &'static str {
+        Count::WORDS.iter().find(|(_, count)| *count == self).expect("every count has a word").0
+    }
+}
+
+/// A number of one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// `epoch orders-0`: the leader epoch.
+    LeaderEpoch,
+    /// `high-watermark orders-0`: the offset below which records can be read.
+    HighWatermark,
+    /// `log-end orders-0`: the offset the leader gives to the next record.
+    LogEndOffset,
+}
+
+impl Measure {
+    const WORDS: [(&'static str, Measure); 3] = [
+        ("epoch", Measure::LeaderEpoch),
+        ("high-watermark", Measure::HighWatermark),
+        ("log-end", Measure::LogEndOffset),
+    ];
+
+    fn word(self) -> &'static str {
+        Measure::WORDS.iter().find(|(_, measure)| *measure == self).expect("every measure has a word").0
+    }
+}
+
+/// A list of brokers of one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Members {
+    /// `isr orders-0`: the in-sync replicas. Compared as a set.
+    Isr,
+    /// `replicas orders-0`: the assigned replicas, the preferred leader first. Compared in order.
+    Replicas,
+}
+
+/// A statement about the cluster that holds or does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Predicate {
+    /// `leader orders-0 = 2`, `leader orders-0 != none`.
+    Leader {
+        /// Of which partition.
+        partition: Partition,
+        /// `!=` instead of `=`.
+        negated: bool,
+        /// A broker, or none.
+        broker: Option<BrokerId>,
+    },
+    /// `controller = 1`, `controller != none`.
+    Controller {
+        /// `!=` instead of `=`.
+        negated: bool,
+        /// A broker, or none.
+        broker: Option<BrokerId>,
+    },
+    /// `isr orders-0 = 1,2`, `replicas orders-0 = 3,1,2`.
+    Members {
+        /// Which list.
+        list: Members,
+        /// Of which partition.
+        partition: Partition,
+        /// `!=` instead of `=`.
+        negated: bool,
+        /// The brokers; empty is `none`.
+        brokers: Vec<BrokerId>,
+    },
+    /// `epoch orders-0 > 3`.
+    Measure {
+        /// Which number.
+        measure: Measure,
+        /// Of which partition.
+        partition: Partition,
+        /// How it is compared.
+        comparison: Comparison,
+        /// With what.
+        value: i64,
+    },
+    /// `lost = 0`, `alive >= 2`.
+    Count {
+        /// What is counted.
+        count: Count,
+        /// How it is compared.
+        comparison: Comparison,
+        /// With what.
+        value: u64,
+    },
+}
+
+/// What a host has to know for predicates. `None` from a method means that it is not known (no such partition, no ledger).
+pub trait Facts {
+    /// The leader of a partition; `Some(None)` if it has none.
+    fn leader(&self, partition: &Partition) -> Option<Option<BrokerId>>;
+    /// The active controller.
+    fn controller(&self) -> Option<Option<BrokerId>>;
+    /// A list of brokers of a partition.
+    fn members(&self, list: Members, partition: &Partition) -> Option<Vec<BrokerId>>;
+    /// A number of a partition.
+    fn measure(&self, measure: Measure, partition: &Partition) -> Option<i64>;
+    /// A count.
+    fn count(&self, count: Count) -> Option<u64>;
+}
+
+/// Whether a predicate holds, and what was seen instead of guessed: `isr orders-0 is 1,3`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// It holds.
+    pub holds: bool,
+    /// What is, in the words of the language.
+    pub seen: String,
+}
+
+impl Predicate {
+    /// Checks it against the facts of this moment.
+    pub fn check(&self, facts: &dyn Facts) -> Verdict {
+        match self {
+            Predicate::Leader { partition, negated, broker } => {
+                let seen = facts.leader(partition);
+                verdict(format!("leader {partition}"), seen, |seen| (seen == broker) != *negated, some_id)
+            }
+            Predicate::Controller { negated, broker } => {
+                let seen = facts.controller();
+                verdict("controller".to_owned(), seen, |seen| (seen == broker) != *negated, some_id)
+            }
+            Predicate::Members { list, partition, negated, brokers } => {
+                let seen = facts.members(*list, partition);
+                let same = |seen: &Vec<BrokerId>| match list {
+                    Members::Replicas => seen == brokers,
+                    Members::Isr => sorted(seen) == sorted(brokers),
+                };
+                let what = format!("{} {partition}", list.word());
+                verdict(what, seen, |seen| same(seen) != *negated, |ids| ids_text(ids))
+            }
+            Predicate::Measure { measure, partition, comparison, value } => {
+                let seen = facts.measure(*measure, partition);
+                let what = format!("{} {partition}", measure.word());
+                verdict(what, seen, |seen| comparison.holds(seen, value), ToString::to_string)
+            }
+            Predicate::Count { count, comparison, value } => {
+                let seen = facts.count(*count);
+                let holds = |seen: &u64| comparison.holds(seen, value);
+                verdict(count.word().to_owned(), seen, holds, ToString::to_string)
+            }
+        }
+    }
+}
+
+fn verdict<T>(what: String, seen: Option<T>, holds: impl Fn(&T) -> bool, text: impl Fn(&T) -> String) -> Verdict {
+    match seen {
+        Some(seen) => Verdict { holds: holds(&seen), seen: format!("{what} is {}", text(&seen)) },
+        None => Verdict { holds: false, seen: format!("{what} is not known") },
+    }
+}
+
+fn sorted(ids: &[BrokerId]) -> Vec<BrokerId> {
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    ids
+}
+
+fn some_id(id: &Option<BrokerId>) -> String {
+    id.map_or_else(|| "none".to_owned(), |id| id.to_string())
+}
+
+fn ids_text(ids: &[BrokerId]) -> String {
+    if ids.is_empty() { "none".to_owned() } else { join_ids(ids) }
+}
+
+impl Members {
+    fn word(self) -> &'static str {
+        match self {
+            Members::Isr => "isr",
+            Members::Replicas => "replicas",
+        }
+    }
+}
+
+/// What a predicate may be about, for errors and completion.
+pub const SUBJECTS: [&str; 16] = [
+    "leader",
+    "isr",
+    "replicas",
+    "epoch",
+    "high-watermark",
+    "log-end",
+    "controller",
+    "alive",
+    "acked",
+    "readable",
+    "lost",
+    "duplicated",
+    "reordered",
+    "under-replicated",
+    "leaderless",
+    "faults",
+];
+
+impl FromStr for Predicate {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Predicate, String> {
+        let (subject, comparison, value) = split(text)?;
+        let words: Vec<&str> = subject.split_whitespace().collect();
+        let one_id = || if value == "none" { Ok(None) } else { broker_id(value).map(Some) };
+        match words.as_slice() {
+            ["leader", partition] => Ok(Predicate::Leader {
+                partition: partition.parse()?,
+                negated: negated(comparison, text)?,
+                broker: one_id()?,
+            }),
+            ["controller"] => Ok(Predicate::Controller { negated: negated(comparison, text)?, broker: one_id()? }),
+            [word @ ("isr" | "replicas"), partition] => Ok(Predicate::Members {
+                list: if *word == "isr" { Members::Isr } else { Members::Replicas },
+                partition: partition.parse()?,
+                negated: negated(comparison, text)?,
+                brokers: if value == "none" { Vec::new() } else { broker_ids(value)? },
+            }),
+            [word, rest @ ..] => {
+                if let (Some((_, measure)), [partition]) = (Measure::WORDS.iter().find(|(name, _)| name == word), rest)
+                {
+                    let partition = partition.parse()?;
+                    return Ok(Predicate::Measure { measure: *measure, partition, comparison, value: number(value)? });
+                }
+                match (Count::WORDS.iter().find(|(name, _)| name == word), rest) {
+                    (Some((_, count)), []) => Ok(Predicate::Count { count: *count, comparison, value: number(value)? }),
+                    _ => Err(unknown_subject(&subject)),
+                }
+            }
+            [] => Err(unknown_subject(&subject)),
+        }
+    }
+}
+
+fn split(text: &str) -> Result<(String, Comparison, &str), String> {
+    // The sign that comes first, and of those at one place the longest (the order of SIGNS).
+    let found = Comparison::SIGNS
+        .iter()
+        .filter_map(|(sign, comparison)| text.find(sign).map(|at| (at, *sign, *comparison)))
+        .min_by_key(|(at, sign, _)| (*at, std::cmp::Reverse(sign.len())));
+    let Some((at, sign, comparison)) = found else {
+        return Err(format!("`{text}` is no predicate: write leader orders-0 = 2, isr orders-0 = 1,2 or lost = 0"));
+    };
+    let value = text[at + sign.len()..].trim();
+    if value.is_empty() {
+        return Err(format!("`{text}` compares with nothing: leader orders-0 = 2"));
+    }
+    Ok((text[..at].trim().to_owned(), comparison, value))
+}
+
+fn negated(comparison: Comparison, text: &str) -> Result<bool, String> {
+    match comparison {
+        Comparison::Equal => Ok(false),
+        Comparison::NotEqual => Ok(true),
+        _ => Err(format!("`{text}`: brokers are compared with = or !=")),
+    }
+}
+
+fn number<T: FromStr>(text: &str) -> Result<T, String> {
+    text.replace(['_', ','], "").parse().map_err(|_| format!("`{text}` is no number"))
+}
+
+fn unknown_subject(subject: &str) -> String {
+    format!("`{subject}` is nothing a predicate can be about: {}", SUBJECTS.join(", "))
+}
+
+impl fmt::Display for Predicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = |negated: &bool| if *negated { "!=" } else { "=" };
+        match self {
+            Predicate::Leader { partition, negated, broker } => {
+                write!(f, "leader {partition} {} {}", sign(negated), some_id(broker))
+            }
+            Predicate::Controller { negated, broker } => {
+                write!(f, "controller {} {}", sign(negated), some_id(broker))
+            }
+            Predicate::Members { list, partition, negated, brokers } => {
+                write!(f, "{} {partition} {} {}", list.word(), sign(negated), ids_text(brokers))
+            }
+            Predicate::Measure { measure, partition, comparison, value } => {
+                write!(f, "{} {partition} {comparison} {value}", measure.word())
+            }
+            Predicate::Count { count, comparison, value } => write!(f, "{} {comparison} {value}", count.word()),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! WHO: the brokers a command is about.
+//!
+//! Invariants: one `FromStr`, one `Display`, each the other's inverse; the words of a line are joined before they are read,
+//! so that `kill leader of orders-0` needs no quotes.
+//!
+//! Deliberately not here: who that is at this moment. The host resolves it when the command runs.
+
+use super::values::{Partition, broker_id, join_ids};
+use crate::protocol::ids::BrokerId;
+use std::fmt;
+use std::str::FromStr;
+
+/// Which brokers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// By id: `2`, `1 3`, `1,3`. At least one, each once.
+    Ids(Vec<BrokerId>),
+    /// `leader of orders-0`: who leads it when the command runs.
+    LeaderOf(Partition),
+    /// `controller`: the active controller when the command runs.
+    Controller,
+    /// `killed`: every broker that does not run, however it went down.
+    Killed,
+}
+
+impl FromStr for Who {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Who, String> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        match words.as_slice() {
+            [] => Err("who is missing: 2, leader of orders-0, controller or killed".to_owned()),
+            ["controller"] => Ok(Who::Controller),
+            ["killed"] => Ok(Who::Killed),
+            ["leader", "of", partition] => partition.parse().map(Who::LeaderOf),
+            ["leader", ..] => Err("whose leader: write leader of orders-0".to_owned()),
+            ids => {
+                let mut brokers = Vec::new();
+                for id in ids.iter().flat_map(|word| word.split(',')).filter(|id| !id.is_empty()) {
+                    let id = broker_id(id).map_err(|_| {
+                        format!("`{id}` is nobody: write 2, 1 3, leader of orders-0, controller or killed")
+                    })?;
+                    if !brokers.contains(&id) {
+                        brokers.push(id);
+                    }
+                }
+                if brokers.is_empty() {
+                    return Err("who is missing: 2, leader of orders-0, controller or killed".to_owned());
+                }
+                Ok(Who::Ids(brokers))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Who::Ids(ids) => f.write_str(&join_ids(ids)),
+            Who::LeaderOf(partition) => write!(f, "leader of {partition}"),
+            Who::Controller => f.write_str("controller"),
+            Who::Killed => f.write_str("killed"),
+        }
+    }
+}
