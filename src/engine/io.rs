@@ -265,7 +265,6 @@ pub struct Sequences {
 
 impl<'a> Ctx<'a> {
     /// A context for one step.
-    #[expect(clippy::too_many_arguments, reason = "the one place where all of a host's parts meet")]
     pub fn new(
         broker: BrokerId,
         now: Instant,
