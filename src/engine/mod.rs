@@ -11,4 +11,6 @@ pub mod io;
 pub mod observe;
 pub mod prng;
 pub mod rpc;
+#[cfg(test)]
+pub mod testing;
 pub mod time;
