@@ -163,6 +163,8 @@ pub struct HostFacts {
     pub can: Capabilities,
     /// Something the user must know about this machine: `machine stalled 1.2 s`.
     pub notice: Option<String>,
+    /// What leaving destroys, as a sentence: `The data of this run is removed.` `None`: nothing.
+    pub quit_loses: Option<String>,
 }
 
 /// What a host can do beyond showing.

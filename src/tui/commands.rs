@@ -1,0 +1,174 @@
+//! The console's own verbs: what changes the picture and not the cluster.
+//!
+//! They stand in the palette beside the cluster's commands and are written the same way. Deliberately not here: anything that
+//! touches the cluster; that is the command language's.
+
+use super::theme::ThemeName;
+use crate::cluster::view::{ArgumentDoc, CommandDoc, Completion, CompletionValue, RowSort};
+use std::path::PathBuf;
+
+/// One of the console's own commands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Own {
+    /// `theme dark`.
+    Theme(ThemeName),
+    /// `mouse off`.
+    Mouse(bool),
+    /// `screenshot FILE.svg`.
+    Screenshot(PathBuf),
+    /// `filter orders`.
+    Filter(String),
+    /// `sort rate`.
+    Sort(RowSort),
+    /// `legend off`.
+    Legend(bool),
+    /// `motion off`.
+    Motion(bool),
+    /// `copy`.
+    Copy,
+    /// `help`.
+    Help,
+    /// `quit`.
+    Quit,
+}
+
+/// The orders with their names.
+pub const SORTS: [(&str, RowSort); 4] =
+    [("worst", RowSort::WorstFirst), ("name", RowSort::Name), ("behind", RowSort::RecordsBehind), ("rate", RowSort::Rate)];
+
+/// What a line means, if its verb is ours: the command, or why it is none.
+pub fn parse(line: &str) -> Option<Result<Own, String>> {
+    let mut words = line.split_whitespace();
+    let verb = words.next()?;
+    let rest = line.trim_start()[verb.len()..].trim();
+    let on_off = || match rest {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(format!("{verb} takes on or off")),
+    };
+    Some(match verb {
+        "theme" => ThemeName::parse(rest).map(Own::Theme).ok_or_else(|| {
+            let names: Vec<_> = ThemeName::ALL.iter().map(|theme| theme.name()).collect();
+            format!("There is no theme “{rest}”. There are {}.", names.join(", "))
+        }),
+        "mouse" => on_off().map(Own::Mouse),
+        "legend" => on_off().map(Own::Legend),
+        "motion" => on_off().map(Own::Motion),
+        "screenshot" if rest.is_empty() => Err("screenshot needs a file: screenshot cluster.svg".into()),
+        "screenshot" => Ok(Own::Screenshot(PathBuf::from(rest))),
+        "filter" => Ok(Own::Filter(rest.to_string())),
+        "sort" => SORTS
+            .iter()
+            .find(|(name, _)| *name == rest)
+            .map(|(_, sort)| Own::Sort(*sort))
+            .ok_or_else(|| "sort takes worst, name, behind or rate".to_string()),
+        "copy" => Ok(Own::Copy),
+        "help" => Ok(Own::Help),
+        "quit" => Ok(Own::Quit),
+        _ => return None,
+    })
+}
+
+/// The values of our own verbs' arguments.
+pub fn complete(line: &str) -> Option<Completion> {
+    let (verb, _) = line.split_once(' ')?;
+    let values: Vec<&str> = match verb {
+        "theme" => ThemeName::ALL.iter().map(|theme| theme.name()).collect(),
+        "mouse" | "legend" | "motion" => vec!["on", "off"],
+        "sort" => SORTS.iter().map(|(name, _)| *name).collect(),
+        _ => return None,
+    };
+    let from = verb.len() + 1;
+    let typed = &line[from..];
+    let values = values
+        .into_iter()
+        .filter(|value| value.starts_with(typed.trim()))
+        .map(|value| CompletionValue { text: value.to_string(), ..CompletionValue::default() })
+        .collect();
+    Some(Completion { from, argument: "VALUE".into(), values })
+}
+
+/// The documents of our own verbs.
+pub fn docs() -> Vec<CommandDoc> {
+    let doc = |name: &str, usage: &str, summary: &str, long: &str, example: &str, argument: (&str, &str)| CommandDoc {
+        name: name.into(),
+        usage: usage.into(),
+        summary: summary.into(),
+        long: long.into(),
+        example: example.into(),
+        arguments: if argument.0.is_empty() {
+            Vec::new()
+        } else {
+            vec![ArgumentDoc { name: argument.0.into(), help: argument.1.into() }]
+        },
+        ..CommandDoc::default()
+    };
+    let on_off = ("on|off", "on or off");
+    vec![
+        doc(
+            "theme",
+            "theme NAME",
+            "change the colours",
+            "Changes the colours of the console. mono uses no colour at all, only bold, underline and reverse.",
+            "theme high-contrast",
+            ("NAME", "dark, light, high-contrast, mono"),
+        ),
+        doc(
+            "mouse",
+            "mouse on|off",
+            "catch the mouse, or leave it",
+            "While the mouse is off, the terminal selects and copies text as it does elsewhere.",
+            "mouse off",
+            on_off,
+        ),
+        doc(
+            "screenshot",
+            "screenshot FILE",
+            "write the screen to a file",
+            "Writes the screen as it is under this dialog. A name that ends in .svg gives a picture, any other plain text.",
+            "screenshot cluster.svg",
+            ("FILE", "cluster.svg, cluster.txt"),
+        ),
+        doc(
+            "filter",
+            "filter TEXT",
+            "show only matches",
+            "Shows only partitions whose name contains the text, whatever the case. A leading ! shows all others.",
+            "filter orders",
+            ("TEXT", "orders, !__"),
+        ),
+        doc(
+            "sort",
+            "sort ORDER",
+            "change the order of rows",
+            "Rows that need attention stay on top, whatever the order.",
+            "sort behind",
+            ("ORDER", "worst, name, behind, rate"),
+        ),
+        doc("legend", "legend on|off", "show or hide the legend", "The legend explains the glyphs and the bars.", "legend on", on_off),
+        doc("motion", "motion on|off", "flash what has moved, or not", "Without motion only end states are drawn.", "motion off", on_off),
+        doc("copy", "copy", "copy the bootstrap servers", "Puts the bootstrap servers on the clipboard.", "copy", ("", "")),
+        doc("help", "help", "keys and how to read the screen", "Lists the keys and explains the screen.", "help", ("", "")),
+        doc("quit", "quit", "leave", "Stops the cluster cleanly and leaves.", "quit", ("", "")),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The palette shows these examples: each must be understood.
+    #[test]
+    fn every_example_works() {
+        for doc in docs() {
+            assert!(matches!(parse(&doc.example), Some(Ok(_))), "{}", doc.example);
+        }
+    }
+
+    #[test]
+    fn other_verbs_belong_to_the_cluster() {
+        assert_eq!(parse("kill 2"), None);
+        assert_eq!(parse(""), None);
+        assert!(matches!(parse("theme pink"), Some(Err(_))));
+    }
+}

@@ -1,0 +1,469 @@
+//! The headline: one sentence that says what is going on and why, made from facts by a pure function.
+//!
+//! Invariants: every headline exists in three lengths written by hand (at most 55, 95 and 135 cells with names of usual
+//! length) and the longest that fits is shown, none is cut short of its meaning; subject first, one cause, one consequence,
+//! present tense; the worst thing wins.
+//!
+//! Deliberately not here: the chain of causes behind it, which `w` asks the host for.
+
+use super::numbers::{count, offset, plural, span_ms};
+use crate::cluster::view::{
+    BrokerCard, BrokerState, CatchUp, ClusterView, Death, PartitionSeverity, QuorumRole, WorstPartition,
+};
+
+/// How a part of a headline is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// As plain text.
+    Plain,
+    /// The subject.
+    Strong,
+    /// Something is lost or does not work.
+    Bad,
+    /// Something waits.
+    Waits,
+}
+
+/// How bad it is: the colour of the chip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    /// Nothing to do.
+    Good,
+    /// Worth a look.
+    Notice,
+    /// Something does not work.
+    Bad,
+    /// The cluster decides who has authority.
+    Election,
+}
+
+/// A sentence in parts.
+pub type Sentence = Vec<(Tone, String)>;
+
+/// What the headline row shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Headline {
+    /// One or two words in capitals.
+    pub chip: String,
+    /// The chip's colour.
+    pub mood: Mood,
+    /// The sentence in three lengths, the shortest first.
+    pub lengths: [Sentence; 3],
+}
+
+impl Headline {
+    /// The longest length that fits in `cells`, or else the shortest.
+    pub fn fitting(&self, cells: u16) -> &Sentence {
+        let fits = |sentence: &&Sentence| {
+            sentence.iter().map(|(_, text)| super::pen::width(text)).fold(0, u16::saturating_add) <= cells
+        };
+        self.lengths.iter().rev().find(fits).unwrap_or(&self.lengths[0])
+    }
+}
+
+fn plain(text: impl Into<String>) -> (Tone, String) {
+    (Tone::Plain, text.into())
+}
+fn strong(text: impl Into<String>) -> (Tone, String) {
+    (Tone::Strong, text.into())
+}
+fn bad(text: impl Into<String>) -> (Tone, String) {
+    (Tone::Bad, text.into())
+}
+fn waits(text: impl Into<String>) -> (Tone, String) {
+    (Tone::Waits, text.into())
+}
+
+fn headline(chip: impl Into<String>, mood: Mood, lengths: [Sentence; 3]) -> Headline {
+    Headline { chip: chip.into(), mood, lengths }
+}
+
+/// Longer than this ago a broker's death is no news but a state.
+const NEWS_MS: u64 = 30_000;
+
+/// What is going on.
+pub fn of(view: &ClusterView) -> Headline {
+    nobody_up(view)
+        .or_else(|| records_lost(view))
+        .or_else(|| no_controller(view))
+        .or_else(|| broker_down(view))
+        .or_else(|| no_leader(view))
+        .or_else(|| catching_up(view))
+        .or_else(|| stalled(view))
+        .or_else(|| copies_missing(view))
+        .or_else(|| empty(view))
+        .unwrap_or_else(|| healthy(view))
+}
+
+fn nobody_up(view: &ClusterView) -> Option<Headline> {
+    let brokers = view.brokers.len() as u64;
+    if brokers > 0 && view.brokers.iter().any(|card| card.state.answers()) {
+        return None;
+    }
+    if let Some(starting) = view.brokers.iter().find(|card| card.state == BrokerState::Starting) {
+        let since = span_ms(view.at_ms.saturating_sub(starting.since_ms));
+        let who = plural(brokers, "broker");
+        return Some(headline(
+            "STARTING",
+            Mood::Notice,
+            [
+                vec![strong(format!("{who} starting for {since}."))],
+                vec![strong(format!("{who} starting for {since}: ")), plain("logs are read, then a controller is elected.")],
+                vec![
+                    strong(format!("{who} starting for {since}: ")),
+                    plain("each reads its log, then they elect a controller and register. Clients can connect already."),
+                ],
+            ],
+        ));
+    }
+    let frozen = view.brokers.iter().filter(|card| card.state == BrokerState::Suspended).count();
+    let key = if frozen > 0 { "S resumes" } else { "R starts" };
+    Some(headline(
+        "NO BROKER",
+        Mood::Bad,
+        [
+            vec![bad("No broker answers."), plain(format!(" {key} the selected one."))],
+            vec![
+                bad("No broker answers"),
+                plain(format!(", so no client can do anything. {key} the selected one, u undoes the last fault.")),
+            ],
+            vec![
+                bad("No broker answers"),
+                plain(", so no client can produce or consume. Their logs are kept. "),
+                plain(format!("{key} the selected one, u undoes the last fault, H all.")),
+            ],
+        ],
+    ))
+}
+
+fn records_lost(view: &ClusterView) -> Option<Headline> {
+    let lost = view.situation.lost.as_ref()?;
+    let records = plural(lost.count, "acknowledged record");
+    let were = if lost.count == 1 { "is" } else { "are" };
+    let offsets = if lost.first_offset == lost.last_offset {
+        format!("offset {}", offset(lost.first_offset))
+    } else {
+        format!("offsets {} to {}", offset(lost.first_offset), offset(lost.last_offset))
+    };
+    Some(headline(
+        "RECORDS LOST",
+        Mood::Bad,
+        [
+            vec![bad(format!("{records} lost")), plain(format!(" in {}.", lost.name))],
+            vec![bad(format!("{records} {were} lost")), plain(format!(" in {}: {}.", lost.name, lost.rule))],
+            vec![
+                bad(format!("{records} {were} lost")),
+                plain(format!(" in {}, {offsets}: {}.", lost.name, lost.rule)),
+            ],
+        ],
+    ))
+}
+
+fn no_controller(view: &ClusterView) -> Option<Headline> {
+    let since = view.situation.no_controller_since_ms?;
+    let ago = span_ms(view.at_ms.saturating_sub(since));
+    let voters: Vec<&BrokerCard> = view.brokers.iter().filter(|card| card.quorum != QuorumRole::Observer).collect();
+    let up = voters.iter().filter(|card| card.state.answers()).count();
+    let needed = voters.len() / 2 + 1;
+    if up < needed {
+        let (up, all) = (up, voters.len());
+        return Some(headline(
+            "NO CONTROLLER",
+            Mood::Bad,
+            [
+                vec![bad(format!("{up} of {all} voters up, {needed} needed"))],
+                vec![
+                    bad(format!("Only {up} of {all} voters are up and {needed} are needed. ")),
+                    plain("Nothing can be elected or changed."),
+                ],
+                vec![
+                    bad(format!("No controller for {ago}: {up} of {all} voters are up and {needed} are needed. ")),
+                    plain("Leaders go on; nothing can be elected or changed."),
+                ],
+            ],
+        ));
+    }
+    Some(headline(
+        "ELECTION",
+        Mood::Election,
+        [
+            vec![strong(format!("No controller for {ago}; the voters elect one."))],
+            vec![strong(format!("No controller for {ago}. ")), plain("The voters elect a new one; leaders go on meanwhile.")],
+            vec![
+                strong(format!("No controller for {ago}. ")),
+                plain("The voters elect a new one; leaders go on meanwhile, but no partition can get a new leader."),
+            ],
+        ],
+    ))
+}
+
+fn how(state: &BrokerState) -> (&'static str, &'static str) {
+    match state {
+        BrokerState::Suspended => ("was suspended", "has been suspended for"),
+        BrokerState::Stopped | BrokerState::Stopping => ("was stopped", "has been stopped for"),
+        BrokerState::PowerLost => ("lost power", "has had no power for"),
+        BrokerState::Crashed { .. } => ("crashed", "has been down since it crashed,"),
+        _ => ("died", "has been down for"),
+    }
+}
+
+fn broker_down(view: &ClusterView) -> Option<Headline> {
+    let death = view.situation.last_death.as_ref().filter(|death| death.back_at_ms.is_none())?;
+    let ago_ms = view.at_ms.saturating_sub(death.at_ms);
+    let waiting = view.totals.no_leader > 0 && death.elected == 0;
+    match death.fence_at_ms {
+        Some(fence_at) if fence_at > view.at_ms && waiting => Some(before_the_fence(view, death, fence_at)),
+        _ if ago_ms < NEWS_MS && (death.elected > 0 || view.totals.no_leader > 0) => Some(failover(view, death)),
+        _ => Some(still_down(view, death)),
+    }
+}
+
+fn before_the_fence(view: &ClusterView, death: &Death, fence_at: u64) -> Headline {
+    let silent = span_ms(view.at_ms.saturating_sub(death.at_ms));
+    let in_ms = span_ms(fence_at - view.at_ms);
+    let leaderless = plural(u64::from(view.totals.no_leader), "partition");
+    let have = if view.totals.no_leader == 1 { "has" } else { "have" };
+    let broker = death.broker;
+    headline(
+        format!("BROKER {broker} DOWN"),
+        Mood::Bad,
+        [
+            vec![bad(format!("No heartbeat for {silent}. ")), strong(format!("{leaderless} wait."))],
+            vec![
+                bad(format!("No heartbeat for {silent}. ")),
+                strong(format!("{leaderless} {have} no leader; ")),
+                plain(format!("new ones in {in_ms}.")),
+            ],
+            vec![
+                bad(format!("No heartbeat for {silent}. ")),
+                strong(format!("{leaderless} {have} no leader; ")),
+                plain(format!("the controller elects when the session times out, in {in_ms}.")),
+            ],
+        ],
+    )
+}
+
+fn failover(view: &ClusterView, death: &Death) -> Headline {
+    let ago = span_ms(view.at_ms.saturating_sub(death.at_ms));
+    let (died, _) = how(&death.state);
+    let subject = format!("Broker {} {died} {ago} ago. ", death.broker);
+    let elected = plural(u64::from(death.elected), "partition");
+    let took = span_ms(death.took_ms);
+    let worst = |severity| view.situation.worst.iter().find(|worst| worst.severity == severity);
+    let offline = worst(PartitionSeverity::NoLeader);
+    let stalled = worst(PartitionSeverity::Stalled);
+    let mut short = vec![strong(subject.clone())];
+    short.push(match (death.elected, view.totals.no_leader) {
+        (new, 0) => plain(format!("{new} new leaders.")),
+        (0, gone) => bad(format!("{gone} without a leader.")),
+        (new, gone) => plain(format!("{new} new leaders, {gone} offline.")),
+    });
+    let mut medium = vec![strong(subject.clone())];
+    let mut long = medium.clone();
+    if death.elected > 0 {
+        let have = if death.elected == 1 { "has a new leader" } else { "have new leaders" };
+        let end = if offline.is_some() { ", " } else { "." };
+        medium.push(plain(format!("{elected} {have}{end}")));
+        let verb = if death.elected == 1 { "elected a new leader" } else { "elected new leaders" };
+        long.push(plain(format!("{elected} {verb} in {took}. ")));
+    }
+    if let Some(offline) = offline {
+        medium.push(strong(format!("{} has none.", offline.name)));
+        long.extend(offline_clause(offline));
+    }
+    if let Some(stalled) = stalled {
+        long.push(waits(waits_clause(stalled)));
+    }
+    headline("FAILOVER", Mood::Bad, [short, medium, long])
+}
+
+fn offline_clause(offline: &WorstPartition) -> Sentence {
+    match offline.waits_for {
+        Some(broker) => vec![
+            bad(format!("{} has none", offline.name)),
+            plain(format!(": only broker {broker} had every record. ")),
+        ],
+        None => vec![bad(format!("{} has none. ", offline.name))],
+    }
+}
+
+fn waits_clause(stalled: &WorstPartition) -> String {
+    match stalled.waits_for {
+        Some(broker) => format!("{} waits for {broker}.", stalled.name),
+        None => format!("{} waits.", stalled.name),
+    }
+}
+
+fn still_down(view: &ClusterView, death: &Death) -> Headline {
+    let ago = span_ms(view.at_ms.saturating_sub(death.at_ms));
+    let (died, has_been) = how(&death.state);
+    let missing = plural(u64::from(view.totals.missing_copy), "partition");
+    let miss = if view.totals.missing_copy == 1 { "has" } else { "have" };
+    let broker = death.broker;
+    let key = if death.state == BrokerState::Suspended { "S resumes it" } else { "R starts it" };
+    let mood = if view.totals.no_leader > 0 { Mood::Bad } else { Mood::Notice };
+    let mut long = vec![
+        strong(format!("Broker {broker} {has_been} {ago}. ")),
+        plain(format!("{missing} {miss} one copy fewer and no acknowledged record is lost. ")),
+    ];
+    if let Some(worst) = view.situation.worst.first().filter(|worst| worst.severity != PartitionSeverity::MissingCopy) {
+        long[1] = plain(format!("{missing} {miss} one copy fewer. "));
+        match worst.severity {
+            PartitionSeverity::NoLeader => long.extend(offline_clause(worst)),
+            _ => long.push(waits(format!("{} ", waits_clause(worst)))),
+        }
+    }
+    long.push(plain(format!("{key}.")));
+    headline(
+        format!("BROKER {broker} DOWN"),
+        mood,
+        [
+            vec![strong(format!("Broker {broker} {died} {ago} ago. ")), plain(format!("{key}."))],
+            vec![
+                strong(format!("Broker {broker} {has_been} {ago}. ")),
+                plain(format!("{missing} {miss} one copy fewer. {key}.")),
+            ],
+            long,
+        ],
+    )
+}
+
+fn no_leader(view: &ClusterView) -> Option<Headline> {
+    let worst = view.situation.worst.iter().find(|worst| worst.severity == PartitionSeverity::NoLeader)?;
+    let ago = span_ms(view.at_ms.saturating_sub(worst.since_ms));
+    let others = u64::from(view.totals.no_leader.saturating_sub(1));
+    let and = if others > 0 { format!(" and {} more", count(others)) } else { String::new() };
+    let have = if others > 0 { "have" } else { "has" };
+    let name = &worst.name;
+    let (short_why, long_why) = match worst.waits_for {
+        Some(broker) => (
+            format!(" Broker {broker} has the last copy."),
+            format!(" Only broker {broker} has every record; until it is back nothing can be written or read there."),
+        ),
+        None => (String::new(), " Nothing can be written or read there until a replica comes back.".to_string()),
+    };
+    Some(headline(
+        "NO LEADER",
+        Mood::Bad,
+        [
+            vec![bad(format!("{name}{and} {have} no leader"))],
+            vec![bad(format!("{name}{and} {have} had no leader for {ago}.")), plain(short_why)],
+            vec![bad(format!("{name}{and} {have} had no leader for {ago}.")), plain(long_why)],
+        ],
+    ))
+}
+
+fn catching_up(view: &ClusterView) -> Option<Headline> {
+    let CatchUp { broker, replicas, records, cut } = view.situation.catching_up.first()?.clone();
+    let behind = count(records);
+    let copies = if replicas == 1 { "1 copy".to_string() } else { format!("{} copies", count(u64::from(replicas))) };
+    let cut_clause = match cut {
+        0 => String::new(),
+        1 => "It cut 1 record nobody else had and now copies what it missed: ".to_string(),
+        _ => format!("It cut {} records nobody else had and now copies what it missed: ", count(cut)),
+    };
+    let copies_clause = if cut == 0 { "It copies what it missed: " } else { &cut_clause };
+    Some(headline(
+        "CATCHING UP",
+        Mood::Notice,
+        [
+            vec![strong(format!("Broker {broker} is back, ")), plain(format!("{behind} records behind."))],
+            vec![
+                strong(format!("Broker {broker} is back ")),
+                plain(format!("and copies what it missed: {behind} records in {copies}.")),
+            ],
+            vec![
+                strong(format!("Broker {broker} is back. ")),
+                plain(format!("{copies_clause}{behind} records in {copies}. It joins the ISR when it has them.")),
+            ],
+        ],
+    ))
+}
+
+fn stalled(view: &ClusterView) -> Option<Headline> {
+    let worst = view.situation.worst.iter().find(|worst| worst.severity == PartitionSeverity::Stalled)?;
+    let ago = span_ms(view.at_ms.saturating_sub(worst.since_ms));
+    let name = &worst.name;
+    let others = u64::from(view.totals.stalled.saturating_sub(1));
+    let more = if others > 0 { format!(" {} more stall.", count(others)) } else { String::new() };
+    let who = worst.waits_for.map(|broker| format!("broker {broker}"));
+    let who = who.as_deref().unwrap_or("a replica in the ISR");
+    Some(headline(
+        "HW STALLED",
+        Mood::Notice,
+        [
+            vec![waits(format!("{name} waits for {who}."))],
+            vec![waits(format!("{name}'s high watermark has stood for {ago}: ")), plain(format!("it waits for {who}.{more}"))],
+            vec![
+                waits(format!("{name}'s high watermark has stood for {ago}: ")),
+                plain(format!("{who} is in the ISR and does not fetch, so acks=all waits.{more}")),
+            ],
+        ],
+    ))
+}
+
+fn copies_missing(view: &ClusterView) -> Option<Headline> {
+    if view.totals.missing_copy == 0 {
+        return None;
+    }
+    let partitions = plural(u64::from(view.totals.missing_copy), "partition");
+    let have = if view.totals.missing_copy == 1 { "has" } else { "have" };
+    Some(headline(
+        "COPY MISSING",
+        Mood::Notice,
+        [
+            vec![waits(format!("{partitions} {have} a copy out of sync."))],
+            vec![waits(format!("{partitions} {have} a copy out of sync. ")), plain("They can be written and read.")],
+            vec![
+                waits(format!("{partitions} {have} a copy out of sync. ")),
+                plain("They can be written and read; one more loss may stop them."),
+            ],
+        ],
+    ))
+}
+
+fn empty(view: &ClusterView) -> Option<Headline> {
+    if !view.situation.no_topics {
+        return None;
+    }
+    let brokers = view.brokers.iter().filter(|card| card.state.answers()).count() as u64;
+    let are = if brokers == 1 { "is" } else { "are" };
+    let who = plural(brokers, "broker");
+    let sentence = vec![strong(format!("{who} {are} up and there is nothing in them yet."))];
+    let short = vec![strong(format!("{who} {are} up, with nothing in them yet."))];
+    Some(headline("READY", Mood::Good, [short, sentence.clone(), sentence]))
+}
+
+fn healthy(view: &ClusterView) -> Headline {
+    let partitions = plural(u64::from(view.totals.partitions), "partition");
+    let rate = count(view.totals.records_in_per_s);
+    let faults = view.faults.len() as u64;
+    if faults > 0 {
+        let faults = plural(faults, "fault");
+        return headline(
+            "COPES",
+            Mood::Notice,
+            [
+                vec![strong(format!("All in sync, with {faults} active.")), plain(" H heals.")],
+                vec![strong(format!("{partitions}, all in sync, ")), plain(format!("with {faults} active. u undoes the last, H all."))],
+                vec![
+                    strong(format!("{partitions}, all replicas in sync, ")),
+                    plain(format!("{rate} records/s in, with {faults} active. u undoes the last one, H heals everything.")),
+                ],
+            ],
+        );
+    }
+    if view.totals.records_in_per_s == 0 {
+        let sentence = vec![strong(format!("{partitions}, all replicas in sync. ")), plain("Nobody writes now.")];
+        return headline("HEALTHY", Mood::Good, [sentence.clone(), sentence.clone(), sentence]);
+    }
+    headline(
+        "HEALTHY",
+        Mood::Good,
+        [
+            vec![plain(format!("{partitions} in sync, {rate} records/s in."))],
+            vec![plain(format!("{partitions}, all replicas in sync. {rate} records/s in."))],
+            vec![plain(format!("{partitions}, all replicas in sync. {rate} records/s in, every high watermark moving."))],
+        ],
+    )
+}

@@ -1,0 +1,182 @@
+//! The console's state: everything [`super::draw`] needs beside the picture of the cluster.
+//!
+//! Invariants: only [`super::update`] changes it; it holds names of what is selected, never positions in a list that may have
+//! changed meanwhile.
+
+use super::layout::Frame;
+use super::overlays::Overlay;
+use super::overlays::toast::Toast;
+use super::theme::Theme;
+use super::msg::Forecast;
+use super::screens;
+use crate::cluster::view::{BrokerId, ClusterView, CommandDoc, PartitionName, PartitionRow, RowSort, ViewRequest, WhyAbout};
+use ratatui::layout::Rect;
+use std::sync::Arc;
+use tui_input::Input;
+
+/// The state of the console.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// The newest picture of the cluster.
+    pub view: Arc<ClusterView>,
+    /// Every command of the palette: the cluster's, then the console's own.
+    pub commands: Arc<[CommandDoc]>,
+    /// The terminal.
+    pub area: Rect,
+    /// Real time since the console started.
+    pub now_ms: u64,
+    /// Colours.
+    pub theme: Theme,
+    /// Whether the mouse is ours.
+    pub mouse: bool,
+    /// Whether the legend is shown.
+    pub legend: bool,
+    /// The Cluster screen.
+    pub cluster: ClusterScreen,
+    /// Dialogs, the top one last.
+    pub overlays: Vec<Overlay>,
+    /// Short messages, the newest last.
+    pub toasts: Vec<Toast>,
+    /// Lines that were run, the newest last, each once.
+    pub history: Vec<String>,
+    /// The consequence that stands in the hint row.
+    pub armed: Option<Armed>,
+    /// The change that waits for its consequence: it is run if it is harmless, else shown first.
+    pub asked_change: Option<String>,
+    /// The newest fact that was looked at for toasts.
+    pub seen_event: Option<u64>,
+    /// When and where the mouse was pressed last, for the double click.
+    pub last_click: Option<(u64, u16, u16)>,
+}
+
+/// A consequence in the hint row: the key of this line acts at once now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Armed {
+    /// The line and what it would do.
+    pub forecast: Forecast,
+    /// Since when it is shown, in real time.
+    pub since_ms: u64,
+}
+
+/// What has the keys on the Cluster screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pane {
+    /// Brokers and partitions.
+    #[default]
+    Matrix,
+    /// The timeline.
+    Timeline,
+}
+
+/// The state of the Cluster screen.
+#[derive(Debug, Clone, Default)]
+pub struct ClusterScreen {
+    /// The selected partition.
+    pub selected: Option<PartitionName>,
+    /// Where it was last.
+    pub selected_index: usize,
+    /// The name of the row at `selected_index` is not known yet: the next picture tells it.
+    pub find_name: bool,
+    /// The place of `selected` is not known yet: the next picture tells it, and the window moves there.
+    pub find_place: bool,
+    /// The first row in view.
+    pub first_row: usize,
+    /// The broker of the selected column.
+    pub broker: Option<BrokerId>,
+    /// The order.
+    pub sort: RowSort,
+    /// The filter in force.
+    pub filter: String,
+    /// The filter while it is typed.
+    pub filter_input: Option<Input>,
+    /// Every row for partitions (`z`).
+    pub dense: bool,
+    /// Length of the timeline.
+    pub window_ms: u64,
+    /// What has the keys.
+    pub pane: Pane,
+    /// The fact the user looks at.
+    pub event: Option<u64>,
+}
+
+impl Model {
+    /// The state at the start.
+    pub fn new(theme: Theme, commands: Arc<[CommandDoc]>, area: Rect) -> Model {
+        Model {
+            view: Arc::new(ClusterView::default()),
+            commands,
+            area,
+            now_ms: 0,
+            theme,
+            mouse: true,
+            legend: true,
+            cluster: ClusterScreen { window_ms: 60_000, ..ClusterScreen::default() },
+            overlays: Vec::new(),
+            toasts: Vec::new(),
+            history: Vec::new(),
+            armed: None,
+            asked_change: None,
+            seen_event: None,
+            last_click: None,
+        }
+    }
+
+    /// The frame, or `None` where the terminal is too small.
+    pub fn frame(&self) -> Option<Frame> {
+        Frame::of(self.area, self.cluster.dense)
+    }
+
+    /// What is wanted of the cluster for the next picture. A window as large as the body is asked for, whatever is on it.
+    pub fn view_request(&self) -> ViewRequest {
+        let rows = usize::from(self.area.height.max(16));
+        let why = self.overlays.iter().rev().find_map(|overlay| match overlay {
+            Overlay::Why(about) => Some(about.clone()),
+            _ => None,
+        });
+        ViewRequest {
+            first_row: self.cluster.first_row,
+            row_count: rows,
+            filter: self.cluster.filter_input.as_ref().map_or(&self.cluster.filter[..], Input::value).to_string(),
+            sort: self.cluster.sort,
+            selected: self.cluster.selected.clone(),
+            why,
+            at_ms: None,
+            window_ms: self.cluster.window_ms,
+            strip_samples: usize::from(self.area.width.clamp(60, 240)),
+            spark_samples: 32,
+        }
+    }
+
+    /// The selected partition's row, if it is in the window.
+    pub fn selected_row(&self) -> Option<&PartitionRow> {
+        let name = self.cluster.selected.as_ref()?;
+        self.view.rows.rows.iter().find(|row| row.name == *name)
+    }
+
+    /// Whether the page for an empty cluster is shown.
+    pub fn is_empty(&self) -> bool {
+        self.view.situation.no_topics && self.view.rows.total == 0 && self.cluster.filter.is_empty()
+    }
+
+    /// What `w` is about: a partition that needs attention, else the headline.
+    pub fn why_about(&self) -> WhyAbout {
+        use crate::cluster::view::PartitionSeverity::Healthy;
+        match self.selected_row() {
+            Some(row) if row.severity != Healthy => WhyAbout::Partition(row.name.clone()),
+            _ => WhyAbout::Headline,
+        }
+    }
+
+    /// Moves the window so that the selection is in view.
+    pub fn keep_selection_in_view(&mut self) {
+        let Some(frame) = self.frame() else { return };
+        let view = Arc::clone(&self.view);
+        let layout = screens::cluster::layout(self, &view, frame);
+        let (total, attention) = (view.rows.total, view.rows.attention_total);
+        let headed = screens::cluster::headed(&layout);
+        let selected = self.cluster.selected_index.min(total.saturating_sub(1));
+        let height = layout.table.height;
+        self.cluster.first_row =
+            super::layout::scroll(self.cluster.first_row, selected, total, attention, height, headed);
+    }
+}

@@ -1,0 +1,5 @@
+//! The screens, one file each: what is on them and how it is drawn.
+
+pub mod cluster;
+pub mod empty;
+pub mod start;

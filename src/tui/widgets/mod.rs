@@ -1,0 +1,7 @@
+//! The pieces screens are made of. Each draws data it is given; none knows the model.
+
+pub mod card;
+pub mod logbar;
+pub mod mark;
+pub mod spark;
+pub mod timeline;
