@@ -12,6 +12,8 @@ use std::path::PathBuf;
 pub enum Own {
     /// `theme dark`.
     Theme(ThemeName),
+    /// `theme 16`: the terminal's own 16 colours.
+    Sixteen,
     /// `mouse off`.
     Mouse(bool),
     /// `screenshot FILE.svg`.
@@ -33,8 +35,12 @@ pub enum Own {
 }
 
 /// The orders with their names.
-pub const SORTS: [(&str, RowSort); 4] =
-    [("worst", RowSort::WorstFirst), ("name", RowSort::Name), ("behind", RowSort::RecordsBehind), ("rate", RowSort::Rate)];
+pub const SORTS: [(&str, RowSort); 4] = [
+    ("worst", RowSort::WorstFirst),
+    ("name", RowSort::Name),
+    ("behind", RowSort::RecordsBehind),
+    ("rate", RowSort::Rate),
+];
 
 /// What a line means, if its verb is ours: the command, or why it is none.
 pub fn parse(line: &str) -> Option<Result<Own, String>> {
@@ -47,9 +53,10 @@ pub fn parse(line: &str) -> Option<Result<Own, String>> {
         _ => Err(format!("{verb} takes on or off")),
     };
     Some(match verb {
+        "theme" if rest == "16" => Ok(Own::Sixteen),
         "theme" => ThemeName::parse(rest).map(Own::Theme).ok_or_else(|| {
             let names: Vec<_> = ThemeName::ALL.iter().map(|theme| theme.name()).collect();
-            format!("There is no theme “{rest}”. There are {}.", names.join(", "))
+            format!("There is no theme “{rest}”. There are {} and 16.", names.join(", "))
         }),
         "mouse" => on_off().map(Own::Mouse),
         "legend" => on_off().map(Own::Legend),
@@ -64,7 +71,7 @@ pub fn parse(line: &str) -> Option<Result<Own, String>> {
             .ok_or_else(|| "sort takes worst, name, behind or rate".to_string()),
         "copy" => Ok(Own::Copy),
         "help" => Ok(Own::Help),
-        "quit" => Ok(Own::Quit),
+        "quit" | "q" | "exit" => Ok(Own::Quit),
         _ => return None,
     })
 }
@@ -73,7 +80,7 @@ pub fn parse(line: &str) -> Option<Result<Own, String>> {
 pub fn complete(line: &str) -> Option<Completion> {
     let (verb, _) = line.split_once(' ')?;
     let values: Vec<&str> = match verb {
-        "theme" => ThemeName::ALL.iter().map(|theme| theme.name()).collect(),
+        "theme" => ThemeName::ALL.iter().map(|theme| theme.name()).chain(["16"]).collect(),
         "mouse" | "legend" | "motion" => vec!["on", "off"],
         "sort" => SORTS.iter().map(|(name, _)| *name).collect(),
         _ => return None,
@@ -86,6 +93,13 @@ pub fn complete(line: &str) -> Option<Completion> {
         .map(|value| CompletionValue { text: value.to_string(), ..CompletionValue::default() })
         .collect();
     Some(Completion { from, argument: "VALUE".into(), values })
+}
+
+/// The cluster's commands and our own behind them. A verb both know is told by the cluster's grammar.
+pub fn palette(cluster: &[CommandDoc]) -> Vec<CommandDoc> {
+    let mut all = cluster.to_vec();
+    all.extend(docs().into_iter().filter(|own| cluster.iter().all(|doc| doc.name != own.name)));
+    all
 }
 
 /// The documents of our own verbs.
@@ -111,7 +125,7 @@ pub fn docs() -> Vec<CommandDoc> {
             "change the colours",
             "Changes the colours of the console. mono uses no colour at all, only bold, underline and reverse.",
             "theme high-contrast",
-            ("NAME", "dark, light, high-contrast, mono"),
+            ("NAME", "dark, light, high-contrast, mono, 16"),
         ),
         doc(
             "mouse",
@@ -125,7 +139,7 @@ pub fn docs() -> Vec<CommandDoc> {
             "screenshot",
             "screenshot FILE",
             "write the screen to a file",
-            "Writes the screen as it is under this dialog. A name that ends in .svg gives a picture, any other plain text.",
+            "Writes the screen as it is under this dialog. A name that ends in .svg gives a picture, in .ans text with colours, any other plain text.",
             "screenshot cluster.svg",
             ("FILE", "cluster.svg, cluster.txt"),
         ),
@@ -145,10 +159,38 @@ pub fn docs() -> Vec<CommandDoc> {
             "sort behind",
             ("ORDER", "worst, name, behind, rate"),
         ),
-        doc("legend", "legend on|off", "show or hide the legend", "The legend explains the glyphs and the bars.", "legend on", on_off),
-        doc("motion", "motion on|off", "flash what has moved, or not", "Without motion only end states are drawn.", "motion off", on_off),
-        doc("copy", "copy", "copy the bootstrap servers", "Puts the bootstrap servers on the clipboard.", "copy", ("", "")),
-        doc("help", "help", "keys and how to read the screen", "Lists the keys and explains the screen.", "help", ("", "")),
+        doc(
+            "legend",
+            "legend on|off",
+            "show or hide the legend",
+            "The legend explains the glyphs and the bars.",
+            "legend on",
+            on_off,
+        ),
+        doc(
+            "motion",
+            "motion on|off",
+            "flash what has moved, or not",
+            "Without motion only end states are drawn.",
+            "motion off",
+            on_off,
+        ),
+        doc(
+            "copy",
+            "copy",
+            "copy the bootstrap servers",
+            "Puts the bootstrap servers on the clipboard.",
+            "copy",
+            ("", ""),
+        ),
+        doc(
+            "help",
+            "help",
+            "keys and how to read the screen",
+            "Lists the keys and explains the screen.",
+            "help",
+            ("", ""),
+        ),
         doc("quit", "quit", "leave", "Stops the cluster cleanly and leaves.", "quit", ("", "")),
     ]
 }

@@ -62,11 +62,7 @@ fn framed(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
         timeline::draw(pen, &frame, view, model.cluster.event, focused);
     }
     hints(pen, model, view, frame);
-    let below_header = Rect {
-        y: frame.header + 1,
-        height: frame.hints.saturating_sub(frame.header + 1),
-        ..frame.area
-    };
+    let below_header = Rect { y: frame.header + 1, height: frame.hints.saturating_sub(frame.header + 1), ..frame.area };
     for overlay in &model.overlays {
         pen.theme.grey_out(pen.buffer, below_header);
         overlay.draw(pen, model, view, below_header);
@@ -109,7 +105,8 @@ fn header(pen: &mut Pen<'_>, view: &ClusterView, frame: Frame) {
     let (chip, role) = clock_chip(view);
     right = pen.right(at, right, y, &chip, theme.chip(role)).saturating_sub(1);
     if let Some(notice) = &view.host.notice {
-        right = pen.pieces_right(at, right, y, &[piece(format!("{} {notice}  ", glyphs::ATTENTION), theme.fg(Role::Lag))]);
+        right =
+            pen.pieces_right(at, right, y, &[piece(format!("{} {notice}  ", glyphs::ATTENTION), theme.fg(Role::Lag))]);
     }
     if !view.faults.is_empty() {
         let text = plural(view.faults.len() as u64, "fault");
@@ -229,13 +226,18 @@ fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
         let at = pen.text(at, y, 1, "/", theme.bold(Role::Focus));
         let at = overlays::field(pen, at, y, 30.min(end.saturating_sub(at)), input, true);
         let found = format!("  {} found   ", count(view.rows.total as u64));
-        pen.pieces(at, y, end.saturating_sub(at), &[
-            piece(found, theme.fg(Role::Dim)),
-            piece("↵", theme.bold(Role::Focus)),
-            piece(" keep   ", theme.fg(Role::Dim)),
-            piece("Esc", theme.bold(Role::Focus)),
-            piece(" show all   ! inverts", theme.fg(Role::Dim)),
-        ]);
+        pen.pieces(
+            at,
+            y,
+            end.saturating_sub(at),
+            &[
+                piece(found, theme.fg(Role::Dim)),
+                piece("↵", theme.bold(Role::Focus)),
+                piece(" keep   ", theme.fg(Role::Dim)),
+                piece("Esc", theme.bold(Role::Focus)),
+                piece(" show all   ! inverts", theme.fg(Role::Dim)),
+            ],
+        );
         return;
     }
     let bindings = keymap::hints(view.host.can);

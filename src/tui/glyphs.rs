@@ -86,7 +86,9 @@ fn ascii_of(character: char) -> Option<&'static str> {
         '┃' | '│' | '▍' | '▏' | '╎' => "|",
         '┊' => ":",
         '─' | '╌' | '━' | '−' | '–' | '—' => "-",
-        '╭' | '╮' | '╰' | '╯' | '┬' | '┴' | '┼' | '├' | '┤' | '┐' | '┌' | '└' | '┘' | '⊥' => "+",
+        '╭' | '╮' | '╰' | '╯' | '┬' | '┴' | '┼' | '├' | '┤' | '┐' | '┌' | '└' | '┘' | '⊥' => {
+            "+"
+        }
         '✓' => "v",
         '⇄' => "=",
         '↵' => "$",
@@ -128,8 +130,31 @@ mod tests {
     #[test]
     fn every_glyph_is_one_cell_and_has_an_ascii_form() {
         let single = [
-            LEADER, CONTROLLER, VOTER, ALIVE, OUT_OF_SYNC, DEAD, LAST_COPY, ATTENTION, SHRUNK, STARTING, HALTED, FENCED,
-            SLOW, LOSSY, COMMITTED, ABOVE_HW, MISSING, CUT, BAR, SELECTED, TOPIC, REWOUND, DONE, BOTH_WAYS, ENTER,
+            LEADER,
+            CONTROLLER,
+            VOTER,
+            ALIVE,
+            OUT_OF_SYNC,
+            DEAD,
+            LAST_COPY,
+            ATTENTION,
+            SHRUNK,
+            STARTING,
+            HALTED,
+            FENCED,
+            SLOW,
+            LOSSY,
+            COMMITTED,
+            ABOVE_HW,
+            MISSING,
+            CUT,
+            BAR,
+            SELECTED,
+            TOPIC,
+            REWOUND,
+            DONE,
+            BOTH_WAYS,
+            ENTER,
         ];
         for glyph in single.into_iter().chain(SPARK) {
             assert_eq!(glyph.width(), 1, "{glyph}");

@@ -108,10 +108,15 @@ fn nobody_up(view: &ClusterView) -> Option<Headline> {
             Mood::Notice,
             [
                 vec![strong(format!("{who} starting for {since}."))],
-                vec![strong(format!("{who} starting for {since}: ")), plain("logs are read, then a controller is elected.")],
                 vec![
                     strong(format!("{who} starting for {since}: ")),
-                    plain("each reads its log, then they elect a controller and register. Clients can connect already."),
+                    plain("logs are read, then a controller is elected."),
+                ],
+                vec![
+                    strong(format!("{who} starting for {since}: ")),
+                    plain(
+                        "each reads its log, then they elect a controller and register. Clients can connect already.",
+                    ),
                 ],
             ],
         ));
@@ -151,10 +156,7 @@ fn records_lost(view: &ClusterView) -> Option<Headline> {
         [
             vec![bad(format!("{records} lost")), plain(format!(" in {}.", lost.name))],
             vec![bad(format!("{records} {were} lost")), plain(format!(" in {}: {}.", lost.name, lost.rule))],
-            vec![
-                bad(format!("{records} {were} lost")),
-                plain(format!(" in {}, {offsets}: {}.", lost.name, lost.rule)),
-            ],
+            vec![bad(format!("{records} {were} lost")), plain(format!(" in {}, {offsets}: {}.", lost.name, lost.rule))],
         ],
     ))
 }
@@ -188,7 +190,10 @@ fn no_controller(view: &ClusterView) -> Option<Headline> {
         Mood::Election,
         [
             vec![strong(format!("No controller for {ago}; the voters elect one."))],
-            vec![strong(format!("No controller for {ago}. ")), plain("The voters elect a new one; leaders go on meanwhile.")],
+            vec![
+                strong(format!("No controller for {ago}. ")),
+                plain("The voters elect a new one; leaders go on meanwhile."),
+            ],
             vec![
                 strong(format!("No controller for {ago}. ")),
                 plain("The voters elect a new one; leaders go on meanwhile, but no partition can get a new leader."),
@@ -279,10 +284,9 @@ fn failover(view: &ClusterView, death: &Death) -> Headline {
 
 fn offline_clause(offline: &WorstPartition) -> Sentence {
     match offline.waits_for {
-        Some(broker) => vec![
-            bad(format!("{} has none", offline.name)),
-            plain(format!(": only broker {broker} had every record. ")),
-        ],
+        Some(broker) => {
+            vec![bad(format!("{} has none", offline.name)), plain(format!(": only broker {broker} had every record. "))]
+        }
         None => vec![bad(format!("{} has none. ", offline.name))],
     }
 }
@@ -393,7 +397,10 @@ fn stalled(view: &ClusterView) -> Option<Headline> {
         Mood::Notice,
         [
             vec![waits(format!("{name} waits for {who}."))],
-            vec![waits(format!("{name}'s high watermark has stood for {ago}: ")), plain(format!("it waits for {who}.{more}"))],
+            vec![
+                waits(format!("{name}'s high watermark has stood for {ago}: ")),
+                plain(format!("it waits for {who}.{more}")),
+            ],
             vec![
                 waits(format!("{name}'s high watermark has stood for {ago}: ")),
                 plain(format!("{who} is in the ISR and does not fetch, so acks=all waits.{more}")),
@@ -445,10 +452,15 @@ fn healthy(view: &ClusterView) -> Headline {
             Mood::Notice,
             [
                 vec![strong(format!("All in sync, with {faults} active.")), plain(" H heals.")],
-                vec![strong(format!("{partitions}, all in sync, ")), plain(format!("with {faults} active. u undoes the last, H all."))],
+                vec![
+                    strong(format!("{partitions}, all in sync, ")),
+                    plain(format!("with {faults} active. u undoes the last, H all.")),
+                ],
                 vec![
                     strong(format!("{partitions}, all replicas in sync, ")),
-                    plain(format!("{rate} records/s in, with {faults} active. u undoes the last one, H heals everything.")),
+                    plain(format!(
+                        "{rate} records/s in, with {faults} active. u undoes the last one, H heals everything."
+                    )),
                 ],
             ],
         );
@@ -463,7 +475,9 @@ fn healthy(view: &ClusterView) -> Headline {
         [
             vec![plain(format!("{partitions} in sync, {rate} records/s in."))],
             vec![plain(format!("{partitions}, all replicas in sync. {rate} records/s in."))],
-            vec![plain(format!("{partitions}, all replicas in sync. {rate} records/s in, every high watermark moving."))],
+            vec![plain(format!(
+                "{partitions}, all replicas in sync. {rate} records/s in, every high watermark moving."
+            ))],
         ],
     )
 }

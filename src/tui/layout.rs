@@ -191,7 +191,11 @@ impl ClusterLayout {
         let columns = shown
             .iter()
             .zip(0..)
-            .map(|(&index, place)| Column { index, broker: wishes.brokers[index].id, x: frame.area.x + left + place * stride })
+            .map(|(&index, place)| Column {
+                index,
+                broker: wishes.brokers[index].id,
+                x: frame.area.x + left + place * stride,
+            })
             .collect();
         let matrix_end = frame.area.x + left + count * stride;
         let (bar, gap) = match frame.width {
@@ -331,8 +335,7 @@ pub fn scroll(first: usize, selected: usize, total: usize, attention: usize, hei
     let mut first = first.min(total.saturating_sub(1)).min(selected);
     // A page below the selection at most: the loop is bounded by the height of the table.
     first = first.max((selected + 1).saturating_sub(usize::from(height)));
-    while first < selected
-        && !table_lines(first, total, attention, height, headed).contains(&TableLine::Row(selected))
+    while first < selected && !table_lines(first, total, attention, height, headed).contains(&TableLine::Row(selected))
     {
         first += 1;
     }
@@ -350,14 +353,10 @@ mod tests {
             table_lines(0, 6, 2, 20, true),
             [AttentionHeading, Row(0), Row(1), HealthyHeading, Row(2), Row(3), Row(4), Row(5)]
         );
-        assert_eq!(table_lines(0, 28, 2, 6, true), [
-            AttentionHeading,
-            Row(0),
-            Row(1),
-            HealthyHeading,
-            Row(2),
-            More(25)
-        ]);
+        assert_eq!(
+            table_lines(0, 28, 2, 6, true),
+            [AttentionHeading, Row(0), Row(1), HealthyHeading, Row(2), More(25)]
+        );
         assert_eq!(table_lines(25, 28, 2, 6, true), [HealthyHeading, Row(25), Row(26), Row(27)]);
         assert_eq!(table_lines(0, 2, 2, 6, false), [Row(0), Row(1)]);
         assert!(table_lines(0, 0, 0, 6, true).is_empty());
@@ -371,7 +370,8 @@ mod tests {
                 for height in 4..20 {
                     let lines = table_lines(0, total, attention, height, true);
                     let rows = lines.iter().filter(|line| matches!(line, TableLine::Row(_))).count();
-                    let hidden = lines.iter().find_map(|line| if let TableLine::More(n) = line { Some(*n) } else { None });
+                    let hidden =
+                        lines.iter().find_map(|line| if let TableLine::More(n) = line { Some(*n) } else { None });
                     assert_eq!(rows + hidden.unwrap_or(0), total, "{total} {attention} {height}: {lines:?}");
                     assert!(lines.len() <= usize::from(height));
                 }

@@ -4,12 +4,14 @@
 //! changed meanwhile.
 
 use super::layout::Frame;
+use super::msg::Forecast;
 use super::overlays::Overlay;
 use super::overlays::toast::Toast;
-use super::theme::Theme;
-use super::msg::Forecast;
 use super::screens;
-use crate::cluster::view::{BrokerId, ClusterView, CommandDoc, PartitionName, PartitionRow, RowSort, ViewRequest, WhyAbout};
+use super::theme::{Depth, Theme};
+use crate::cluster::view::{
+    BrokerId, ClusterView, CommandDoc, PartitionName, PartitionRow, RowSort, ViewRequest, WhyAbout,
+};
 use ratatui::layout::Rect;
 use std::sync::Arc;
 use tui_input::Input;
@@ -27,6 +29,8 @@ pub struct Model {
     pub now_ms: u64,
     /// Colours.
     pub theme: Theme,
+    /// How many colours the terminal has.
+    pub depth: Depth,
     /// Whether the mouse is ours.
     pub mouse: bool,
     /// Whether the legend is shown.
@@ -108,6 +112,7 @@ impl Model {
             area,
             now_ms: 0,
             theme,
+            depth: theme.depth,
             mouse: true,
             legend: true,
             cluster: ClusterScreen { window_ms: 60_000, ..ClusterScreen::default() },

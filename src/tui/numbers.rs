@@ -16,7 +16,7 @@ pub fn offset(value: i64) -> String {
         out.push('−');
     }
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -103,7 +103,10 @@ mod tests {
         assert_eq!((lag(999), lag(3_100), lag(12_345)), ("999".into(), "3.1k".into(), "12.3k".into()));
         assert_eq!((bytes(0), bytes(4_200_000), bytes(610_000_000)), ("0 B".into(), "4.2 MB".into(), "610 MB".into()));
         assert_eq!(bytes_narrow(900_000), "0.9M");
-        assert_eq!((span_ms(312), span_ms(2_100), span_ms(252_000)), ("312 ms".into(), "2.1 s".into(), "4 m 12 s".into()));
+        assert_eq!(
+            (span_ms(312), span_ms(2_100), span_ms(252_000)),
+            ("312 ms".into(), "2.1 s".into(), "4 m 12 s".into())
+        );
     }
 
     #[test]

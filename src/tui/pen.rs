@@ -172,7 +172,8 @@ impl Pen<'_> {
             self.text(area.x, y, 1, vertical, border);
             self.text(right, y, 1, vertical, border);
         }
-        for (x, y, corner) in [(area.x, area.y, "╭"), (right, area.y, "╮"), (area.x, bottom, "╰"), (right, bottom, "╯")] {
+        for (x, y, corner) in [(area.x, area.y, "╭"), (right, area.y, "╮"), (area.x, bottom, "╰"), (right, bottom, "╯")]
+        {
             self.text(x, y, 1, corner, border);
         }
         let room = area.width.saturating_sub(4);

@@ -241,10 +241,9 @@ impl Theme {
     /// A filled chip: the role's colour as ground, ink on it.
     pub fn chip(&self, role: Role) -> Style {
         match self.palette() {
-            Some(palette) => Style::new()
-                .fg(rgb(palette.ink))
-                .bg(rgb(palette.roles[role as usize]))
-                .add_modifier(Modifier::BOLD),
+            Some(palette) => {
+                Style::new().fg(rgb(palette.ink)).bg(rgb(palette.roles[role as usize])).add_modifier(Modifier::BOLD)
+            }
             None => Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD),
         }
     }
@@ -375,7 +374,8 @@ mod tests {
     #[test]
     fn text_roles_are_readable() {
         for (palette, least) in [(&DARK, 4.5), (&LIGHT, 4.5), (&HIGH_CONTRAST, 7.5)] {
-            for role in [Role::Text, Role::Dim, Role::Faint, Role::Focus, Role::Lead, Role::Sync, Role::Lag, Role::Dead] {
+            for role in [Role::Text, Role::Dim, Role::Faint, Role::Focus, Role::Lead, Role::Sync, Role::Lag, Role::Dead]
+            {
                 let ratio = contrast(palette.roles[role as usize], palette.grounds[0]);
                 assert!(ratio >= least, "{role:?} has {ratio:.2}");
             }

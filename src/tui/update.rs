@@ -374,11 +374,12 @@ fn resolve(model: &mut Model, cmds: Vec<Cmd>) -> Vec<Cmd> {
     for cmd in cmds {
         match cmd {
             Cmd::Run(line) => out.extend(run_line(model, line.trim().trim_start_matches(':').trim())),
-            Cmd::OpenTail(topic, from) => {
-                model.overlays.push(Overlay::Tail(Box::new(tail::Tail::new(topic.clone()))));
-                out.push(Cmd::OpenTail(topic, from));
-            }
             other => out.push(other),
+        }
+    }
+    for cmd in &out {
+        if let Cmd::OpenTail(topic, _) = cmd {
+            model.overlays.push(Overlay::Tail(Box::new(tail::Tail::new(topic.clone()))));
         }
     }
     out
@@ -413,9 +414,10 @@ fn run_line(model: &mut Model, line: &str) -> Vec<Cmd> {
 fn run_own(model: &mut Model, own: Own) -> Vec<Cmd> {
     match own {
         Own::Theme(name) => {
-            let depth = model.theme.depth;
-            model.theme = super::theme::Theme { name, ..model.theme }.with_depth(depth);
+            let theme = super::theme::Theme { name, ..model.theme };
+            model.theme = theme.with_depth(model.depth);
         }
+        Own::Sixteen => model.theme = model.theme.with_depth(super::theme::Depth::Sixteen),
         Own::Mouse(on) => {
             model.mouse = on;
             return vec![Cmd::Mouse(on)];

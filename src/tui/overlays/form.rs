@@ -105,8 +105,17 @@ impl Form {
                     text("name", topic, "Letters, digits, dot, dash, underscore."),
                     text("partitions", "6", "How many logs it is split into. It can grow later, never shrink."),
                     text("replicas", &replicas, "How many brokers have a copy of each log."),
-                    text("min in sync", "", "min.insync.replicas: acks=all needs so many copies. Empty: the cluster's."),
-                    choice("clean-up", &["delete", "compact"], 0, "delete old records, or keep the newest of each key."),
+                    text(
+                        "min in sync",
+                        "",
+                        "min.insync.replicas: acks=all needs so many copies. Empty: the cluster's.",
+                    ),
+                    choice(
+                        "clean-up",
+                        &["delete", "compact"],
+                        0,
+                        "delete old records, or keep the newest of each key.",
+                    ),
                 ]
             }
         };
@@ -117,10 +126,11 @@ impl Form {
 
     /// The topics there are, for judging and completing.
     pub fn topics(&mut self, topics: Vec<TopicSummary>) {
-        if self.value(0).is_empty() && self.kind != Kind::NewTopic {
-            if let Some(first) = topics.iter().find(|topic| !topic.internal) {
-                self.fields[0].content = Content::Text(Input::new(first.name.to_string()));
-            }
+        if self.value(0).is_empty()
+            && self.kind != Kind::NewTopic
+            && let Some(first) = topics.iter().find(|topic| !topic.internal)
+        {
+            self.fields[0].content = Content::Text(Input::new(first.name.to_string()));
         }
         self.topics = topics;
     }
@@ -306,12 +316,8 @@ impl Form {
 
     /// The line of the command language a new topic is.
     fn create_line(&self) -> String {
-        let mut line = format!(
-            "topic create {} --partitions {} --replicas {}",
-            self.value(0),
-            self.value(1),
-            self.value(2)
-        );
+        let mut line =
+            format!("topic create {} --partitions {} --replicas {}", self.value(0), self.value(1), self.value(2));
         if !self.value(3).is_empty() {
             line.push_str(&format!(" --config min.insync.replicas={}", self.value(3)));
         }
@@ -388,7 +394,8 @@ impl Form {
                     if focused {
                         pen.ground(Rect { x, y, width: cells, height: 1 }, Ground::Sel);
                     }
-                    let text = if focused { format!("‹ {} ›", options[*chosen]) } else { options[*chosen].to_string() };
+                    let text =
+                        if focused { format!("‹ {} ›", options[*chosen]) } else { options[*chosen].to_string() };
                     pen.text(x, y, cells, &text, theme.bold(Role::Text));
                 }
             }
@@ -409,10 +416,12 @@ impl Form {
         for (row, line) in same_as.iter().enumerate() {
             if y < inside.bottom() {
                 let label = if row == 0 { "Same as       " } else { "              " };
-                pen.pieces(inside.x, y, inside.width, &[
-                    piece(label, theme.fg(Role::Faint)),
-                    piece(line.as_str(), theme.fg(Role::Dim)),
-                ]);
+                pen.pieces(
+                    inside.x,
+                    y,
+                    inside.width,
+                    &[piece(label, theme.fg(Role::Faint)), piece(line.as_str(), theme.fg(Role::Dim))],
+                );
             }
             y += 1;
         }

@@ -84,15 +84,18 @@ impl Overlay {
 
 /// A dialog of about `width` × `height` in the middle of `area`, emptied, framed, with its keys in the last row. Returns the
 /// inside above the keys, one column away from the border.
-pub fn dialog(pen: &mut Pen<'_>, area: Rect, width: u16, height: u16, role: Role, title: &str, keys: &[(&str, &str)]) -> Rect {
+pub fn dialog(
+    pen: &mut Pen<'_>,
+    area: Rect,
+    width: u16,
+    height: u16,
+    role: Role,
+    title: &str,
+    keys: &[(&str, &str)],
+) -> Rect {
     let theme = pen.theme;
     let (width, height) = (width.min(area.width), height.min(area.height));
-    let place = Rect {
-        x: area.x + (area.width - width) / 2,
-        y: area.y + (area.height - height) / 2,
-        width,
-        height,
-    };
+    let place = Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
     pen.clear(place, Ground::Raise);
     let inside = pen.frame(place, theme.fg(role), false, &[piece(title, theme.bold(role))], &[]);
     let inside = Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside };

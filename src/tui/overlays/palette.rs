@@ -359,7 +359,8 @@ impl Palette {
             }
             let mut x = area.x + 1;
             for (letter, character) in (0_u32..).zip(found.text.chars()) {
-                let style = if found.letters.contains(&letter) { theme.bold(Role::Focus) } else { theme.fg(Role::Text) };
+                let style =
+                    if found.letters.contains(&letter) { theme.bold(Role::Focus) } else { theme.fg(Role::Text) };
                 let mut bytes = [0; 4];
                 x = pen.text(x, y, (area.x + text_cells).saturating_sub(x), character.encode_utf8(&mut bytes), style);
             }
@@ -415,11 +416,21 @@ impl Palette {
             }
             if let Some(undo) = &forecast.undo {
                 line(pen, &[]);
-                line(pen, &[piece("UNDO      ", theme.fg(Role::Faint)), piece(undo.as_str(), theme.fg(Role::Text)), piece("  u", theme.bold(Role::Focus))]);
+                line(
+                    pen,
+                    &[
+                        piece("UNDO      ", theme.fg(Role::Faint)),
+                        piece(undo.as_str(), theme.fg(Role::Text)),
+                        piece("  u", theme.bold(Role::Focus)),
+                    ],
+                );
             }
         }
         if !doc.see_also.is_empty() {
-            line(pen, &[piece("SEE       ", theme.fg(Role::Faint)), piece(doc.see_also.join(", "), theme.fg(Role::Text))]);
+            line(
+                pen,
+                &[piece("SEE       ", theme.fg(Role::Faint)), piece(doc.see_also.join(", "), theme.fg(Role::Text))],
+            );
         }
         if !doc.example.is_empty() {
             line(pen, &[piece("EXAMPLE   ", theme.fg(Role::Faint)), piece(doc.example.as_str(), theme.fg(Role::Text))]);

@@ -93,7 +93,10 @@ impl Tail {
         }
         let state = if self.place.is_some() { "held" } else { "following" };
         let mut head = vec![
-            piece(format!("{} {state}", if self.place.is_some() { glyphs::HALTED } else { glyphs::ALIVE }), theme.bold(Role::Sync)),
+            piece(
+                format!("{} {state}", if self.place.is_some() { glyphs::HALTED } else { glyphs::ALIVE }),
+                theme.bold(Role::Sync),
+            ),
             piece(format!("   {} read", plural(self.read, "record")), theme.fg(Role::Dim)),
         ];
         if self.skipped > 0 {
@@ -136,13 +139,18 @@ impl Tail {
             let key = record.key.as_deref().unwrap_or("–");
             let key: String = key.chars().take(16).collect();
             let value = record.value.as_deref().unwrap_or("∅");
-            pen.pieces(area.x, y, area.width, &[
-                piece(format!("{:>4}  ", record.partition), theme.fg(Role::Dim)),
-                piece(format!("{:>12}  ", offset(record.offset)), theme.fg(Role::Text)),
-                piece(format!("{time}  "), theme.fg(Role::Dim)),
-                piece(format!("{key:<16}  "), theme.fg(Role::Client)),
-                piece(one_line(value), theme.fg(Role::Text)),
-            ]);
+            pen.pieces(
+                area.x,
+                y,
+                area.width,
+                &[
+                    piece(format!("{:>4}  ", record.partition), theme.fg(Role::Dim)),
+                    piece(format!("{:>12}  ", offset(record.offset)), theme.fg(Role::Text)),
+                    piece(format!("{time}  "), theme.fg(Role::Dim)),
+                    piece(format!("{key:<16}  "), theme.fg(Role::Client)),
+                    piece(one_line(value), theme.fg(Role::Text)),
+                ],
+            );
         }
         if self.records.is_empty() && area.height > 2 {
             let text = "Nothing has come yet. Records show up as soon as they are committed.";
@@ -166,7 +174,8 @@ impl Tail {
         let mut y = area.y + 1;
         for (label, text, role) in lines {
             if y < area.bottom() {
-                let pieces = [piece(format!("{label:<8}"), theme.fg(Role::Dim)), piece(one_line(&text), theme.fg(role))];
+                let pieces =
+                    [piece(format!("{label:<8}"), theme.fg(Role::Dim)), piece(one_line(&text), theme.fg(role))];
                 pen.pieces(area.x, y, area.width, &pieces);
             }
             y += 1;

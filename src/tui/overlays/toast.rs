@@ -1,10 +1,10 @@
 //! Toasts: short messages at the bottom right, two at most, six seconds; errors stay until `Esc`.
 
 use crate::cluster::view::{BrokerId, PartitionName};
+use crate::tui::glyphs;
 use crate::tui::headline::Mood;
 use crate::tui::pen::{Pen, piece, wrap};
 use crate::tui::theme::{Ground, Role};
-use crate::tui::glyphs;
 use ratatui::layout::Rect;
 
 /// How long a message stays, in real time.

@@ -64,7 +64,9 @@ pub fn draw(pen: &mut Pen<'_>, about: &WhyAbout, view: &ClusterView, area: Rect)
         let text: String = headline.lengths[2].iter().map(|(_, text)| text.as_str()).collect();
         let calm = headline.mood == headline::Mood::Good;
         let reason = if calm { "Nothing is wrong, so there is nothing to explain." } else { &text };
-        lines.extend(wrap(reason, width.saturating_sub(6)).into_iter().map(|text| vec![piece(text, theme.fg(Role::Text))]));
+        lines.extend(
+            wrap(reason, width.saturating_sub(6)).into_iter().map(|text| vec![piece(text, theme.fg(Role::Text))]),
+        );
     }
     let height = lines.len() as u16 + 6;
     let inside = dialog(pen, area, width, height, Role::Focus, "Why?", &keys);

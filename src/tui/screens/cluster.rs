@@ -109,19 +109,29 @@ fn totals(pen: &mut Pen<'_>, layout: &ClusterLayout, view: &ClusterView) {
             continue;
         }
         y += 1;
-        pen.pieces(x, y, cells, &[
-            piece(format!("{} {}", mark.glyph, count(u64::from(number))), theme.bold(mark.role)),
-            piece(format!(" {}", mark.word), theme.fg(Role::Dim)),
-        ]);
+        pen.pieces(
+            x,
+            y,
+            cells,
+            &[
+                piece(format!("{} {}", mark.glyph, count(u64::from(number))), theme.bold(mark.role)),
+                piece(format!(" {}", mark.word), theme.fg(Role::Dim)),
+            ],
+        );
     }
     if y + 1 < bottom {
-        pen.pieces(x, bottom - 1, cells, &[
-            piece("in ", theme.fg(Role::Dim)),
-            piece(bytes(totals.bytes_in_per_s), theme.bold(Role::Text)),
-            piece(" out ", theme.fg(Role::Dim)),
-            piece(bytes(totals.bytes_out_per_s), theme.bold(Role::Text)),
-            piece("/s", theme.fg(Role::Dim)),
-        ]);
+        pen.pieces(
+            x,
+            bottom - 1,
+            cells,
+            &[
+                piece("in ", theme.fg(Role::Dim)),
+                piece(bytes(totals.bytes_in_per_s), theme.bold(Role::Text)),
+                piece(" out ", theme.fg(Role::Dim)),
+                piece(bytes(totals.bytes_out_per_s), theme.bold(Role::Text)),
+                piece("/s", theme.fg(Role::Dim)),
+            ],
+        );
     }
 }
 
@@ -130,10 +140,15 @@ fn short_totals(pen: &mut Pen<'_>, layout: &ClusterLayout, view: &ClusterView) {
     let (x, y) = (layout.heads.x + 1, layout.heads.y);
     let cells = layout.columns.first().map_or(18, |column| column.x.saturating_sub(x + 1));
     let totals = &view.totals;
-    pen.pieces(x, y, cells, &[
-        piece(count(u64::from(totals.partitions)), theme.bold(Role::Text)),
-        piece(" partitions", theme.fg(Role::Dim)),
-    ]);
+    pen.pieces(
+        x,
+        y,
+        cells,
+        &[
+            piece(count(u64::from(totals.partitions)), theme.bold(Role::Text)),
+            piece(" partitions", theme.fg(Role::Dim)),
+        ],
+    );
     let mut pieces = Vec::new();
     for (severity, number) in [
         (PartitionSeverity::NoLeader, totals.no_leader),
@@ -208,7 +223,8 @@ fn table(pen: &mut Pen<'_>, layout: &ClusterLayout, model: &Model, view: &Cluste
                 }
             }
             TableLine::More(hidden) => {
-                let kind = if rows.total.saturating_sub(hidden) >= rows.attention_total { "more healthy" } else { "more" };
+                let kind =
+                    if rows.total.saturating_sub(hidden) >= rows.attention_total { "more healthy" } else { "more" };
                 let text = format!("… {} {kind}", count(hidden as u64));
                 let x = pen.text(area.x + 3, y, area.width, &text, theme.fg(Role::Faint));
                 if !model.cluster.dense {
@@ -254,10 +270,17 @@ fn partition(pen: &mut Pen<'_>, layout: &ClusterLayout, model: &Model, view: &Cl
 /// Whether the leader's glyph is turned around at this moment: it moved, and this is an even turn of 150 ms.
 fn flashes(model: &Model, view: &ClusterView, row: &PartitionRow) -> bool {
     let since = view.at_ms.saturating_sub(row.leader_since_ms);
-    row.leader_since_ms > 0 && !model.theme.reduced_motion && since < FLASH_MS && since / 150 % 2 == 0
+    row.leader_since_ms > 0 && !model.theme.reduced_motion && since < FLASH_MS && (since / 150).is_multiple_of(2)
 }
 
-fn high_watermark(pen: &mut Pen<'_>, layout: &ClusterLayout, view: &ClusterView, row: &PartitionRow, y: u16, calm: bool) {
+fn high_watermark(
+    pen: &mut Pen<'_>,
+    layout: &ClusterLayout,
+    view: &ClusterView,
+    row: &PartitionRow,
+    y: u16,
+    calm: bool,
+) {
     let theme = pen.theme;
     let Some((end, rate)) = layout.high_watermark else { return };
     let text = row.high_watermark.map_or(UNKNOWN.to_string(), offset);

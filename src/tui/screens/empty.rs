@@ -51,7 +51,11 @@ fn choices(view: &ClusterView) -> Vec<(&'static str, &'static str, String)> {
         let text = "An order stream with keys, and readers that show it.".to_string();
         choices.push((keymap::binding(Action::Demo).shown, "Demo data", text));
     }
-    choices.push((keymap::binding(Action::NewTopic).shown, "New topic", "Then p sends a record and c reads it back.".into()));
+    choices.push((
+        keymap::binding(Action::NewTopic).shown,
+        "New topic",
+        "Then p sends a record and c reads it back.".into(),
+    ));
     let servers = &view.host.bootstrap_servers;
     let first = servers.split(',').next().unwrap_or_default();
     let text = format!("bootstrap.servers={first}  (y copies all of them)");

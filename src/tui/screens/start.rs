@@ -63,10 +63,15 @@ pub fn port_taken(pen: &mut Pen<'_>, area: Rect, page: &PortTaken) {
     let x = area.x + 3.min(area.width / 10);
     let cells = area.right().saturating_sub(x + 1);
     let mut y = area.y + area.height / 8;
-    pen.pieces(x, y, cells, &[
-        piece(" CANNOT START ", theme.chip(Role::Dead)),
-        piece(format!(" Port {} is taken by another program.", page.port), theme.bold(Role::Text)),
-    ]);
+    pen.pieces(
+        x,
+        y,
+        cells,
+        &[
+            piece(" CANNOT START ", theme.chip(Role::Dead)),
+            piece(format!(" Port {} is taken by another program.", page.port), theme.bold(Role::Text)),
+        ],
+    );
     y += 2;
     let holder = page.holder.as_deref().unwrap_or("a program this user cannot see");
     for (row, line) in wrap(holder, cells.saturating_sub(9)).into_iter().enumerate() {

@@ -1,7 +1,9 @@
 //! Keys that change the cluster: each becomes a line of the command language, after its consequence has been shown.
 
 use super::{open_form, toast};
-use crate::cluster::view::{BrokerCard, BrokerState, ClockMode, Weight};
+use crate::cluster::command::Command;
+use crate::cluster::command::values::From;
+use crate::cluster::view::{BrokerCard, BrokerState, ClockMode, TailFrom, Weight};
 use crate::tui::headline::Mood;
 use crate::tui::keymap::Action;
 use crate::tui::model::{Armed, Model};
@@ -102,8 +104,9 @@ fn run_armed(model: &mut Model, line: String) -> Vec<Cmd> {
     if model.armed.as_ref().is_some_and(refused) {
         return Vec::new();
     }
+    // It has been told what it does and asked for again: no further question, whatever it destroys.
     model.armed = None;
-    vec![Cmd::Run(line)]
+    vec![Cmd::Submit(line)]
 }
 
 /// The answer to a question about a line: it goes to the dialog that asked, or into the hint row.
@@ -112,10 +115,10 @@ pub(super) fn on_forecast(model: &mut Model, forecast: Forecast) -> Vec<Cmd> {
         Some(Overlay::Palette(palette)) => palette.forecast(forecast),
         Some(Overlay::Menu(menu)) => menu.forecast(forecast),
         Some(Overlay::Ask(ask)) => {
-            if let (Cmd::Submit(line), Some(consequence)) = (&ask.cmd, &forecast.consequence) {
-                if *line == forecast.line {
-                    ask.consequence(&consequence.text);
-                }
+            if let (Cmd::Submit(line), Some(consequence)) = (&ask.cmd, &forecast.consequence)
+                && *line == forecast.line
+            {
+                ask.consequence(&consequence.text);
             }
         }
         Some(_) => {}
@@ -134,9 +137,24 @@ pub(super) fn on_forecast(model: &mut Model, forecast: Forecast) -> Vec<Cmd> {
 
 /// Sends a line, after a question if it destroys.
 pub(super) fn submit(model: &mut Model, line: &str) -> Vec<Cmd> {
+    if let Some(tail) = as_tail(line) {
+        return vec![tail];
+    }
     let starts = |name: &str| line.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
     let doc = model.commands.iter().filter(|doc| starts(&doc.name)).max_by_key(|doc| doc.name.len());
     if doc.is_some_and(|doc| doc.destructive) { ask_first(model, line) } else { vec![Cmd::Submit(line.to_string())] }
+}
+
+/// `consume TOPIC` without conditions is the live tail: it reads on until it is closed.
+fn as_tail(line: &str) -> Option<Cmd> {
+    let Ok(Command::Consume(consume)) = line.parse() else { return None };
+    let from = match consume.from {
+        From::Earliest => TailFrom::Start,
+        From::Latest => TailFrom::End,
+        From::Last(records) => TailFrom::Last(records),
+        From::Offset(_) | From::Ago(_) | From::Moment(_) => return None,
+    };
+    (consume.max.is_none() && consume.partition.is_empty()).then_some(Cmd::OpenTail(consume.topic, from))
 }
 
 fn ask_first(model: &mut Model, line: &str) -> Vec<Cmd> {
@@ -187,7 +205,12 @@ fn open_cut(model: &mut Model) -> Vec<Cmd> {
         .zip('1'..)
         .map(|(other, place)| {
             let key = char::from_digit(other.id.0.rem_euclid(10) as u32, 10).unwrap_or(place);
-            item(key, format!("broker {}", other.id), "silence both ways, until healed", format!("link cut {id} {}", other.id))
+            item(
+                key,
+                format!("broker {}", other.id),
+                "silence both ways, until healed",
+                format!("link cut {id} {}", other.id),
+            )
         })
         .collect();
     open_menu(model, format!("Cut the link of broker {id} to"), items)
@@ -217,9 +240,24 @@ fn open_actions(model: &mut Model) -> Vec<Cmd> {
     }
     let partition = model.cluster.selected.clone();
     if let Some(name) = &partition {
-        items.push(item('i', format!("describe {}", name.topic), "settings and partitions", format!("topic describe {}", name.topic)));
-        items.push(item('e', format!("elect {name}"), "back to the preferred leader", format!("elect preferred {name}")));
-        items.push(item('D', format!("delete {}", name.topic), "with all its records", format!("topic delete {}", name.topic)));
+        items.push(item(
+            'i',
+            format!("describe {}", name.topic),
+            "settings and partitions",
+            format!("topic describe {}", name.topic),
+        ));
+        items.push(item(
+            'e',
+            format!("elect {name}"),
+            "back to the preferred leader",
+            format!("elect preferred {name}"),
+        ));
+        items.push(item(
+            'D',
+            format!("delete {}", name.topic),
+            "with all its records",
+            format!("topic delete {}", name.topic),
+        ));
     }
     let title = match (&card, &partition) {
         (Some(card), Some(name)) => format!("Broker {} and {name}", card.id),

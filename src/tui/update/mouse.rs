@@ -48,7 +48,8 @@ pub(super) fn on_mouse(model: &mut Model, mouse: MouseEvent) -> Vec<Cmd> {
 
 fn click(model: &mut Model, x: u16, y: u16) -> Vec<Cmd> {
     let now = model.now_ms;
-    let again = |&(at, column, row): &(u64, u16, u16)| column == x && row == y && now.saturating_sub(at) < DOUBLE_CLICK_MS;
+    let again =
+        |&(at, column, row): &(u64, u16, u16)| column == x && row == y && now.saturating_sub(at) < DOUBLE_CLICK_MS;
     let double = model.last_click.as_ref().is_some_and(again);
     model.last_click = if double { None } else { Some((now, x, y)) };
     let view = Arc::clone(&model.view);

@@ -46,31 +46,39 @@ fn announce(model: &mut Model, view: &ClusterView) {
         return;
     };
     let new: Vec<&TimelineEvent> = view.timeline.events.iter().filter(|event| event.id > seen).collect();
-    for kind in [EventKind::LeaderLost, EventKind::ControllerLost, EventKind::RecordsLost, EventKind::HighWatermarkStalled] {
+    for kind in
+        [EventKind::LeaderLost, EventKind::ControllerLost, EventKind::RecordsLost, EventKind::HighWatermarkStalled]
+    {
         let of_kind: Vec<&&TimelineEvent> = new.iter().filter(|event| event.kind == kind).collect();
         let Some(first) = of_kind.first() else { continue };
         let mood = if kind == EventKind::RecordsLost { Mood::Bad } else { Mood::Notice };
         let body = if of_kind.len() > 1 { format!("and {} more", of_kind.len() - 1) } else { String::new() };
-        push_toast(model, Toast {
-            mood,
-            title: first.text.clone(),
-            body,
-            partition: first.partition.clone(),
-            broker: first.broker,
-            born_ms: model.now_ms,
-        });
+        push_toast(
+            model,
+            Toast {
+                mood,
+                title: first.text.clone(),
+                body,
+                partition: first.partition.clone(),
+                broker: first.broker,
+                born_ms: model.now_ms,
+            },
+        );
     }
     for event in new.iter().filter(|event| event.kind == EventKind::BrokerDied) {
         let card = view.brokers.iter().find(|card| Some(card.id) == event.broker);
         if let Some(BrokerState::Crashed { message }) = card.map(|card| &card.state) {
-            push_toast(model, Toast {
-                mood: Mood::Bad,
-                title: event.text.clone(),
-                body: message.clone(),
-                partition: None,
-                broker: event.broker,
-                born_ms: model.now_ms,
-            });
+            push_toast(
+                model,
+                Toast {
+                    mood: Mood::Bad,
+                    title: event.text.clone(),
+                    body: message.clone(),
+                    partition: None,
+                    broker: event.broker,
+                    born_ms: model.now_ms,
+                },
+            );
         }
     }
     model.seen_event = Some(newest.unwrap_or(0).max(seen));

@@ -93,7 +93,11 @@ fn disk(pen: &mut Pen<'_>, row: Rect, card: &BrokerCard, labelled: bool) {
         let more = if chips.len() > 1 { format!(" +{}", chips.len() - 1) } else { String::new() };
         let text = format!("{first}{more}");
         let style = theme.bold(mark::fault(card.faults[0].kind).role);
-        if labelled { pen.right(x, end, y, &text, style) } else { pen.text(x, y, row.width, &text, style) };
+        if labelled {
+            pen.right(x, end, y, &text, style)
+        } else {
+            pen.text(x, y, row.width, &text, style)
+        };
         return;
     }
     match card.disk_used_permille {

@@ -75,7 +75,15 @@ pub struct CellShape {
 }
 
 /// Draws one replica at (`x`, `y`): glyph, bar, records behind. `flash` turns the glyph around (the leader has just moved).
-pub fn draw(pen: &mut Pen<'_>, x: u16, y: u16, shape: CellShape, row: &PartitionRow, replica: &ReplicaBar, flash: bool) {
+pub fn draw(
+    pen: &mut Pen<'_>,
+    x: u16,
+    y: u16,
+    shape: CellShape,
+    row: &PartitionRow,
+    replica: &ReplicaBar,
+    flash: bool,
+) {
     let healthy = row.severity == PartitionSeverity::Healthy;
     let mark = mark::replica(replica.role);
     let holds_up = row.severity == PartitionSeverity::Stalled
@@ -163,10 +171,8 @@ mod tests {
 
     #[test]
     fn a_replica_out_of_sync_and_behind_shows_it() {
-        let row = row(
-            vec![replica(1, ReplicaRole::Leader, 5_000, 0), replica(2, ReplicaRole::OutOfSync, 4_999, 1)],
-            4_999,
-        );
+        let row =
+            row(vec![replica(1, ReplicaRole::Leader, 5_000, 0), replica(2, ReplicaRole::OutOfSync, 4_999, 1)], 4_999);
         let leader = divide(&row, &row.replicas[0], 1_024, 10);
         assert_eq!(leader, Cells { committed: 9, above: 1, cut: 0, missing: 0 });
         assert_eq!(divide(&row, &row.replicas[1], 1_024, 10), Cells { committed: 9, above: 0, cut: 0, missing: 1 });

@@ -103,7 +103,8 @@ fn title(pen: &mut Pen<'_>, frame: &Frame, view: &ClusterView, chosen: Option<&T
     if view.timeline.dropped > 0 {
         left.push(piece(format!("  {} facts not shown", view.timeline.dropped), theme.fg(Role::Lag)));
     }
-    let mut facts = vec![piece(format!("{} window", span_ms(view.timeline.window_ms).replace(".0", "")), theme.fg(Role::Dim))];
+    let mut facts =
+        vec![piece(format!("{} window", span_ms(view.timeline.window_ms).replace(".0", "")), theme.fg(Role::Dim))];
     let keys: [(&str, &str, Action); 4] = [
         ("{ }", "event", Action::NextEvent),
         ("Space", if live(view) { "pause" } else { "run" }, Action::PauseOrRun),
