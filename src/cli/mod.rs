@@ -1,1 +1,124 @@
-//! The command line: one file a verb.
+//! The command line: parse, run, and end with a number that means something.
+//!
+//! Invariants: data go to standard output, narration to standard error; what `--help` shows exists; the verbs of `ctl` are the
+//! command language's own.
+//!
+//! Deliberately not here: anything a verb does (one file each).
+
+mod ctl;
+mod data;
+pub mod exit;
+pub mod host;
+mod manual;
+pub mod output;
+pub mod version;
+
+use crate::cluster::command;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use exit::{Exit, Outcome};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+const ABOUT: &str = "A real multi-broker, Kafka-compatible cluster in one binary, shown living in the terminal: \
+                     break it and watch it heal";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "kafkarium", about = ABOUT, version, long_version = version::long(), max_term_width = 100)]
+#[command(subcommand_value_name = "VERB", subcommand_help_heading = "Verbs", after_long_help = exit_codes())]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Send one command to a running kafkarium
+    Ctl(ctl::Ctl),
+    /// Show, shrink or delete the data
+    Data(data::Data),
+    /// Write a completion script for a shell
+    Completions(manual::Completions),
+    /// Write the manual page
+    Man(manual::Manual),
+}
+
+impl Verb {
+    fn run(&self) -> Outcome {
+        match self {
+            Verb::Ctl(ctl) => ctl.run(),
+            Verb::Data(data) => data.run(),
+            Verb::Completions(completions) => completions.run(),
+            Verb::Man(manual) => manual.run(),
+        }
+    }
+}
+
+fn exit_codes() -> String {
+    let codes = Exit::ALL.iter().map(|(_, code, meaning)| format!("\n  {code:>2}  {meaning}")).collect::<String>();
+    format!("Exit codes:{codes}")
+}
+
+/// The grammar of the whole command line, texts of the command language included.
+pub fn grammar() -> clap::Command {
+    Cli::command().mut_subcommand("ctl", command::document)
+}
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    run_words(std::env::args_os().collect()).into()
+}
+
+fn run_words(words: Vec<OsString>) -> Exit {
+    let parsed = grammar().try_get_matches_from(&words).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error.format(&mut grammar()), &words),
+    };
+    match cli.verb.run() {
+        Ok(()) => Exit::Done,
+        Err(failure) => {
+            if !failure.reason.is_empty() {
+                output::narrate(&format!("kafkarium: {}", failure.reason));
+            }
+            failure.exit
+        }
+    }
+}
+
+/// Tells what is wrong with the command line, or the help that was asked for.
+fn refuse(error: &clap::Error, words: &[OsString]) -> Exit {
+    let said = match error.get(ContextKind::InvalidSubcommand) {
+        Some(ContextValue::String(verb)) if error.kind() == ErrorKind::InvalidSubcommand => Some(verb.clone()),
+        _ => None,
+    };
+    let after_ctl = words.iter().position(|word| word == "ctl").map(|at| &words[at + 1..]);
+    if let (Some(said), Some(rest)) = (said, after_ctl) {
+        // The language's own answer, which knows the nearest verb whatever noun it is under. Options of `ctl` may stand before.
+        let rest: Vec<String> = rest.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        let language = command::grammar();
+        let spoken = rest.iter().position(|word| *word == said || language.find_subcommand(word).is_some());
+        let words = spoken.and_then(|at| rest.get(at..)).unwrap_or_default();
+        if let Err(error @ command::ParseError::UnknownVerb { .. }) = command::parse_words(words) {
+            output::narrate(&format!("kafkarium: {error}"));
+            return Exit::Usage;
+        }
+    }
+    // Help goes to standard output, errors to standard error; a closed pipe changes nothing about either.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
+        _ => Exit::Usage,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        grammar().debug_assert();
+    }
+}

@@ -154,7 +154,7 @@ pub enum Command {
     },
     /// Change the console's colours
     Theme {
-        /// dark, light, high-contrast, 16 or mono
+        /// dark, light, high-contrast or mono
         name: String,
     },
     /// Let the console take the mouse, or leave it to the terminal

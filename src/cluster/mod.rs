@@ -3,3 +3,6 @@
 pub mod view;
 
 pub mod command;
+pub mod control_socket;
+pub mod data_dir;
+pub mod options;

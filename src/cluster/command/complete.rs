@@ -144,7 +144,7 @@ fn values_of(name: &str, argument: &clap::Arg, said: &[&str], typed: &str, names
         ("WHERE", _) => words(&["earliest", "latest"]),
         ("SPEED", _) => words(&["1", "0.5", "0.25", "0.1"]),
         ("NAME", _) if argument.get_id() == "name" && argument.is_positional() => {
-            words(&["dark", "light", "high-contrast", "16", "mono"])
+            words(&["dark", "light", "high-contrast", "mono"])
         }
         _ => argument.get_possible_values().iter().map(|value| plain(value.get_name())).collect(),
     }
