@@ -1,0 +1,409 @@
+//! A consumer of partitions that were assigned to it: finds where to begin, fetches from the leaders, and follows them when they move.
+//!
+//! Deviation from a whole client: no group (partitions are given), no fetch session, one fetch under way a broker.
+
+use crate::client::metadata::{Metadata, TopicPartition, topic_name};
+use crate::client::producer::is_retriable;
+use crate::client::{Answer, Call, Machine, Target, Turn};
+use crate::protocol::codec::{Request, Response};
+use crate::protocol::error::ErrorCode;
+use crate::protocol::fetch::{FetchReply, FetchReplyPartition};
+use crate::protocol::ids::BrokerId;
+use crate::protocol::records::{self, Record};
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::{BrokerId as WireBrokerId, FetchRequest, ListOffsetsRequest};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Where to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the first record there is.
+    Earliest,
+    /// After the last record there is.
+    Latest,
+    /// At an offset.
+    Offset(i64),
+    /// At the first record at or after a time, in milliseconds.
+    Timestamp(i64),
+    /// So many records before the end.
+    BeforeEnd(i64),
+}
+
+/// How a consumer works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerOptions {
+    /// Where to begin.
+    pub start: Start,
+    /// The partition of each topic to read; all if empty.
+    pub partitions: Vec<i32>,
+    /// Whether records of aborted and open transactions are left out.
+    pub read_committed: bool,
+    /// How long a broker may hold an answer, in milliseconds (`fetch.max.wait.ms`).
+    pub max_wait_ms: u32,
+    /// The most bytes of one answer (`fetch.max.bytes`).
+    pub max_bytes: u32,
+}
+
+impl Default for ConsumerOptions {
+    fn default() -> ConsumerOptions {
+        ConsumerOptions {
+            start: Start::Latest,
+            partitions: Vec::new(),
+            read_committed: false,
+            max_wait_ms: 250,
+            max_bytes: 8 * 1024 * 1024,
+        }
+    }
+}
+
+/// A record that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerRecord {
+    /// Where.
+    pub partition: TopicPartition,
+    /// What.
+    pub record: Record,
+    /// The epoch of the leader that wrote it.
+    pub leader_epoch: i32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Pending {
+    Metadata,
+    Offsets(Vec<TopicPartition>),
+    Fetch(BrokerId),
+}
+
+/// A partition that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Position {
+    /// The next offset; `None` while it is looked for.
+    next: Option<i64>,
+    /// The high watermark that the leader told last.
+    high_watermark: i64,
+    not_before_ms: u64,
+    is_asked: bool,
+    start: Start,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Consumer {
+    options: ConsumerOptions,
+    topics: Vec<String>,
+    metadata: Metadata,
+    positions: BTreeMap<TopicPartition, Position>,
+    calls: BTreeMap<u64, Pending>,
+    busy: BTreeSet<BrokerId>,
+    last_call: u64,
+    wants_metadata: bool,
+    not_before_ms: u64,
+    records: Vec<ConsumerRecord>,
+    errors: Vec<String>,
+    addresses: Vec<(BrokerId, String, u16)>,
+}
+
+/// Wait before a repetition, in milliseconds.
+const RETRY_BACKOFF_MS: u64 = 100;
+const TIMEOUT_MS: u64 = 10_000;
+
+impl Consumer {
+    /// A consumer of topics.
+    pub fn new(topics: &[String], options: ConsumerOptions) -> Consumer {
+        Consumer {
+            options,
+            topics: topics.to_vec(),
+            metadata: Metadata::default(),
+            positions: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            last_call: 0,
+            wants_metadata: true,
+            not_before_ms: 0,
+            records: Vec::new(),
+            errors: Vec::new(),
+            addresses: Vec::new(),
+        }
+    }
+
+    /// The records that have come since the last time, in order a partition.
+    pub fn take_records(&mut self) -> Vec<ConsumerRecord> {
+        std::mem::take(&mut self.records)
+    }
+
+    /// What went wrong and will not mend itself, since the last time.
+    pub fn take_errors(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.errors)
+    }
+
+    /// Whether every partition was read up to the high watermark that its leader told.
+    pub fn is_at_end(&self) -> bool {
+        let at_end = |position: &Position| position.next.is_some_and(|next| next >= position.high_watermark);
+        !self.positions.is_empty()
+            && self.positions.values().all(|position| at_end(position) && position.high_watermark >= 0)
+    }
+
+    fn call(&mut self, turn: &mut Turn, to: Target, request: Request, pending: Pending) {
+        self.last_call += 1;
+        self.calls.insert(self.last_call, pending);
+        turn.calls.push(Call { id: self.last_call, to, request, timeout_ms: TIMEOUT_MS, expects_answer: true });
+    }
+
+    fn on_metadata(&mut self, now_ms: u64, response: &Response) {
+        self.addresses.extend(self.metadata.update(response));
+        for topic in &self.topics {
+            let found = self.metadata.partitions(topic);
+            if found.is_empty() {
+                self.wants_metadata = true;
+                self.not_before_ms = now_ms + RETRY_BACKOFF_MS;
+                let error = self.metadata.error(topic).unwrap_or(ErrorCode::None);
+                if !error.is_none() && !is_retriable(error) {
+                    self.errors.push(format!("{topic}: {error}"));
+                }
+            }
+            for partition in found {
+                let is_wanted =
+                    self.options.partitions.is_empty() || self.options.partitions.contains(&partition.partition);
+                if is_wanted {
+                    let start = self.options.start;
+                    let next = if let Start::Offset(offset) = start { Some(offset) } else { None };
+                    let fresh = Position { next, high_watermark: -1, not_before_ms: 0, is_asked: false, start };
+                    self.positions.entry(partition).or_insert(fresh);
+                }
+            }
+        }
+    }
+
+    /// Asks the leaders where to begin.
+    fn ask_offsets(&mut self, now_ms: u64, turn: &mut Turn) {
+        let mut by_leader: BTreeMap<BrokerId, Vec<(TopicPartition, i64)>> = BTreeMap::new();
+        for (partition, position) in &mut self.positions {
+            if position.next.is_some() || position.is_asked {
+                continue;
+            }
+            if now_ms < position.not_before_ms {
+                turn.wake(position.not_before_ms);
+                continue;
+            }
+            let timestamp = match position.start {
+                Start::Earliest => -2,
+                Start::Latest | Start::BeforeEnd(_) | Start::Offset(_) => -1,
+                Start::Timestamp(at_ms) => at_ms,
+            };
+            match self.metadata.leader(partition) {
+                Some(leader) => {
+                    position.is_asked = true;
+                    by_leader.entry(leader).or_default().push((partition.clone(), timestamp));
+                }
+                None => self.wants_metadata = true,
+            }
+        }
+        for (leader, wanted) in by_leader {
+            let mut topics: BTreeMap<String, Vec<ListOffsetsPartition>> = BTreeMap::new();
+            for (partition, timestamp) in &wanted {
+                let part = ListOffsetsPartition::default()
+                    .with_partition_index(partition.partition)
+                    .with_timestamp(*timestamp);
+                topics.entry(partition.topic.clone()).or_default().push(part);
+            }
+            let topic = |(name, parts): (String, Vec<ListOffsetsPartition>)| {
+                ListOffsetsTopic::default().with_name(topic_name(&name)).with_partitions(parts)
+            };
+            let request = ListOffsetsRequest::default()
+                .with_replica_id(WireBrokerId(-1))
+                .with_isolation_level(i8::from(self.options.read_committed))
+                .with_topics(topics.into_iter().map(topic).collect());
+            let partitions = wanted.into_iter().map(|(partition, _)| partition).collect();
+            let pending = Pending::Offsets(partitions);
+            self.call(turn, Target::Broker(leader), Request::ListOffsets(request), pending);
+        }
+    }
+
+    fn on_offsets(&mut self, now_ms: u64, partitions: &[TopicPartition], response: Option<&Response>) {
+        if let Some(Response::ListOffsets(response)) = response {
+            for topic in &response.topics {
+                for part in &topic.partitions {
+                    let partition = TopicPartition::new(&topic.name.0, part.partition_index);
+                    let Some(position) = self.positions.get_mut(&partition) else { continue };
+                    if part.error_code == 0 {
+                        let offset = part.offset.max(0);
+                        position.next = Some(match position.start {
+                            Start::BeforeEnd(records) => (offset - records).max(0),
+                            // No record is that young: from the end on.
+                            Start::Timestamp(_) if part.offset < 0 => {
+                                position.start = Start::Latest;
+                                continue;
+                            }
+                            _ => offset,
+                        });
+                    }
+                }
+            }
+        }
+        for partition in partitions {
+            let Some(position) = self.positions.get_mut(partition) else { continue };
+            position.is_asked = false;
+            if position.next.is_none() {
+                position.not_before_ms = now_ms + RETRY_BACKOFF_MS;
+                self.wants_metadata = true;
+            }
+        }
+    }
+
+    fn fetch(&mut self, now_ms: u64, turn: &mut Turn) {
+        let mut by_leader: BTreeMap<BrokerId, BTreeMap<String, Vec<FetchPartition>>> = BTreeMap::new();
+        for (partition, position) in &self.positions {
+            let Some(next) = position.next else { continue };
+            if now_ms < position.not_before_ms {
+                turn.wake(position.not_before_ms);
+                continue;
+            }
+            match self.metadata.leader(partition) {
+                Some(leader) if !self.busy.contains(&leader) => {
+                    let part = FetchPartition::default()
+                        .with_partition(partition.partition)
+                        .with_current_leader_epoch(self.metadata.leader_epoch(partition))
+                        .with_fetch_offset(next)
+                        .with_log_start_offset(-1)
+                        .with_partition_max_bytes(i32::try_from(self.options.max_bytes).unwrap_or(i32::MAX));
+                    by_leader.entry(leader).or_default().entry(partition.topic.clone()).or_default().push(part);
+                }
+                Some(_) => {}
+                None => self.wants_metadata = true,
+            }
+        }
+        for (leader, topics) in by_leader {
+            let topic = |(name, parts): (String, Vec<FetchPartition>)| {
+                FetchTopic::default().with_topic(topic_name(&name)).with_partitions(parts)
+            };
+            let request = FetchRequest::default()
+                .with_replica_id(WireBrokerId(-1))
+                .with_max_wait_ms(i32::try_from(self.options.max_wait_ms).unwrap_or(i32::MAX))
+                .with_min_bytes(1)
+                .with_max_bytes(i32::try_from(self.options.max_bytes).unwrap_or(i32::MAX))
+                .with_isolation_level(i8::from(self.options.read_committed))
+                .with_session_epoch(-1)
+                .with_topics(topics.into_iter().map(topic).collect());
+            self.busy.insert(leader);
+            self.call(turn, Target::Broker(leader), Request::Fetch(request), Pending::Fetch(leader));
+        }
+    }
+
+    fn on_fetched(&mut self, now_ms: u64, reply: FetchReply) {
+        for topic in reply.topics {
+            for part in topic.partitions {
+                let partition = TopicPartition::new(&topic.name, part.partition);
+                match part.error {
+                    ErrorCode::None => self.take(&partition, part),
+                    error => self.on_fetch_error(now_ms, &partition, &part, error),
+                }
+            }
+        }
+    }
+
+    fn on_fetch_error(
+        &mut self,
+        now_ms: u64,
+        partition: &TopicPartition,
+        part: &FetchReplyPartition,
+        error: ErrorCode,
+    ) {
+        let hinted = part.current_leader.and_then(|hint| Some((hint.broker?, hint.epoch)));
+        let is_known = hinted.is_some_and(|(leader, epoch)| self.metadata.hint(partition, leader, epoch));
+        self.wants_metadata |= !is_known;
+        let Some(position) = self.positions.get_mut(partition) else { return };
+        if error == ErrorCode::OffsetOutOfRange {
+            // What is asked for is gone or not there yet: from the first record there is (`auto.offset.reset` = earliest).
+            position.next = None;
+            position.start = Start::Earliest;
+        } else if !is_retriable(error) {
+            self.errors.push(format!("{partition}: {error}"));
+        }
+        position.not_before_ms = now_ms + RETRY_BACKOFF_MS;
+    }
+
+    fn take(&mut self, partition: &TopicPartition, part: FetchReplyPartition) {
+        let Some(position) = self.positions.get_mut(partition) else { return };
+        let Some(mut next) = position.next else { return };
+        position.high_watermark =
+            if self.options.read_committed { part.last_stable_offset } else { part.high_watermark };
+        let mut aborted = part.aborted.unwrap_or_default();
+        aborted.sort_by_key(|transaction| transaction.first_offset);
+        let mut hidden: BTreeSet<i64> = BTreeSet::new();
+        for batch in &part.records {
+            let header = &batch.header;
+            while aborted.first().is_some_and(|transaction| transaction.first_offset <= header.last_offset()) {
+                hidden.insert(aborted.remove(0).producer_id);
+            }
+            if header.is_control() {
+                hidden.remove(&header.producer_id);
+            } else if !(self.options.read_committed
+                && header.is_transactional()
+                && hidden.contains(&header.producer_id))
+            {
+                match records::decode(batch) {
+                    Ok(decoded) => {
+                        let wanted = decoded.into_iter().filter(|record| record.offset >= next);
+                        let leader_epoch = header.leader_epoch;
+                        let known = |record| ConsumerRecord { partition: partition.clone(), record, leader_epoch };
+                        self.records.extend(wanted.map(known));
+                    }
+                    Err(error) => self.errors.push(format!("{partition} at {}: {error}", header.base_offset)),
+                }
+            }
+            next = next.max(header.next_offset());
+        }
+        position.next = Some(next);
+    }
+}
+
+impl Machine for Consumer {
+    fn turn(&mut self, now_ms: u64) -> Turn {
+        let mut turn = Turn { addresses: std::mem::take(&mut self.addresses), ..Turn::default() };
+        self.ask_offsets(now_ms, &mut turn);
+        self.fetch(now_ms, &mut turn);
+        let is_asked = self.calls.values().any(|pending| *pending == Pending::Metadata);
+        if self.wants_metadata && !is_asked {
+            if now_ms >= self.not_before_ms {
+                self.wants_metadata = false;
+                let request = Metadata::request(Some(&self.topics), false);
+                self.call(&mut turn, Target::Any, request, Pending::Metadata);
+            } else {
+                turn.wake(self.not_before_ms);
+            }
+        }
+        turn
+    }
+
+    fn answer(&mut self, now_ms: u64, call: u64, answer: Answer) {
+        let Some(pending) = self.calls.remove(&call) else { return };
+        match (pending, answer) {
+            (Pending::Metadata, Answer::Response(response)) => self.on_metadata(now_ms, &response),
+            (Pending::Metadata, Answer::Failed(_)) => {
+                self.wants_metadata = true;
+                self.not_before_ms = now_ms + RETRY_BACKOFF_MS;
+            }
+            (Pending::Offsets(partitions), Answer::Response(response)) => {
+                self.on_offsets(now_ms, &partitions, Some(&response));
+            }
+            (Pending::Offsets(partitions), Answer::Failed(_)) => self.on_offsets(now_ms, &partitions, None),
+            (Pending::Fetch(leader), Answer::Response(response)) => {
+                self.busy.remove(&leader);
+                if let Response::Fetch(reply) = *response {
+                    self.on_fetched(now_ms, reply);
+                }
+            }
+            (Pending::Fetch(leader), Answer::Failed(_)) => {
+                self.busy.remove(&leader);
+                self.wants_metadata = true;
+                self.not_before_ms = now_ms + RETRY_BACKOFF_MS;
+                for (partition, position) in &mut self.positions {
+                    if self.metadata.leader(partition) == Some(leader) {
+                        position.not_before_ms = now_ms + RETRY_BACKOFF_MS;
+                    }
+                }
+            }
+        }
+    }
+}
