@@ -5,4 +5,5 @@ pub mod view;
 pub mod command;
 pub mod control_socket;
 pub mod data_dir;
+pub mod dial;
 pub mod options;
