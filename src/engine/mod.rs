@@ -8,6 +8,7 @@
 pub mod config;
 pub mod controller;
 pub mod io;
+pub mod log;
 pub mod observe;
 pub mod prng;
 pub mod rpc;

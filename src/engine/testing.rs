@@ -1,8 +1,9 @@
-//! What tests of the engine stand on: a store in memory that keeps the contract of [`LogStore`] to the letter, and a harness that makes
-//! a [`Ctx`] for each step.
+//! What tests of the engine stand on: a store in memory that keeps the contract of [`LogStore`] to the letter, and a
+//! harness that makes a [`Ctx`] for each step.
 //!
-//! Invariants: the store refuses (by panic) every write that breaks the contract, so that a wrong caller shows at once. It keeps every
-//! operation it was given: [`MemoryStore::replayed`] builds the store that a power loss leaves behind after any prefix of them.
+//! Invariants: the store refuses (by panic) every write that breaks the contract, so that a wrong caller shows at once.
+//! It keeps every operation it was given: [`MemoryStore::replayed`] builds the store that a power loss leaves behind
+//! after any prefix of them.
 //!
 //! Not here: files, faults, limits of memory. The hosts' stores have those.
 
