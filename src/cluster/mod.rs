@@ -2,6 +2,7 @@
 
 pub mod view;
 
+pub mod admin;
 pub mod command;
 pub mod control_socket;
 pub mod data_dir;
