@@ -129,7 +129,10 @@ fn servers(pen: &mut Pen<'_>, view: &ClusterView, from: u16, until: u16, y: u16)
     let first = all.split(',').next().unwrap_or_default();
     let more = all.split(',').count().saturating_sub(1);
     let short = if more > 0 { format!("{first} +{more}") } else { first.to_string() };
-    for (host, servers) in [(host.as_str(), all.as_str()), (&host, &short), ("", &short), ("", first)] {
+    let range = port_range(all).unwrap_or_else(|| short.clone());
+    let forms =
+        [(host.as_str(), all.as_str()), (&host, &range), (&host, &short), ("", &range), ("", &short), ("", first)];
+    for (host, servers) in forms {
         let mut pieces: Vec<Piece<'_>> = Vec::new();
         if !host.is_empty() {
             pieces.push(piece(format!("{host}   "), theme.fg(Role::Dim)));
@@ -144,6 +147,22 @@ fn servers(pen: &mut Pen<'_>, view: &ClusterView, from: u16, until: u16, y: u16)
             return;
         }
     }
+}
+
+/// `localhost:9092–9096` for servers of one host with ports in a row.
+fn port_range(servers: &str) -> Option<String> {
+    let mut host = None;
+    let mut ports: Vec<u16> = Vec::new();
+    for server in servers.split(',') {
+        let (name, port) = server.rsplit_once(':')?;
+        if *host.get_or_insert(name) != name {
+            return None;
+        }
+        ports.push(port.parse().ok()?);
+    }
+    let in_a_row = ports.windows(2).all(|pair| pair[0].checked_add(1) == Some(pair[1]));
+    let (first, last) = (ports.first()?, ports.last()?);
+    (in_a_row && ports.len() > 1).then(|| format!("{}:{first}–{last}", host.unwrap_or_default()))
 }
 
 fn mood_role(mood: Mood) -> Role {
@@ -271,7 +290,7 @@ fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
         let key = row.shown.split(' ').next().unwrap_or(row.shown);
         let cells = width(key) + width(word) + 3;
         if at + cells > until {
-            break;
+            continue;
         }
         at = pen.text(at, y, cells, key, theme.bold(Role::Focus));
         at = pen.text(at, y, cells, &format!(" {word}"), theme.fg(Role::Dim)) + 2;

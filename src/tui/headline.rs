@@ -122,7 +122,11 @@ fn nobody_up(view: &ClusterView) -> Option<Headline> {
         ));
     }
     let frozen = view.brokers.iter().filter(|card| card.state == BrokerState::Suspended).count();
-    let key = if frozen > 0 { "S resumes" } else { "R starts" };
+    let key = match frozen {
+        0 => "R starts",
+        all if all == view.brokers.len() => "S resumes",
+        _ => "R starts or S resumes",
+    };
     Some(headline(
         "NO BROKER",
         Mood::Bad,
@@ -285,7 +289,7 @@ fn failover(view: &ClusterView, death: &Death) -> Headline {
 fn offline_clause(offline: &WorstPartition) -> Sentence {
     match offline.waits_for {
         Some(broker) => {
-            vec![bad(format!("{} has none", offline.name)), plain(format!(": only broker {broker} had every record. "))]
+            vec![bad(format!("{} has none", offline.name)), plain(format!(": only {broker} had every record. "))]
         }
         None => vec![bad(format!("{} has none. ", offline.name))],
     }

@@ -212,7 +212,7 @@ impl ClusterLayout {
             legend: (legend_rows > 0).then_some(table_end),
             columns,
             hidden: wishes.brokers.len() - shown.len(),
-            shape: CellShape { bar, gap, width: stride - u16::from(frame.width != Width::Narrow), long_words },
+            shape: CellShape { bar, gap, width: stride - 1, long_words },
             name_cells: match frame.width {
                 Width::Narrow => 10,
                 Width::Medium => 12,
@@ -240,7 +240,7 @@ impl ClusterLayout {
 
     /// Width of a column with its gap.
     pub fn stride(&self) -> u16 {
-        self.shape.width + u16::from(self.frame.width != Width::Narrow)
+        self.shape.width + 1
     }
 
     /// Whether brokers have cards, and not just two rows.

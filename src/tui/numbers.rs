@@ -75,6 +75,15 @@ pub fn span_ms(ms: u64) -> String {
     }
 }
 
+/// A round span, for windows and ticks: `10 s`, `60 s`, `2.5 s`, `5 min`.
+pub fn round_span(ms: u64) -> String {
+    match ms {
+        120_000.. if ms.is_multiple_of(60_000) => format!("{} min", ms / 60_000),
+        _ if ms.is_multiple_of(1_000) => format!("{} s", ms / 1_000),
+        _ => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+    }
+}
+
 /// A moment of the day: `12:04:31.520`, with `decimals` digits (0 to 3) after the second.
 pub fn clock(wall_ms: i64, utc_offset_s: i32, decimals: usize) -> String {
     let local = (wall_ms + i64::from(utc_offset_s) * 1_000).rem_euclid(86_400_000);

@@ -217,6 +217,8 @@ enum Shape {
     Block(u32),
     /// Lines from the middle to left, right, top, bottom.
     Lines(bool, bool, bool, bool),
+    /// A broken line, level or upright.
+    Dashes(bool),
     /// A thick vertical line.
     Thick,
     /// A thick line at the left edge.
@@ -237,8 +239,10 @@ fn shape(symbol: &str) -> Option<Shape> {
         "▅" => Shape::Block(5),
         "▆" => Shape::Block(6),
         "▇" => Shape::Block(7),
-        "─" | "╌" => Shape::Lines(true, true, false, false),
-        "│" | "╎" => Shape::Lines(false, false, true, true),
+        "─" => Shape::Lines(true, true, false, false),
+        "│" => Shape::Lines(false, false, true, true),
+        "╌" => Shape::Dashes(true),
+        "╎" => Shape::Dashes(false),
         "╭" => Shape::Lines(false, true, false, true),
         "╮" => Shape::Lines(true, false, false, true),
         "╰" => Shape::Lines(false, true, true, false),
@@ -260,6 +264,14 @@ fn draw_shape(out: &mut String, shape: Shape, x: u32, y: u32, run: u32, ink: &st
         Shape::Block(eighths) => {
             let tall = (high * eighths + 4) / 8;
             rect(x, y + high - tall, wide, tall);
+        }
+        Shape::Dashes(true) => {
+            rect(x + 1, y + high / 2, 3, 1);
+            rect(x + 6, y + high / 2, 3, 1);
+        }
+        Shape::Dashes(false) => {
+            rect(x + CELL.0 / 2, y + 2, 1, 6);
+            rect(x + CELL.0 / 2, y + 11, 1, 6);
         }
         Shape::Thick => rect(x + 3, y, 3, high),
         Shape::Edge => rect(x, y, 3, high),

@@ -1,3 +1,4 @@
 //! The one integration-test binary: each module is an area.
 
 mod cli;
+mod console;

@@ -50,16 +50,25 @@ impl Ask {
         let theme = pen.theme;
         let width = 72.min(area.width.saturating_sub(2));
         let lines = wrap(&self.text, width.saturating_sub(6));
-        let height = lines.len() as u16 + 6 + if self.same_as.is_empty() { 0 } else { 2 };
+        let same_as = match self.same_as.as_str() {
+            "" => Vec::new(),
+            line => wrap(line, width.saturating_sub(15)),
+        };
+        let height = (lines.len() + same_as.len()) as u16 + 7;
         let inside = dialog(pen, area, width, height, Role::Dead, &self.title, &[]);
         let mut y = inside.y + 1;
         for line in &lines {
             pen.text(inside.x + 1, y, inside.width, line, theme.fg(Role::Text));
             y += 1;
         }
-        if !self.same_as.is_empty() && y + 1 < inside.bottom() {
-            let same = [piece("Same as  ", theme.fg(Role::Dim)), piece(self.same_as.as_str(), theme.fg(Role::Text))];
-            pen.pieces(inside.x + 1, y + 1, inside.width.saturating_sub(1), &same);
+        y += 1;
+        for (row, line) in same_as.iter().enumerate() {
+            if y < inside.bottom() {
+                let label = if row == 0 { "Same as  " } else { "         " };
+                let same = [piece(label, theme.fg(Role::Dim)), piece(line.as_str(), theme.fg(Role::Text))];
+                pen.pieces(inside.x + 1, y, inside.width.saturating_sub(1), &same);
+            }
+            y += 1;
         }
         let keys = [
             piece("Esc", theme.bold(Role::Focus)),

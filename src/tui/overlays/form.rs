@@ -170,7 +170,7 @@ impl Form {
             }
             (_, "times") => judge_number(value, 1, 100_000),
             (_, "value") if value.is_empty() && self.value(1).is_empty() => {
-                Verdict::Blocks("type a value, or a key for a tombstone".into())
+                Verdict::Blocks("a value, or a key for a tombstone".into())
             }
             (_, "value") if value.is_empty() => Verdict::Warns("a tombstone: deletes the key".into()),
             (_, "acks") if value != "all" => Verdict::Warns("may be lost when a broker dies".into()),
@@ -377,7 +377,7 @@ impl Form {
         let height = self.fields.len() as u16 + same_as.len() as u16 + 9;
         let inside = dialog(pen, area, width, height, Role::Focus, title, &keys);
         let mut y = inside.y + 1;
-        let cells = (inside.width / 2).max(20).min(inside.width.saturating_sub(14));
+        let cells = (inside.width * 2 / 5).max(20).min(inside.width.saturating_sub(14));
         for (place, entry) in self.fields.iter().enumerate() {
             if y >= inside.bottom() {
                 return;

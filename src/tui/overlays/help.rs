@@ -137,10 +137,16 @@ fn arrange(
     let theme = pen.theme;
     let each = cells / across as u16;
     let mut lines: Vec<Vec<Piece<'static>>> = Vec::new();
-    for group in columns.chunks(across) {
+    for mut group in columns.chunks(across).map(<[_]>::to_vec) {
+        if let ([(title, rows)], true) = (&group[..], across > 1) {
+            // A list that stands alone is spread over the width.
+            let (title, each) = (*title, rows.len().div_ceil(across).max(1));
+            let parts = rows.chunks(each).map(<[_]>::to_vec);
+            group = std::iter::once(title).chain(std::iter::repeat("")).zip(parts).collect();
+        }
         let rows = group.iter().map(|(_, rows)| rows.len()).max().unwrap_or(0);
         let mut titles = Vec::new();
-        for (title, _) in group {
+        for (title, _) in &group {
             let rule = usize::from(each.saturating_sub(crate::tui::pen::width(title) + 3));
             titles.push(piece(format!("{title} "), theme.bold(Role::Text)));
             titles.push(piece(format!("{}  ", "─".repeat(rule)), theme.fg(Role::Line)));
@@ -148,7 +154,7 @@ fn arrange(
         lines.push(titles);
         for row in 0..rows {
             let mut line = Vec::new();
-            for (_, rows) in group {
+            for (_, rows) in &group {
                 let mut used = 0;
                 for (text, style) in rows.get(row).into_iter().flatten() {
                     let text: String = text.chars().take(usize::from(each.saturating_sub(used + 1))).collect();

@@ -332,7 +332,8 @@ impl Palette {
             Some(rest) if !line.is_empty() && !rest.is_empty() => rest,
             _ => return,
         };
-        let at = x + crate::tui::pen::width(line) + 1;
+        // From the cursor's cell on: the cursor stands on the first letter.
+        let at = x + crate::tui::pen::width(line);
         pen.text(at, y, end.saturating_sub(at), rest, pen.theme.fg(Role::Faint));
     }
 
@@ -402,8 +403,10 @@ impl Palette {
             line(pen, &[]);
         }
         for argument in doc.arguments.iter().take(6) {
-            let name = format!("{:<10}", argument.name);
-            line(pen, &[piece(name, theme.fg(Role::Faint)), piece(argument.help.as_str(), theme.fg(Role::Text))]);
+            for (row, text) in wrap(&argument.help, area.width.saturating_sub(12)).into_iter().enumerate() {
+                let name = if row == 0 { argument.name.as_str() } else { "" };
+                line(pen, &[piece(format!("{name:<11} "), theme.fg(Role::Faint)), piece(text, theme.fg(Role::Text))]);
+            }
         }
         if let Some(forecast) = &self.forecast {
             if let Some(consequence) = &forecast.consequence {
@@ -419,7 +422,7 @@ impl Palette {
                 line(
                     pen,
                     &[
-                        piece("UNDO      ", theme.fg(Role::Faint)),
+                        piece("UNDO        ", theme.fg(Role::Faint)),
                         piece(undo.as_str(), theme.fg(Role::Text)),
                         piece("  u", theme.bold(Role::Focus)),
                     ],
@@ -429,11 +432,14 @@ impl Palette {
         if !doc.see_also.is_empty() {
             line(
                 pen,
-                &[piece("SEE       ", theme.fg(Role::Faint)), piece(doc.see_also.join(", "), theme.fg(Role::Text))],
+                &[piece("SEE         ", theme.fg(Role::Faint)), piece(doc.see_also.join(", "), theme.fg(Role::Text))],
             );
         }
         if !doc.example.is_empty() {
-            line(pen, &[piece("EXAMPLE   ", theme.fg(Role::Faint)), piece(doc.example.as_str(), theme.fg(Role::Text))]);
+            line(
+                pen,
+                &[piece("EXAMPLE     ", theme.fg(Role::Faint)), piece(doc.example.as_str(), theme.fg(Role::Text))],
+            );
         }
     }
 }

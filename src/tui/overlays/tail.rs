@@ -107,7 +107,7 @@ impl Tail {
         }
         pen.pieces(inside.x, inside.y, inside.width, &head);
         let body = Rect { y: inside.y + 1, height: inside.height - 2, ..inside };
-        let two = body.width >= 110;
+        let two = body.width >= 130;
         let (list, detail) = if two {
             let cells = body.width * 60 / 100;
             (Rect { width: cells, ..body }, Rect { x: body.x + cells + 3, width: body.width - cells - 3, ..body })

@@ -15,7 +15,7 @@ use crate::cluster::view::{ClusterView, PartitionName, PartitionRow, PartitionSe
 use crate::tui::glyphs;
 use crate::tui::layout::{ClusterLayout, Frame, Height, TableLine, Width, Wishes, table_lines};
 use crate::tui::model::{Model, Pane};
-use crate::tui::numbers::{UNKNOWN, bytes, count, offset, span_ms};
+use crate::tui::numbers::{UNKNOWN, bytes, bytes_narrow, count, offset, span_ms};
 use crate::tui::pen::{Pen, cut_middle, piece};
 use crate::tui::theme::{Ground, Role};
 use crate::tui::widgets::{card, logbar, mark};
@@ -120,15 +120,17 @@ fn totals(pen: &mut Pen<'_>, layout: &ClusterLayout, view: &ClusterView) {
         );
     }
     if y + 1 < bottom {
+        let narrow = layout.frame.width < Width::Full;
+        let short = |rate| if narrow { bytes_narrow(rate) } else { bytes(rate) };
         pen.pieces(
             x,
             bottom - 1,
             cells,
             &[
                 piece("in ", theme.fg(Role::Dim)),
-                piece(bytes(totals.bytes_in_per_s), theme.bold(Role::Text)),
+                piece(short(totals.bytes_in_per_s), theme.bold(Role::Text)),
                 piece(" out ", theme.fg(Role::Dim)),
-                piece(bytes(totals.bytes_out_per_s), theme.bold(Role::Text)),
+                piece(short(totals.bytes_out_per_s), theme.bold(Role::Text)),
                 piece("/s", theme.fg(Role::Dim)),
             ],
         );
@@ -196,7 +198,11 @@ fn table(pen: &mut Pen<'_>, layout: &ClusterLayout, model: &Model, view: &Cluste
     let rows = &view.rows;
     if rows.total == 0 && area.height > 0 {
         let filter = &model.cluster.filter;
-        let text = if filter.is_empty() { "No partitions.".into() } else { format!("No partition matches {filter}.") };
+        let text = match (filter.is_empty(), view.brokers.iter().any(|card| card.state.answers())) {
+            (false, _) => format!("No partition matches {filter}."),
+            (true, true) => "No partitions.".into(),
+            (true, false) => "Nobody answers: partitions show when a broker is up.".into(),
+        };
         let x = pen.text(area.x + 3, area.y + area.height / 3, area.width, &text, theme.fg(Role::Text));
         if !filter.is_empty() {
             let y = area.y + area.height / 3;

@@ -4,7 +4,7 @@
 //! ╭ ● broker 1 ★ ─ 9092 ╮      ╭ ✕ broker 2 ☆ ╌ 9093 ╮      ● 1 ★ ◆8
 //! │ ◆ 8 leads  ● 9      │      ╎  DEAD  2.4 s        ╎      ▃▅▂▆▄ 0.9M
 //! │ in  ▆▂▂▆▄▆     0.9M │      ╎ kill −9    12:04:29 ╎
-//! │ out ▃▄▂▅▂▄     1.9M │      ╎ fenced after 2.0 s  ╎
+//! │ out ▃▄▂▅▂▄     1.9M │      ╎ fenced at +2.0 s    ╎
 //! │ disk ▆▆▁▁▁▁    41 % │      ╎ R starts it         ╎
 //! ╰─────────────────────╯      ╰╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╯
 //! ```
@@ -140,7 +140,7 @@ fn down(pen: &mut Pen<'_>, inside: Rect, view: &ClusterView, card: &BrokerCard) 
                 pen.text(x, y, cells, &text, theme.fg(Role::Lag));
             }
             Some(at) => {
-                let text = format!("fenced after {}", span_ms(at.saturating_sub(card.since_ms)));
+                let text = format!("fenced at +{}", span_ms(at.saturating_sub(card.since_ms)));
                 pen.text(x, y, cells, &text, theme.fg(Role::Dim));
             }
             None => {}

@@ -16,7 +16,7 @@ use super::spark;
 use crate::cluster::view::{ClockMode, ClusterView, TimelineEvent};
 use crate::tui::keymap::{self, Action};
 use crate::tui::layout::{Frame, Width};
-use crate::tui::numbers::{clock, span_ms};
+use crate::tui::numbers::{clock, round_span, span_ms};
 use crate::tui::pen::{Pen, Piece, piece, pieces_width, width};
 use crate::tui::{glyphs, theme::Role};
 use ratatui::layout::Rect;
@@ -103,8 +103,7 @@ fn title(pen: &mut Pen<'_>, frame: &Frame, view: &ClusterView, chosen: Option<&T
     if view.timeline.dropped > 0 {
         left.push(piece(format!("  {} facts not shown", view.timeline.dropped), theme.fg(Role::Lag)));
     }
-    let mut facts =
-        vec![piece(format!("{} window", span_ms(view.timeline.window_ms).replace(".0", "")), theme.fg(Role::Dim))];
+    let mut facts = vec![piece(format!("{} window", round_span(view.timeline.window_ms)), theme.fg(Role::Dim))];
     let keys: [(&str, &str, Action); 4] = [
         ("{ }", "event", Action::NextEvent),
         ("Space", if live(view) { "pause" } else { "run" }, Action::PauseOrRun),
@@ -197,7 +196,7 @@ fn place_text(pen: &mut Pen<'_>, y: u16, axis: Axis, taken: &mut [bool], event: 
     let cells = usize::from(width(&event.text));
     let place = usize::from(column - axis.x);
     let role = mark::event(event.kind).role;
-    let style = if role == Role::Dead { theme.bold(Role::Dead) } else { theme.fg(Role::Dim) };
+    let style = if role == Role::Dead && event.ongoing { theme.bold(Role::Dead) } else { theme.fg(Role::Dim) };
     let free = |from: usize, to: usize| to <= taken.len() && from < to && taken[from..to].iter().all(|taken| !taken);
     // Something that lasts reads from its glyph on; a moment reads towards it.
     let right = (place + 2, place + 2 + cells);
@@ -220,8 +219,13 @@ fn strips(pen: &mut Pen<'_>, area: Rect, view: &ClusterView, axis: Axis) {
     let (stalls_y, bytes_y) = (area.y + 3, area.y + 4);
     pen.text(area.x + 1, stalls_y, 10, "HW stalls", theme.fg(Role::Dim));
     let stalls: Vec<u64> = view.timeline.stalls.iter().map(|&count| u64::from(count)).collect();
-    let (none, some) = (theme.fg(Role::Line), theme.fg(Role::Lag));
-    spark::strip(pen, axis.x, stalls_y, axis.cells(), &stalls, |value| Some(if value == 0 { none } else { some }));
+    let most = stalls.iter().copied().max().unwrap_or(0);
+    let style = |value: u64| match value {
+        0 => theme.fg(Role::Line),
+        _ if most > 2 && value * 2 > most => theme.fg(Role::Dead),
+        _ => theme.fg(Role::LagLow),
+    };
+    spark::strip(pen, axis.x, stalls_y, axis.cells(), &stalls, |value| Some(style(value)));
     pen.text(area.x + 1, bytes_y, 10, "MB/s in", theme.fg(Role::Dim));
     let style = theme.fg(Role::SyncLow);
     spark::strip(pen, axis.x, bytes_y, axis.cells(), &view.timeline.bytes_in, |_| Some(style));
@@ -235,7 +239,7 @@ fn axis_row(pen: &mut Pen<'_>, y: u16, view: &ClusterView, axis: Axis, area: Rec
     for tick in (1..=ticks).rev() {
         let ago = axis.window_ms * tick / ticks;
         let x = axis.end - (u64::from(axis.cells()) * tick / ticks) as u16;
-        let text = format!("⊥ −{} ", span_ms(ago).replace(".0 s", " s"));
+        let text = format!("⊥ −{} ", round_span(ago));
         pen.text(x, y, axis.end.saturating_sub(x), &text, theme.fg(Role::Faint));
     }
     let chip = theme.chip(if live(view) { Role::Sync } else { Role::Lag });
@@ -260,7 +264,7 @@ fn single(
         pen.pieces(area.x, y, axis.end.saturating_sub(area.x), &pieces);
     } else {
         let label = theme.fg(if focused { Role::Focus } else { Role::Faint });
-        pen.text(area.x + 1, y, 6, &format!("−{}", span_ms(axis.window_ms).replace(".0 s", " s")), label);
+        pen.text(area.x + 1, y, 6, &format!("−{}", round_span(axis.window_ms)), label);
         pen.repeat(axis.x, y, axis.cells(), "─", theme.fg(Role::Line));
         for event in &view.timeline.events {
             if let Some(column) = axis.column(event.at_ms) {
@@ -271,6 +275,6 @@ fn single(
     }
     let x = pen.text(axis.end, y, 1, glyphs::BAR, theme.bold(if live(view) { Role::Sync } else { Role::Lag }));
     let word = now_word(view);
-    let word = if area.right().saturating_sub(x) >= 6 { format!(" {word} ") } else { word.to_string() };
+    let word = if area.right().saturating_sub(x) >= 5 { format!(" {word} ") } else { word.to_string() };
     pen.text(x, y, area.right().saturating_sub(x), &word, chip);
 }
