@@ -5,6 +5,7 @@
 //! that is to happen goes out as [`io::Effect`].
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
+pub mod api;
 pub mod config;
 pub mod controller;
 pub mod io;

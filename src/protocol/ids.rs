@@ -16,6 +16,18 @@ impl fmt::Display for BrokerId {
     }
 }
 
+impl From<BrokerId> for kafka_protocol::messages::BrokerId {
+    fn from(id: BrokerId) -> Self {
+        kafka_protocol::messages::BrokerId(id.0)
+    }
+}
+
+impl From<kafka_protocol::messages::BrokerId> for BrokerId {
+    fn from(id: kafka_protocol::messages::BrokerId) -> Self {
+        BrokerId(id.0)
+    }
+}
+
 /// A topic's id (KIP-516): a topic deleted and created again under the same name has another one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -1,11 +1,11 @@
-//! The cluster's metadata at an offset of the metadata log: what every broker has, each as far as it has applied the log.
-//! [`MetadataImage::apply`] is its only mutator. Shared by `Arc` a topic, so that a copy costs what changed.
+//! The cluster's metadata at an offset of the metadata log: what every broker has, each as far as it has applied the
+//! log. [`MetadataImage::apply`] is its only mutator. Shared by `Arc` a topic, so that a copy costs what changed.
 //!
-//! Invariants: `topics` and `topic_ids` name the same topics; every partition's epochs only rise; the image after a prefix of the log
-//! depends on that prefix alone.
+//! Invariants: `topics` and `topic_ids` name the same topics; every partition's epochs only rise; the image after a
+//! prefix of the log depends on that prefix alone.
 //!
-//! It does not judge: whether a change is allowed was decided by the controller that wrote the record. A record that cannot be applied
-//! is a broken invariant and panics.
+//! It does not judge: whether a change is allowed was decided by the controller that wrote the record. A record that
+//! cannot be applied is a broken invariant and panics.
 
 use crate::engine::controller::record::{ConfigResource, MetadataRecord, PartitionState};
 use crate::protocol::ids::{BrokerId, DirectoryId, PartitionId, TopicId};

@@ -1,6 +1,6 @@
-//! The records of the metadata log: every change of the cluster's state. Decided by the active controller, replicated by the
-//! quorum, applied by every broker (Kafka's `metadata/src/main/resources/common/metadata`). Encoded as JSON values in ordinary
-//! record batches, so that a log can be read by a person; a field that is added later has a default.
+//! The records of the metadata log: every change of the cluster's state. Decided by the active controller, replicated
+//! by the quorum, applied by every broker (Kafka's `metadata/src/main/resources/common/metadata`). Encoded as JSON
+//! values in ordinary record batches, so that a log can be read by a person; a field that is added later has a default.
 
 use crate::protocol::ids::{BrokerId, DirectoryId, TopicId};
 use bytes::Bytes;

@@ -1,0 +1,235 @@
+//! Which value of a configuration holds: the topic's own, else the broker's dynamic one, else the brokers' dynamic
+//! default, else the static one, else Kafka's default (KIP-226; `KafkaConfigSchema`, `LogConfig`).
+//!
+//! Invariant: the same image and static configuration give the same answer on the controller and on every broker, which
+//! is why a leader's and the controller's idea of `min.insync.replicas` agree (KIP-966).
+//!
+//! Who may change what is decided in [`super::alter_configs`]; how it is told, in [`super::describe`].
+
+use crate::engine::config::{ClusterConfig, TimestampType, TopicConfig};
+use crate::engine::controller::config_table::{self, ConfigDef, Scope, Synonym};
+use crate::engine::controller::image::MetadataImage;
+use crate::engine::controller::record::ConfigResource;
+use crate::engine::controller::statics;
+use crate::protocol::ids::BrokerId;
+use std::collections::BTreeMap;
+
+/// What was set dynamically: [`MetadataImage::configs`], or what it will be.
+pub(super) type Dynamic = BTreeMap<ConfigResource, BTreeMap<String, String>>;
+
+/// Where a value comes from, with the number that DescribeConfigs tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i8)]
+pub enum ConfigSource {
+    /// Set for the topic.
+    Topic = 1,
+    /// Set for the broker while it runs.
+    Broker = 2,
+    /// Set for all brokers while they run.
+    Cluster = 3,
+    /// Given at the brokers' start.
+    Static = 4,
+    /// Kafka's default.
+    Default = 5,
+}
+
+/// One value that was found, of the topic's configuration or of a broker's that it falls back on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Of which configuration.
+    pub name: &'static str,
+    /// The value, in that configuration's own unit; `None` for null.
+    pub value: Option<String>,
+    /// Where it was found.
+    pub source: ConfigSource,
+    /// How many of the asked configuration's units one is.
+    pub factor: i64,
+}
+
+impl Found {
+    /// The value in the unit of the configuration that was asked for.
+    pub fn scaled(&self) -> Option<String> {
+        let value = self.value.clone()?;
+        match (self.factor, value.parse::<i64>()) {
+            (2.., Ok(number)) if number >= 0 => Some(number.saturating_mul(self.factor).to_string()),
+            _ => Some(value),
+        }
+    }
+}
+
+/// Every value there is for a configuration, the one that holds first. A topic's falls back on its synonyms, all of a
+/// layer before the next layer; a broker's on itself.
+pub(super) fn layers(
+    dynamic: &Dynamic,
+    cluster: &ClusterConfig,
+    broker: Option<BrokerId>,
+    own: Option<&str>,
+    def: &'static ConfigDef,
+) -> Vec<Found> {
+    let mut found = Vec::new();
+    if let Some(value) = own {
+        let value = Some(value.to_owned());
+        found.push(Found { name: def.name, value, source: ConfigSource::Topic, factor: 1 });
+    }
+    let itself = [Synonym { name: def.name, factor: 1 }];
+    let synonyms = if def.scope == Scope::Broker { &itself[..] } else { def.synonyms };
+    let dynamic_of = |resource: &ConfigResource, name: &str| dynamic.get(resource)?.get(name).cloned();
+    let mut layer = |source, value_of: &dyn Fn(&str) -> Option<String>| {
+        for synonym in synonyms {
+            if let Some(value) = value_of(synonym.name) {
+                found.push(Found { name: synonym.name, value: Some(value), source, factor: synonym.factor });
+            }
+        }
+    };
+    if let Some(broker) = broker {
+        let resource = ConfigResource::Broker(broker);
+        layer(ConfigSource::Broker, &|name| dynamic_of(&resource, name));
+    }
+    layer(ConfigSource::Cluster, &|name| dynamic_of(&ConfigResource::Cluster, name));
+    layer(ConfigSource::Static, &|name| statics::static_value(cluster, name));
+    layer(ConfigSource::Default, &|name| config_table::find(Scope::Broker, name)?.default.map(str::to_owned));
+    if def.scope == Scope::Topic && def.synonyms.is_empty() {
+        let value = def.default.map(str::to_owned);
+        found.push(Found { name: def.name, value, source: ConfigSource::Default, factor: 1 });
+    }
+    found
+}
+
+fn topic_value(
+    dynamic: &Dynamic,
+    cluster: &ClusterConfig,
+    broker: Option<BrokerId>,
+    own: Option<&BTreeMap<String, String>>,
+    name: &str,
+) -> String {
+    let def = config_table::find(Scope::Topic, name).expect("the configurations asked for are in the table");
+    let own = own.and_then(|own| own.get(name)).map(String::as_str);
+    let found = layers(dynamic, cluster, broker, own, def);
+    found.first().and_then(Found::scaled).unwrap_or_default()
+}
+
+/// `min.insync.replicas` of a topic, as it is set: see `PartitionState::effective_min_isr` for what it means for a
+/// partition.
+pub fn min_insync_replicas(image: &MetadataImage, cluster: &ClusterConfig, topic: &str) -> i32 {
+    min_insync_replicas_in(&image.configs, cluster, topic)
+}
+
+pub(super) fn min_insync_replicas_in(dynamic: &Dynamic, cluster: &ClusterConfig, topic: &str) -> i32 {
+    let own = dynamic.get(&ConfigResource::Topic(topic.to_owned()));
+    let value = topic_value(dynamic, cluster, None, own, "min.insync.replicas");
+    value.parse().unwrap_or(cluster.min_insync_replicas)
+}
+
+/// `unclean.leader.election.enable` of a topic.
+pub fn allows_unclean_election(image: &MetadataImage, cluster: &ClusterConfig, topic: &str) -> bool {
+    let own = image.configs.get(&ConfigResource::Topic(topic.to_owned()));
+    is_true(&topic_value(&image.configs, cluster, None, own, "unclean.leader.election.enable"))
+}
+
+/// A topic's configuration as every broker sees it that has no dynamic configuration of its own.
+pub fn topic_config(image: &MetadataImage, cluster: &ClusterConfig, topic: &str) -> TopicConfig {
+    resolve_topic(image, cluster, None, topic)
+}
+
+/// A topic's configuration on one broker.
+pub fn topic_config_on(image: &MetadataImage, cluster: &ClusterConfig, broker: BrokerId, topic: &str) -> TopicConfig {
+    resolve_topic(image, cluster, Some(broker), topic)
+}
+
+fn resolve_topic(image: &MetadataImage, cluster: &ClusterConfig, broker: Option<BrokerId>, topic: &str) -> TopicConfig {
+    let own = image.configs.get(&ConfigResource::Topic(topic.to_owned()));
+    let value = |name: &str| topic_value(&image.configs, cluster, broker, own, name);
+    let unsigned = |name: &str| value(name).parse::<u64>().ok();
+    let defaults = TopicConfig::default();
+    let policies = value("cleanup.policy");
+    let has_policy = |policy: &str| config_table::list(&policies).any(|word| word == policy);
+    TopicConfig {
+        min_insync_replicas: min_insync_replicas(image, cluster, topic),
+        unclean_leader_election_enable: is_true(&value("unclean.leader.election.enable")),
+        // −1, and anything below it, is "no limit".
+        retention_ms: unsigned("retention.ms"),
+        retention_bytes: unsigned("retention.bytes"),
+        segment_bytes: unsigned("segment.bytes").unwrap_or(defaults.segment_bytes),
+        segment_ms: unsigned("segment.ms").unwrap_or(defaults.segment_ms),
+        max_message_bytes: value("max.message.bytes").parse().unwrap_or(defaults.max_message_bytes),
+        message_timestamp_type: match value("message.timestamp.type").as_str() {
+            "LogAppendTime" => TimestampType::LogAppendTime,
+            _ => TimestampType::CreateTime,
+        },
+        timestamp_before_max_ms: unsigned("message.timestamp.before.max.ms")
+            .unwrap_or(defaults.timestamp_before_max_ms),
+        timestamp_after_max_ms: unsigned("message.timestamp.after.max.ms").unwrap_or(defaults.timestamp_after_max_ms),
+        cleanup_delete: has_policy("delete"),
+        cleanup_compact: has_policy("compact"),
+        compression_type: value("compression.type"),
+    }
+}
+
+/// A broker configuration's value on a broker: dynamic, static or default; `None` for null and for names the table does
+/// not have.
+pub fn broker_value(image: &MetadataImage, cluster: &ClusterConfig, broker: BrokerId, name: &str) -> Option<String> {
+    let def = config_table::find(Scope::Broker, name)?;
+    layers(&image.configs, cluster, Some(broker), None, def).first()?.value.clone()
+}
+
+/// How booleans are read, whatever their case.
+pub(super) fn is_true(value: &str) -> bool {
+    value.trim().eq_ignore_ascii_case("true")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::config::Timing;
+
+    fn set(image: &mut MetadataImage, resource: ConfigResource, name: &str, value: &str) {
+        image.configs.entry(resource).or_default().insert(name.to_owned(), value.to_owned());
+    }
+
+    #[test]
+    fn without_anything_set_a_topic_has_kafkas_defaults() {
+        let cluster = ClusterConfig::preset(Timing::Kafka, "test", 1);
+        assert_eq!(topic_config(&MetadataImage::default(), &cluster, "orders"), {
+            // The table tells 2^63−1 for "no bound", as Kafka does.
+            TopicConfig { timestamp_before_max_ms: 9_223_372_036_854_775_807, ..TopicConfig::default() }
+        });
+    }
+
+    #[test]
+    fn the_topic_comes_before_the_broker_before_the_cluster_before_what_is_static() {
+        let mut cluster = ClusterConfig::preset(Timing::Kafka, "test", 3);
+        let mut image = MetadataImage::default();
+        let retention = |image: &MetadataImage, cluster: &ClusterConfig| {
+            topic_config_on(image, cluster, BrokerId(1), "orders").retention_ms
+        };
+        statics::set_static(&mut cluster, "log.retention.hours", "2").expect("valid");
+        assert_eq!(retention(&image, &cluster), Some(7_200_000));
+        statics::set_static(&mut cluster, "log.retention.minutes", "3").expect("valid");
+        assert_eq!(retention(&image, &cluster), Some(180_000), "the finer unit wins");
+        set(&mut image, ConfigResource::Cluster, "log.retention.ms", "4");
+        assert_eq!(retention(&image, &cluster), Some(4));
+        set(&mut image, ConfigResource::Broker(BrokerId(1)), "log.retention.ms", "5");
+        assert_eq!(retention(&image, &cluster), Some(5));
+        assert_eq!(topic_config(&image, &cluster, "orders").retention_ms, Some(4), "of the others");
+        set(&mut image, ConfigResource::Topic("orders".to_owned()), "retention.ms", "-1");
+        assert_eq!(retention(&image, &cluster), None);
+    }
+
+    #[test]
+    fn the_minimum_of_in_sync_replicas_follows_topic_cluster_and_static_value() {
+        let cluster = ClusterConfig::preset(Timing::Lab, "test", 3);
+        let mut image = MetadataImage::default();
+        assert_eq!(min_insync_replicas(&image, &cluster, "orders"), 2);
+        set(&mut image, ConfigResource::Cluster, "min.insync.replicas", "3");
+        assert_eq!(min_insync_replicas(&image, &cluster, "orders"), 3);
+        set(&mut image, ConfigResource::Topic("orders".to_owned()), "min.insync.replicas", "1");
+        assert_eq!(topic_config(&image, &cluster, "orders").min_insync_replicas, 1);
+    }
+
+    #[test]
+    fn a_negative_number_of_hours_means_without_limit() {
+        let mut cluster = ClusterConfig::preset(Timing::Kafka, "test", 1);
+        statics::set_static(&mut cluster, "log.retention.hours", "-1").expect("valid");
+        assert_eq!(topic_config(&MetadataImage::default(), &cluster, "orders").retention_ms, None);
+    }
+}
