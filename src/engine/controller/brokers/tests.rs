@@ -242,6 +242,7 @@ fn an_unregistered_broker_leaves_every_isr_and_elr() {
 fn blocks_of_producer_ids_do_not_overlap_and_need_a_current_broker() {
     use crate::protocol::peer::AllocateProducerIdsRequest;
     let mut cluster = Harness::with_brokers(1);
+    let epoch = cluster.epoch_of(1);
     let mut ask = |broker_epoch| {
         let request = AllocateProducerIdsRequest { broker: BrokerId(1), broker_epoch };
         match cluster.peer(1, &PeerRequest::AllocateProducerIds(request)) {
@@ -250,11 +251,6 @@ fn blocks_of_producer_ids_do_not_overlap_and_need_a_current_broker() {
         }
     };
     assert_eq!(ask(-5).error, ErrorCode::StaleBrokerEpoch);
-    let epoch = {
-        let mut cluster = Harness::with_brokers(1);
-        cluster.alive(1);
-        cluster.epoch_of(1)
-    };
     let (first, second) = (ask(epoch), ask(epoch));
     assert_eq!((first.first, first.length), (0, 1_000));
     assert_eq!(second.first, 1_000);
