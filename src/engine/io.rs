@@ -208,6 +208,11 @@ pub trait LogRead {
     fn has_room(&self) -> bool;
     /// Whether the store was closed by an orderly stop the last time (KIP-966: otherwise its broker registers as unclean).
     fn was_clean(&self) -> bool;
+    /// How many bytes of records are beyond the store's limit (`--memory-limit`): retention removes the oldest at once, whatever the
+    /// topics' own settings say. Zero where there is no limit.
+    fn excess_bytes(&self) -> u64 {
+        0
+    }
 }
 
 /// A store that can be written to. Only [`Ctx`] writes.

@@ -76,7 +76,8 @@ pub struct BatchHeader {
 }
 
 impl BatchHeader {
-    fn parse(head: &[u8; HEADER_SIZE]) -> BatchHeader {
+    /// The fields as they stand in a header's bytes, unchecked.
+    pub fn parse(head: &[u8; HEADER_SIZE]) -> BatchHeader {
         fn at<const N: usize>(head: &[u8; HEADER_SIZE], from: usize) -> [u8; N] {
             head[from..from + N].try_into().expect("a field within the header")
         }
