@@ -300,3 +300,6 @@ fn check_timestamps(header: &BatchHeader, wall: WallTime, config: &TopicConfig) 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

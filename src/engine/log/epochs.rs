@@ -43,11 +43,16 @@ impl EpochCache {
         if epoch < 0 || start_offset < 0 {
             return false;
         }
-        if self.entries.last().is_some_and(|last| last.epoch == epoch && last.start_offset <= start_offset) {
-            return false;
-        }
-        while self.entries.last().is_some_and(|last| last.epoch >= epoch || last.start_offset >= start_offset) {
+        let before = self.entries.len();
+        while self.entries.last().is_some_and(|last| last.epoch > epoch || last.start_offset >= start_offset) {
+            // The same entry again is no change.
+            if self.entries.last() == Some(&EpochEntry { epoch, start_offset }) {
+                return self.entries.len() != before;
+            }
             self.entries.pop();
+        }
+        if self.entries.last().is_some_and(|last| last.epoch == epoch) {
+            return self.entries.len() != before;
         }
         self.entries.push(EpochEntry { epoch, start_offset });
         true
@@ -153,7 +158,9 @@ mod tests {
         assert_eq!(pairs(&epochs), [(1, 0), (5, 10)]);
         assert!(epochs.assign(4, 20), "a lower epoch further on: the higher one was never written");
         assert_eq!(pairs(&epochs), [(1, 0), (4, 20)]);
-        assert!(!epochs.assign(-1, 30));
+        assert!(!epochs.assign(4, 20) && !epochs.assign(-1, 30));
+        assert!(epochs.assign(6, 25) && epochs.assign(4, 25), "epoch 6 was never written, and 4 goes on");
+        assert_eq!(pairs(&epochs), [(1, 0), (4, 20)]);
     }
 
     #[test]

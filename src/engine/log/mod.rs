@@ -17,6 +17,11 @@ mod segments;
 mod time_index;
 mod transactions;
 
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod testing;
+
 pub use append::{AppendError, Appended, RecordError};
 pub use partition_log::PartitionLog;
 pub use producer_state::ProducerSummary;

@@ -164,9 +164,10 @@ impl PartitionLog {
         }
     }
 
-    /// Cuts the log to end at an offset; a batch that holds it goes whole. Epochs that begin there or after are
-    /// forgotten even if the log's end does not change (KAFKA-10706), and producers are rebuilt. Below the log start
-    /// everything goes. Tells whether the log changed.
+    /// Cuts the log to end at an offset, or at the base of the batch that holds it: Kafka leaves a gap there, and the
+    /// records before the cut would be missing for good. Epochs that begin there or after are forgotten even if the
+    /// log's end does not change (KAFKA-10706), and producers are rebuilt. Below the log start everything goes. Tells
+    /// whether the log changed.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -182,7 +183,7 @@ impl PartitionLog {
             return Ok(true);
         }
         let removed = self.removed_by(cx, end_offset)?;
-        let from = self.end_offset;
+        let (from, end_offset) = (self.end_offset, removed.end_offset);
         let kept = self.checkpoints.partition_point(|&offset| offset <= end_offset);
         for offset in self.checkpoints.split_off(kept) {
             self.delete_checkpoint(cx, offset);
@@ -207,13 +208,14 @@ impl PartitionLog {
     }
 
     fn removed_by(&self, cx: &Ctx<'_>, end_offset: i64) -> Result<Removed, ReadError> {
-        let mut removed = Removed { bytes: 0, had_producers: false };
-        // The batch before the cut may be cut too: a scan begins with the one that holds its offset.
+        let mut removed = Removed { end_offset, bytes: 0, had_producers: false };
         cx.log().scan(self.id, end_offset, &mut |header| {
+            removed.end_offset = removed.end_offset.min(header.base_offset);
             removed.bytes += u64::try_from(header.size()).expect("a batch's size fits 64 bits");
             removed.had_producers |= header.has_producer();
             ControlFlow::Continue(())
         })?;
+        removed.end_offset = removed.end_offset.max(self.start_offset);
         Ok(removed)
     }
 
@@ -288,10 +290,10 @@ impl PartitionLog {
     /// Where readers of committed transactions stop: at the first record of a transaction that is open or whose marker
     /// is not below the high watermark, else at the high watermark (`UnifiedLog.lastStableOffset`).
     pub fn last_stable_offset(&self, high_watermark: i64) -> i64 {
-        self.producers
-            .transactions
-            .first_unstable(high_watermark)
-            .map_or(high_watermark, |first| first.min(high_watermark))
+        match self.producers.transactions.first_unstable(high_watermark) {
+            Some(first) => first.max(self.start_offset).min(high_watermark),
+            None => high_watermark,
+        }
     }
 
     /// The aborted transactions with records from `from` up to but without `upper`: a Fetch of committed records lists
@@ -339,6 +341,11 @@ impl PartitionLog {
 
 /// What a truncation takes away.
 struct Removed {
+    /// Where the log ends then: not within a batch.
+    end_offset: i64,
     bytes: u64,
     had_producers: bool,
 }
+
+#[cfg(test)]
+mod tests;

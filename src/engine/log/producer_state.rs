@@ -155,7 +155,6 @@ pub(super) struct ProducerState {
 }
 
 impl ProducerState {
-    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.producers.is_empty() && self.transactions.is_empty()
     }

@@ -152,3 +152,6 @@ impl PartitionLog {
         Ok(record.map(|record| OffsetAtTime { offset: record.offset, timestamp: record.timestamp, leader_epoch }))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,6 +63,10 @@ impl PartitionLog {
         // Without the epochs a checkpoint is no help: only the headers have them.
         let checkpoint = if epochs.is_some() { log.last_checkpoint(read, config)? } else { None };
         log.epochs = epochs.unwrap_or_default();
+        // An epoch that begins at the end has no records; but where all records went with the log's beginning, it is
+        // the last one's.
+        let all_trimmed = info.start_offset == info.end_offset && info.start_offset > 0;
+        log.epochs.truncate_from_end(info.end_offset + i64::from(all_trimmed));
         let mut from = info.start_offset;
         if let Some(checkpoint) = checkpoint {
             from = checkpoint.offset.max(from);
@@ -75,7 +79,6 @@ impl PartitionLog {
         log.resolve_markers(read, seen)?;
         log.end_offset = info.end_offset;
         log.persisted_end = info.end_offset;
-        log.epochs.truncate_from_end(info.end_offset);
         log.epochs.truncate_from_start(info.start_offset);
         log.segments.trim(info.start_offset);
         log.time_index.trim(info.start_offset);
@@ -132,7 +135,8 @@ impl PartitionLog {
     /// Writes down what is known of the log up to its end, if there is anything new, so that recovery need not read
     /// what lies before. Appends and retention do so by themselves; an orderly stop should, too.
     pub fn checkpoint(&mut self, cx: &mut Ctx<'_>) {
-        if self.bytes_since_checkpoint > 0 {
+        let is_covered = self.checkpoints.last() == Some(&self.end_offset) || self.start_offset == self.end_offset;
+        if self.bytes_since_checkpoint > 0 || !is_covered {
             self.write_checkpoint(cx);
         }
     }
@@ -212,3 +216,6 @@ impl PartitionLog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,10 @@ impl PartitionLog {
 
     pub(super) fn move_start(&mut self, cx: &mut Ctx<'_>, start_offset: i64) {
         assert!((self.start_offset..=self.end_offset).contains(&start_offset), "a log start within the log");
+        if !self.producers.is_empty() {
+            // Producers outlive their batches: what is known of them must not hang on what goes now.
+            self.checkpoint(cx);
+        }
         self.write(cx, StorageOp::Trim { log: self.id, start_offset });
         self.start_offset = start_offset;
         self.persisted_end = self.persisted_end.max(start_offset);
@@ -76,3 +80,6 @@ impl PartitionLog {
         segments.len()
     }
 }
+
+#[cfg(test)]
+mod tests;

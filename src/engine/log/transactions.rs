@@ -41,7 +41,6 @@ pub(super) struct Transactions {
 }
 
 impl Transactions {
-    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty() && self.ended.is_empty() && self.aborted.is_empty()
     }
