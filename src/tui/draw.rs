@@ -305,7 +305,7 @@ fn armed_hint(pen: &mut Pen<'_>, _model: &Model, armed: &super::model::Armed, x:
     let key = keymap::key_for_command(verb).unwrap_or("");
     let (weight, text) = match &armed.forecast.consequence {
         Some(consequence) => (consequence.weight, consequence.text.as_str()),
-        None => (Weight::Harmless, "nothing gets worse"),
+        None => (Weight::Harmless, ""),
     };
     let (role, glyph) = overlays::palette::weight(weight);
     let undo = match (&armed.forecast.undo, weight) {
@@ -314,6 +314,7 @@ fn armed_hint(pen: &mut Pen<'_>, _model: &Model, armed: &super::model::Armed, x:
     };
     let head = [piece(key, theme.bold(Role::Focus)), piece(format!(" {line}  "), theme.bold(Role::Text))];
     let at = pen.pieces(x, y, until.saturating_sub(x), &head);
-    let at = pen.text(at, y, until.saturating_sub(at), &format!("{glyph} {text}"), theme.fg(role));
+    let told = if text.is_empty() { String::new() } else { format!("{glyph} {text}") };
+    let at = pen.text(at, y, until.saturating_sub(at), &told, theme.fg(role));
     pen.text(at, y, until.saturating_sub(at), &undo, theme.fg(Role::Dim));
 }

@@ -17,12 +17,13 @@ use super::terminal::{self, Answers, Signal};
 use super::theme::{self, Theme, ThemeName};
 use super::update::update;
 use crate::cluster::view::{Change, ClockMode, ClusterPort, TailId, ViewRequest};
-use crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers, MouseEventKind};
 use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::{Terminal, TerminalOptions};
 use std::io::{self, BufWriter, Stdout};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -42,8 +43,8 @@ pub struct ConsoleOptions {
     pub keep_background: bool,
     /// Explain glyphs and bars (the first three starts).
     pub legend: bool,
-    /// Lines of earlier sessions, oldest first.
-    pub history: Vec<String>,
+    /// Where lines of earlier runs are kept, one a line, oldest first. `None`: they are forgotten.
+    pub history_file: Option<PathBuf>,
 }
 
 impl Default for ConsoleOptions {
@@ -55,7 +56,7 @@ impl Default for ConsoleOptions {
             reduced_motion: std::env::var("REDUCE_MOTION").is_ok_and(|value| value == "1"),
             keep_background: false,
             legend: true,
-            history: Vec::new(),
+            history_file: None,
         }
     }
 }
@@ -79,7 +80,15 @@ pub fn run(mut port: impl ClusterPort, options: ConsoleOptions) -> io::Result<Ex
     let signals = terminal::signals()?;
     terminal::enter(options.mouse)?;
     let (theme, answers) = look(&options);
-    let result = Console::new(theme, answers, options, &port).and_then(|mut console| console.run(&mut port, &signals));
+    let history_file = options.history_file.clone();
+    let result = Console::new(theme, answers, options, &port).and_then(|mut console| {
+        let exit = console.run(&mut port, &signals);
+        if let Some(file) = history_file {
+            // A history that cannot be kept is no reason to fail.
+            let _ = std::fs::write(file, console.model.history.join("\n"));
+        }
+        exit
+    });
     terminal::leave();
     match result {
         Err(error) if is_gone(&error) => Ok(ExitReason::TerminalGone),
@@ -204,7 +213,7 @@ impl Console {
         let mut model = Model::new(theme, commands, Rect::new(0, 0, size.width, size.height));
         model.mouse = options.mouse;
         model.legend = options.legend;
-        model.history = options.history;
+        model.history = options.history_file.as_deref().map(read_history).unwrap_or_default();
         // A terminal that takes 80 ms to answer is far away: fewer frames, so that keys are not kept waiting.
         let far = answers.echo_ms.is_some_and(|echo| echo > 80);
         Ok(Console {
@@ -271,6 +280,9 @@ impl Console {
     }
 
     fn on_event(&mut self, port: &mut impl ClusterPort, event: Event) -> io::Result<Option<ExitReason>> {
+        if matches!(&event, Event::Mouse(mouse) if mouse.kind == MouseEventKind::Moved) {
+            return Ok(None);
+        }
         self.waiting = Change::Facts;
         let msg = match event {
             Event::Key(key) if key.kind == KeyEventKind::Release => return Ok(None),
@@ -337,7 +349,7 @@ impl Console {
         Ok(None)
     }
 
-    fn screenshot(&self, path: &std::path::Path) -> Msg {
+    fn screenshot(&self, path: &Path) -> Msg {
         let mut buffer = Buffer::empty(self.model.area);
         draw(&self.model, &self.model.view, &self.model.theme, self.model.area, &mut buffer);
         let name = path.to_string_lossy();
@@ -445,6 +457,11 @@ pub fn ask(port: &mut impl ClusterPort, cmd: Cmd) -> Answer {
         Cmd::AskTopics(containing) => Some(Msg::Topics(port.topics(&containing, 200))),
         other => return Answer::NotMine(other),
     })
+}
+
+fn read_history(file: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    text.lines().filter(|line| !line.is_empty()).map(str::to_string).collect()
 }
 
 fn first_line(text: &str) -> String {

@@ -1,6 +1,8 @@
-//! The console on a scripted cluster: what stands on the screen at every size and theme, and what keys ask of the cluster.
+//! The console on a scripted cluster: what stands on the screen at every size and theme, and what keys ask of the cluster;
+//! and its loop in a pseudo-terminal ([`terminal`]).
 
 mod fake;
+mod terminal;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use fake::{FakeCluster, Scene};
@@ -224,9 +226,8 @@ fn a_port_that_is_taken() {
 /// Around every breakpoint and far from them, each state and each dialog must be drawn without leaving the buffer.
 #[test]
 fn no_size_is_too_odd() {
-    const COLUMNS: [u16; 25] =
-        [1, 2, 3, 5, 9, 30, 59, 60, 61, 62, 79, 80, 99, 100, 101, 119, 120, 139, 140, 141, 160, 179, 180, 181, 210];
-    const ROWS: [u16; 20] = [1, 2, 3, 5, 9, 15, 16, 17, 18, 23, 24, 29, 30, 31, 39, 40, 41, 45, 60, 70];
+    const COLUMNS: [u16; 17] = [1, 2, 5, 30, 59, 60, 61, 79, 80, 99, 100, 119, 139, 140, 179, 180, 210];
+    const ROWS: [u16; 14] = [1, 2, 5, 15, 16, 17, 23, 24, 29, 30, 39, 40, 60, 70];
     let mut consoles: Vec<Console> = Scene::ALL.into_iter().map(|scene| Console::dark(scene, 80, 24)).collect();
     for keys in [":k", "?", "w", "x", "X", "D", "n", "p", "z", "/or", "c"] {
         let mut console = Console::dark(Scene::Failover, 80, 24);

@@ -330,21 +330,19 @@ impl Form {
     /// The equal command line of Kafka's own tools.
     fn same_as(&self) -> String {
         let server = &self.bootstrap;
+        let topic = if self.value(0).is_empty() { "NAME" } else { self.value(0) };
         match self.kind {
             Kind::Produce => format!(
-                "kafka-console-producer.sh --bootstrap-server {server} --topic {} --producer-property acks={}",
-                self.value(0),
+                "kafka-console-producer.sh --bootstrap-server {server} --topic {topic} --producer-property acks={}",
                 self.value(5)
             ),
             Kind::Consume => format!(
-                "kafka-console-consumer.sh --bootstrap-server {server} --topic {}{}",
-                self.value(0),
+                "kafka-console-consumer.sh --bootstrap-server {server} --topic {topic}{}",
                 if self.value(1) == FROM[1] { " --from-beginning" } else { "" }
             ),
             Kind::NewTopic => {
                 let mut line = format!(
-                    "kafka-topics.sh --bootstrap-server {server} --create --topic {} --partitions {} --replication-factor {}",
-                    self.value(0),
+                    "kafka-topics.sh --bootstrap-server {server} --create --topic {topic} --partitions {} --replication-factor {}",
                     self.value(1),
                     self.value(2)
                 );

@@ -25,7 +25,7 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, view: &ClusterView, card: &BrokerCard
     let mark = mark::broker(card);
     let silent = !card.state.answers();
     let border = match (selected, mark.role) {
-        (true, _) => theme.bold(Role::Focus),
+        (true, _) => theme.fg(Role::Focus),
         (false, role @ (Role::Dead | Role::Lag)) if silent => theme.fg(role),
         _ => theme.fg(Role::Line),
     };
