@@ -1,13 +1,14 @@
-//! What the console draws: one immutable snapshot of the cluster at a time, and the door to ask for it ([`ClusterPort`]).
+//! What the console draws: one immutable snapshot of the cluster at a time, and the door to ask for it
+//! ([`ClusterPort`]).
 //!
-//! Invariants: everything in a [`ClusterView`] is of the same moment (`at_ms`); its size depends on what was asked for in the
-//! [`ViewRequest`] and on the number of brokers, never on the number of partitions; counts are exact, lists are windows.
-//! A value that is not known is `None`, never a made-up zero.
+//! Invariants: everything in a [`ClusterView`] is of the same moment (`at_ms`); its size depends on what was asked
+//! for in the [`ViewRequest`] and on the number of brokers, never on the number of partitions; counts are exact,
+//! lists are windows. A value that is not known is `None`, never a made-up zero.
 //!
 //! Deliberately not here: how anything looks (no colour, no glyph, no width), and how a host comes by the facts.
 //!
-//! Units: times are milliseconds of *cluster time* (which stands still while paused and slows down with `speed`) unless the
-//! name says `wall`; rates are means over the last second of cluster time.
+//! Units: times are milliseconds of *cluster time* (which stands still while paused and slows down with `speed`)
+//! unless the name says `wall`; rates are means over the last second of cluster time.
 
 mod port;
 
@@ -218,7 +219,8 @@ pub struct BrokerCard {
     pub since_ms: u64,
     /// What brought it there, in a few words: `kill −9`, `you suspended it`. Empty when there is nothing to say.
     pub cause: String,
-    /// When the controller fenced it, or will if nothing changes (session timeout). `None`: not fenced, not about to be.
+    /// When the controller fenced it, or will if nothing changes (session timeout). `None`: not fenced, not about to
+    /// be.
     pub fenced_at_ms: Option<u64>,
     /// Its place in the metadata quorum.
     pub quorum: QuorumRole,

@@ -1,7 +1,7 @@
 //! The console's own verbs: what changes the picture and not the cluster.
 //!
-//! They stand in the palette beside the cluster's commands and are written the same way. Deliberately not here: anything that
-//! touches the cluster; that is the command language's.
+//! They stand in the palette beside the cluster's commands and are written the same way. Deliberately not here:
+//! anything that touches the cluster; that is the command language's.
 
 use super::theme::ThemeName;
 use crate::cluster::view::{ArgumentDoc, CommandDoc, Completion, CompletionValue, RowSort};
@@ -102,97 +102,94 @@ pub fn palette(cluster: &[CommandDoc]) -> Vec<CommandDoc> {
     all
 }
 
+/// A verb of ours: name, usage, summary, text, example, argument and what it takes.
+type Text = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
+
+const TEXTS: [Text; 10] = [
+    (
+        "theme",
+        "theme NAME",
+        "change the colours",
+        "Changes the colours of the console. mono uses no colour at all, only bold, underline and reverse.",
+        "theme high-contrast",
+        "NAME",
+        "dark, light, high-contrast, mono, 16",
+    ),
+    (
+        "mouse",
+        "mouse on|off",
+        "catch the mouse, or leave it",
+        "While the mouse is off, the terminal selects and copies text as it does elsewhere.",
+        "mouse off",
+        "STATE",
+        "on, off",
+    ),
+    (
+        "screenshot",
+        "screenshot FILE",
+        "write the screen to a file",
+        "Writes the screen as it is under this dialog. A name that ends in .svg gives a picture, in .ans text with \
+         colours, any other plain text.",
+        "screenshot cluster.svg",
+        "FILE",
+        "cluster.svg, cluster.txt",
+    ),
+    (
+        "filter",
+        "filter TEXT",
+        "show only matches",
+        "Shows only partitions whose name contains the text, whatever the case. A leading ! shows all others.",
+        "filter orders",
+        "TEXT",
+        "orders, !__",
+    ),
+    (
+        "sort",
+        "sort ORDER",
+        "change the order of rows",
+        "Rows that need attention stay on top, whatever the order.",
+        "sort behind",
+        "ORDER",
+        "worst, name, behind, rate",
+    ),
+    (
+        "legend",
+        "legend on|off",
+        "show or hide the legend",
+        "The legend explains the glyphs and the bars.",
+        "legend on",
+        "STATE",
+        "on, off",
+    ),
+    (
+        "motion",
+        "motion on|off",
+        "flash what has moved, or not",
+        "Without motion only end states are drawn.",
+        "motion off",
+        "STATE",
+        "on, off",
+    ),
+    ("copy", "copy", "copy the bootstrap servers", "Puts the bootstrap servers on the clipboard.", "copy", "", ""),
+    ("help", "help", "keys and how to read the screen", "Lists the keys and explains the screen.", "help", "", ""),
+    ("quit", "quit", "leave", "Stops what the console started, cleanly, and leaves.", "quit", "", ""),
+];
+
 /// The documents of our own verbs.
 pub fn docs() -> Vec<CommandDoc> {
-    let doc = |name: &str, usage: &str, summary: &str, long: &str, example: &str, argument: (&str, &str)| CommandDoc {
+    let doc = |&(name, usage, summary, long, example, argument, takes): &Text| CommandDoc {
         name: name.into(),
         usage: usage.into(),
         summary: summary.into(),
         long: long.into(),
         example: example.into(),
-        arguments: if argument.0.is_empty() {
-            Vec::new()
-        } else {
-            vec![ArgumentDoc { name: argument.0.into(), help: argument.1.into() }]
+        arguments: match argument {
+            "" => Vec::new(),
+            name => vec![ArgumentDoc { name: name.into(), help: takes.into() }],
         },
         ..CommandDoc::default()
     };
-    let on_off = ("on|off", "on or off");
-    vec![
-        doc(
-            "theme",
-            "theme NAME",
-            "change the colours",
-            "Changes the colours of the console. mono uses no colour at all, only bold, underline and reverse.",
-            "theme high-contrast",
-            ("NAME", "dark, light, high-contrast, mono, 16"),
-        ),
-        doc(
-            "mouse",
-            "mouse on|off",
-            "catch the mouse, or leave it",
-            "While the mouse is off, the terminal selects and copies text as it does elsewhere.",
-            "mouse off",
-            on_off,
-        ),
-        doc(
-            "screenshot",
-            "screenshot FILE",
-            "write the screen to a file",
-            "Writes the screen as it is under this dialog. A name that ends in .svg gives a picture, in .ans text with colours, any other plain text.",
-            "screenshot cluster.svg",
-            ("FILE", "cluster.svg, cluster.txt"),
-        ),
-        doc(
-            "filter",
-            "filter TEXT",
-            "show only matches",
-            "Shows only partitions whose name contains the text, whatever the case. A leading ! shows all others.",
-            "filter orders",
-            ("TEXT", "orders, !__"),
-        ),
-        doc(
-            "sort",
-            "sort ORDER",
-            "change the order of rows",
-            "Rows that need attention stay on top, whatever the order.",
-            "sort behind",
-            ("ORDER", "worst, name, behind, rate"),
-        ),
-        doc(
-            "legend",
-            "legend on|off",
-            "show or hide the legend",
-            "The legend explains the glyphs and the bars.",
-            "legend on",
-            on_off,
-        ),
-        doc(
-            "motion",
-            "motion on|off",
-            "flash what has moved, or not",
-            "Without motion only end states are drawn.",
-            "motion off",
-            on_off,
-        ),
-        doc(
-            "copy",
-            "copy",
-            "copy the bootstrap servers",
-            "Puts the bootstrap servers on the clipboard.",
-            "copy",
-            ("", ""),
-        ),
-        doc(
-            "help",
-            "help",
-            "keys and how to read the screen",
-            "Lists the keys and explains the screen.",
-            "help",
-            ("", ""),
-        ),
-        doc("quit", "quit", "leave", "Stops the cluster cleanly and leaves.", "quit", ("", "")),
-    ]
+    TEXTS.iter().map(doc).collect()
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@
 //! Timeline ─────────────────────────────────────────────────────────────────────────────
 //! K kill −9  R restart  S suspend  p produce …                        : command  ? help
 //! ```
-//! Invariants: no input beside its arguments; the same arguments give the same cells; reduction to 16 colours and to ASCII
-//! comes last, over the finished buffer.
+//! Invariants: no input beside its arguments; the same arguments give the same cells; reduction to 16 colours and to
+//! ASCII comes last, over the finished buffer.
 
 use super::glyphs;
 use super::headline::{self, Mood, Tone};

@@ -126,7 +126,8 @@ mod tests {
     use super::*;
     use unicode_width::UnicodeWidthStr;
 
-    /// A glyph without an entry would show as `?` on every ASCII terminal; one that is two cells wide breaks the columns.
+    /// A glyph without an entry would show as `?` on every ASCII terminal; one that is two cells wide breaks the
+    /// columns.
     #[test]
     fn every_glyph_is_one_cell_and_has_an_ascii_form() {
         let single = [

@@ -1,8 +1,8 @@
 //! The headline: one sentence that says what is going on and why, made from facts by a pure function.
 //!
-//! Invariants: every headline exists in three lengths written by hand (at most 55, 95 and 135 cells with names of usual
-//! length) and the longest that fits is shown, none is cut short of its meaning; subject first, one cause, one consequence,
-//! present tense; the worst thing wins.
+//! Invariants: every headline exists in three lengths written by hand (at most 55, 95 and 135 cells with names of
+//! usual length) and the longest that fits is shown, none is cut short of its meaning; subject first, one cause, one
+//! consequence, present tense; the worst thing wins.
 //!
 //! Deliberately not here: the chain of causes behind it, which `w` asks the host for.
 

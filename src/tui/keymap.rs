@@ -1,7 +1,7 @@
 //! The keys: one table makes the bindings, the hints, the help and the manual.
 //!
-//! Invariants: no key is bound twice; letters of *Everywhere* and *Time* mean the same on every screen; lower case mostly
-//! looks, `Shift` mostly changes.
+//! Invariants: no key is bound twice; letters of *Everywhere* and *Time* mean the same on every screen; lower case
+//! mostly looks, `Shift` mostly changes.
 //!
 //! Deliberately not here: keys inside text fields and dialogs (each dialog names its own in its last row).
 
@@ -139,7 +139,10 @@ const fn code(code: KeyCode) -> (KeyCode, bool) {
 }
 
 macro_rules! keymap {
-    ($( $group:ident $need:ident $rank:literal $action:ident [$($key:expr),+] $shown:literal $hint:literal $help:literal; )+) => {
+    ($(
+        $group:ident $need:ident $rank:literal $action:ident
+        [$($key:expr),+] $shown:literal $hint:literal $help:literal;
+    )+) => {
         /// THE table.
         pub const KEYMAP: &[Binding] = &[
             $( Binding { action: Action::$action, keys: &[$($key),+], shown: $shown, hint: $hint, help: $help,

@@ -298,8 +298,8 @@ pub enum TableLine {
     More(usize),
 }
 
-/// The lines of a table of `height` rows that begins with row `first`. `headed` puts a heading over the first group too (left
-/// out where rows are scarce and the first group needs attention anyway).
+/// The lines of a table of `height` rows that begins with row `first`. `headed` puts a heading over the first group
+/// too (left out where rows are scarce and the first group needs attention anyway).
 pub fn table_lines(first: usize, total: usize, attention: usize, height: u16, headed: bool) -> Vec<TableLine> {
     let height = usize::from(height);
     let mut lines = Vec::with_capacity(height);

@@ -1,10 +1,10 @@
 //! The console: one model, one update, one view.
 //!
-//! `msg` comes in, [`update::update`] changes the `model` and answers with commands as data, [`draw::draw`] draws model and
-//! picture into a buffer, [`run::run`] is the loop around them. Screens and dialogs are closed enums.
+//! `msg` comes in, [`update::update`] changes the `model` and answers with commands as data, [`draw::draw`] draws
+//! model and picture into a buffer, [`run::run`] is the loop around them. Screens and dialogs are closed enums.
 //!
-//! Invariants: the cluster is touched through [`crate::cluster::view::ClusterPort`] only; `draw` and `update` are pure; colours
-//! are named in `theme` only, glyphs in `glyphs`, keys in `keymap`.
+//! Invariants: the cluster is touched through [`crate::cluster::view::ClusterPort`] only; `draw` and `update` are
+//! pure; colours are named in `theme` only, glyphs in `glyphs`, keys in `keymap`.
 
 pub mod commands;
 pub mod draw;

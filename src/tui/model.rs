@@ -1,7 +1,7 @@
 //! The console's state: everything [`super::draw`] needs beside the picture of the cluster.
 //!
-//! Invariants: only [`super::update`] changes it; it holds names of what is selected, never positions in a list that may have
-//! changed meanwhile.
+//! Invariants: only [`super::update`] changes it; it holds names of what is selected, never positions in a list that
+//! may have changed meanwhile.
 
 use super::layout::Frame;
 use super::msg::Forecast;
@@ -131,7 +131,8 @@ impl Model {
         Frame::of(self.area, self.cluster.dense)
     }
 
-    /// What is wanted of the cluster for the next picture. A window as large as the body is asked for, whatever is on it.
+    /// What is wanted of the cluster for the next picture. A window as large as the body is asked for, whatever is on
+    /// it.
     pub fn view_request(&self) -> ViewRequest {
         let rows = usize::from(self.area.height.max(16));
         let why = self.overlays.iter().rev().find_map(|overlay| match overlay {

@@ -1,7 +1,7 @@
 //! Numbers and moments as people read them.
 //!
-//! Invariants: offsets in full with commas; counts of ten thousand or more short; bytes in SI units with two or three digits;
-//! an unknown value is an en dash, zero is `0`; a minus is a minus sign.
+//! Invariants: offsets in full with commas; counts of ten thousand or more short; bytes in SI units with two or three
+//! digits; an unknown value is an en dash, zero is `0`; a minus is a minus sign.
 //!
 //! Deliberately not here: widths and alignment.
 

@@ -1,7 +1,7 @@
 //! The pen: every write of the console to a buffer goes through here, clipped.
 //!
-//! Invariants: nothing is written outside the buffer, whatever the coordinates; text is cut at whole characters by its width
-//! in cells, never by its length in bytes.
+//! Invariants: nothing is written outside the buffer, whatever the coordinates; text is cut at whole characters by
+//! its width in cells, never by its length in bytes.
 //!
 //! Deliberately not here: layout. A pen does what it is told, at the place it is told.
 
@@ -151,8 +151,8 @@ impl Pen<'_> {
         }
     }
 
-    /// A frame of rounded corners around `area` with a title at the left and facts at the right. The facts are left out when
-    /// both do not fit. Returns the inside.
+    /// A frame of rounded corners around `area` with a title at the left and facts at the right. The facts are left
+    /// out when both do not fit. Returns the inside.
     pub fn frame(&mut self, area: Rect, border: Style, dashed: bool, title: &[Piece<'_>], facts: &[Piece<'_>]) -> Rect {
         let inside = Rect {
             x: area.x.saturating_add(1),

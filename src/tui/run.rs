@@ -1,8 +1,8 @@
 //! The loop around the pure console: input, answers and pictures in; drawing and commands out.
 //!
-//! Invariants: one thread, no async; everything that waits is taken before one frame is drawn; a frame is drawn only when
-//! something has changed: at most 30 a second, 10 when nothing but offsets and rates moved, 4 for the clock alone, none
-//! while the world is paused; the terminal is given back however the loop ends.
+//! Invariants: one thread, no async; everything that waits is taken before one frame is drawn; a frame is drawn only
+//! when something has changed: at most 30 a second, 10 when nothing but offsets and rates moved, 4 for the clock
+//! alone, none while the world is paused; the terminal is given back however the loop ends.
 //!
 //! Deliberately not here: what a message means (`update`) and how it looks (`draw`).
 

@@ -1,7 +1,7 @@
 //! A finished buffer as a file: an SVG picture, text with colours, or plain text.
 //!
-//! Invariants: the picture needs no font with our glyphs: blocks and lines are drawn as shapes, only letters are text; each
-//! run of text is stretched to its cells, so that columns stay columns in any monospaced font.
+//! Invariants: the picture needs no font with our glyphs: blocks and lines are drawn as shapes, only letters are
+//! text; each run of text is stretched to its cells, so that columns stay columns in any monospaced font.
 //!
 //! Deliberately not here: where the file goes.
 

@@ -1,8 +1,8 @@
 //! The terminal: taking it over, asking it what it is, and giving it back whatever happens.
 //!
-//! Invariants: after [`leave`] the terminal is as it was: no raw mode, no alternate screen, cursor shown, mouse and paste
-//! modes off; it runs on return, on a panic of the console's thread, and on SIGTERM and SIGHUP. What the terminal is asked,
-//! it is asked with a time limit.
+//! Invariants: after [`leave`] the terminal is as it was: no raw mode, no alternate screen, cursor shown, mouse and
+//! paste modes off; it runs on return, on a panic of the console's thread, and on SIGTERM and SIGHUP. What the
+//! terminal is asked, it is asked with a time limit.
 //!
 //! Deliberately not here: what is drawn.
 
@@ -30,7 +30,8 @@ static OTHER_PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// Takes the terminal over.
 pub fn enter(mouse: bool) -> io::Result<()> {
-    // Crossterm drops all attributes with an empty NO_COLOR-inspired sequence; colours are ours to leave out (see `theme`).
+    // Crossterm drops all attributes with an empty NO_COLOR-inspired sequence; colours are ours to leave out (see
+    // `theme`).
     crossterm::style::force_color_output(true);
     hook_panics();
     *CONSOLE_THREAD.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::thread::current().id());
@@ -124,8 +125,8 @@ pub struct Answers {
     pub echo_ms: Option<u64>,
 }
 
-/// Asks for the background (OSC 11) and for the width of a glyph (print it, ask where the cursor is). The second question is
-/// one that every terminal answers: its answer ends the wait.
+/// Asks for the background (OSC 11) and for the width of a glyph (print it, ask where the cursor is). The second
+/// question is one that every terminal answers: its answer ends the wait.
 pub fn ask() -> Answers {
     let mut out = io::stdout();
     let begun = Instant::now();

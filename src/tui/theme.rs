@@ -1,8 +1,8 @@
 //! Roles and themes: what a colour *means* is chosen by the drawing code, what it *is* only here.
 //!
-//! Invariants: no other file of the console names a colour (`tests/it/console.rs` reads the sources for it); text roles have
-//! at least 4.5 : 1 contrast on their canvas (8 : 1 in high contrast), see the test; without colour every role that carries
-//! a state differs from plain text by an attribute.
+//! Invariants: no other file of the console names a colour (`tests/it/console.rs` reads the sources for it); text
+//! roles have at least 4.5 : 1 contrast on their canvas (8 : 1 in high contrast), see the test; without colour every
+//! role that carries a state differs from plain text by an attribute.
 //!
 //! Deliberately not here: glyphs and words, which carry every state a second time.
 
@@ -126,8 +126,8 @@ pub struct Theme {
     pub reduced_motion: bool,
 }
 
-/// One row of the palette: canvas, raise, sel, then the roles in their order, then ink on chips and the colour of all text
-/// behind a dialog.
+/// One row of the palette: canvas, raise, sel, then the roles in their order, then ink on chips and the colour of all
+/// text behind a dialog.
 struct Palette {
     grounds: [u32; 3],
     roles: [u32; 14],
@@ -333,7 +333,8 @@ fn to_cube(color: Color) -> Color {
     }
 }
 
-/// The chosen theme from what the user said and the environment holds; each argument is the value of what it is named after.
+/// The chosen theme from what the user said and the environment holds; each argument is the value of what it is named
+/// after.
 ///
 /// The order is `--theme`, `NO_COLOR` (any value but the empty one), `COLORTERM`, 256 colours, 16 colours.
 pub fn choose(asked: Option<ThemeName>, no_color: &str, colorterm: &str, term: &str, light_terminal: bool) -> Theme {
@@ -382,7 +383,8 @@ mod tests {
         }
     }
 
-    /// Every colour the dark theme can put into a buffer has a twin of its own kind; only greyed text falls to `DarkGray`.
+    /// Every colour the dark theme can put into a buffer has a twin of its own kind; only greyed text falls to
+    /// `DarkGray`.
     #[test]
     fn sixteen_colours_keep_the_roles() {
         let theme = Theme::new(ThemeName::Dark).with_depth(Depth::Sixteen);

@@ -1,8 +1,8 @@
 //! `update(&mut Model, Msg) -> Vec<Cmd>`: everything a key, the mouse, an answer or a new picture changes.
 //!
-//! Invariants: pure but for the model: no clock, no terminal, no cluster; a change to the cluster is always a `Cmd::Submit`
-//! of a line of the command language (or a produced record), so that a test reads what a key would do; a broker is killed
-//! only while the consequence of exactly that stands in the hint row.
+//! Invariants: pure but for the model: no clock, no terminal, no cluster; a change to the cluster is always a
+//! `Cmd::Submit` of a line of the command language (or a produced record), so that a test reads what a key would do;
+//! a broker is killed only while the consequence of exactly that stands in the hint row.
 
 mod changes;
 mod mouse;
@@ -368,7 +368,8 @@ fn go_there(model: &mut Model) {
     }
 }
 
-/// Resolves lines: the console's own verbs are done here, all others go to the cluster (after a question, if they destroy).
+/// Resolves lines: the console's own verbs are done here, all others go to the cluster (after a question, if they
+/// destroy).
 fn resolve(model: &mut Model, cmds: Vec<Cmd>) -> Vec<Cmd> {
     let mut out = Vec::new();
     for cmd in cmds {

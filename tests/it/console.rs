@@ -1,5 +1,5 @@
-//! The console on a scripted cluster: what stands on the screen at every size and theme, and what keys ask of the cluster;
-//! and its loop in a pseudo-terminal ([`terminal`]).
+//! The console on a scripted cluster: what stands on the screen at every size and theme, and what keys ask of the
+//! cluster; and its loop in a pseudo-terminal ([`terminal`]).
 
 mod fake;
 mod terminal;
@@ -246,8 +246,8 @@ fn no_size_is_too_odd() {
     }
 }
 
-/// A kill is told before it happens: moving to a column shows it and then the key acts at once; without that the first press
-/// shows it.
+/// A kill is told before it happens: moving to a column shows it and then the key acts at once; without that the
+/// first press shows it.
 #[test]
 fn a_kill_is_told_first() {
     let mut console = Console::dark(Scene::Healthy, 120, 36);

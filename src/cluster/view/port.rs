@@ -1,8 +1,8 @@
 //! [`ClusterPort`]: the only way from the console to a cluster, and the data that passes through it.
 //!
-//! Invariants: no call blocks for longer than it takes to copy what was asked for; commands, records and their results pass
-//! as data, answered later by [`ClusterPort::replies`] and [`ClusterPort::poll_tail`]; a command is a line of the one command
-//! language, never a method of its own.
+//! Invariants: no call blocks for longer than it takes to copy what was asked for; commands, records and their
+//! results pass as data, answered later by [`ClusterPort::replies`] and [`ClusterPort::poll_tail`]; a command is a
+//! line of the one command language, never a method of its own.
 //!
 //! Deliberately not here: parsing of the language (`cluster::command`), drawing, and the hosts themselves.
 
@@ -23,8 +23,8 @@ pub trait ClusterPort {
     /// Everything answered since the last call, oldest first.
     fn replies(&mut self) -> Vec<CommandReply>;
 
-    /// What the line would do if it ran now, told from the live state: `Killing 3 now leaves 1 of 3 voters: no controller
-    /// until one returns.` `None` when there is nothing worth saying. The line may be incomplete.
+    /// What the line would do if it ran now, told from the live state: `Killing 3 now leaves 1 of 3 voters: no
+    /// controller until one returns.` `None` when there is nothing worth saying. The line may be incomplete.
     fn consequence(&self, line: &str) -> Option<Consequence>;
 
     /// The line that undoes it, if one does: `start 3` for `kill 3`.

@@ -1,4 +1,5 @@
-//! Forms: produce, consume, new topic. Every field is judged while it is typed, and the equal Kafka command line is shown.
+//! Forms: produce, consume, new topic. Every field is judged while it is typed, and the equal Kafka command line is
+//! shown.
 //!
 //! ```text
 //! ╭ New topic ─────────────────────────────────────────╮
@@ -342,7 +343,8 @@ impl Form {
             ),
             Kind::NewTopic => {
                 let mut line = format!(
-                    "kafka-topics.sh --bootstrap-server {server} --create --topic {topic} --partitions {} --replication-factor {}",
+                    "kafka-topics.sh --bootstrap-server {server} --create --topic {topic} \
+                     --partitions {} --replication-factor {}",
                     self.value(1),
                     self.value(2)
                 );

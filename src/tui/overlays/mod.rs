@@ -1,7 +1,7 @@
 //! Dialogs over a screen, one file each: state, keys, drawing.
 //!
-//! Invariants: the top dialog takes all keys; `Esc` closes it and changes nothing; a dialog greys the body and keeps header
-//! and hints; each names its own keys in its last row.
+//! Invariants: the top dialog takes all keys; `Esc` closes it and changes nothing; a dialog greys the body and keeps
+//! header and hints; each names its own keys in its last row.
 
 pub mod ask;
 pub mod form;
@@ -82,8 +82,8 @@ impl Overlay {
     }
 }
 
-/// A dialog of about `width` × `height` in the middle of `area`, emptied, framed, with its keys in the last row. Returns the
-/// inside above the keys, one column away from the border.
+/// A dialog of about `width` × `height` in the middle of `area`, emptied, framed, with its keys in the last row.
+/// Returns the inside above the keys, one column away from the border.
 pub fn dialog(
     pen: &mut Pen<'_>,
     area: Rect,

@@ -1,7 +1,7 @@
 //! The live tail: records of a topic as a consumer reads them, newest first.
 //!
-//! Invariants: at most [`KEPT`] records are kept; while a record is selected it stays where it is looked at, new ones come
-//! above it; a record is never shown twice.
+//! Invariants: at most [`KEPT`] records are kept; while a record is selected it stays where it is looked at, new ones
+//! come above it; a record is never shown twice.
 
 use super::{Outcome, dialog, moved};
 use crate::cluster::view::{ClusterView, TailBatch, TailRecord};

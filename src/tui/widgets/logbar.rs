@@ -1,8 +1,8 @@
 //! The log bar: one replica's end of the log. `◆ ▆▆▆▆▆▆▆▆▂▂··   412`
 //!
-//! Invariants: every bar of a row has the same scale, the newest [`scale`] records of the partition's longest log; committed,
-//! above the high watermark, missing and to be cut differ in the height of their block and not in colour only; a replica
-//! that is out of sync and behind shows at least one missing cell.
+//! Invariants: every bar of a row has the same scale, the newest [`scale`] records of the partition's longest log;
+//! committed, above the high watermark, missing and to be cut differ in the height of their block and not in colour
+//! only; a replica that is out of sync and behind shows at least one missing cell.
 //!
 //! Deliberately not here: offsets in full; they are the partition screen's.
 
@@ -74,7 +74,8 @@ pub struct CellShape {
     pub long_words: bool,
 }
 
-/// Draws one replica at (`x`, `y`): glyph, bar, records behind. `flash` turns the glyph around (the leader has just moved).
+/// Draws one replica at (`x`, `y`): glyph, bar, records behind. `flash` turns the glyph around (the leader has just
+/// moved).
 pub fn draw(
     pen: &mut Pen<'_>,
     x: u16,

@@ -1,7 +1,7 @@
 //! Sparks and strips: a history as a row of small bars.
 //!
-//! Invariants: the newest sample is at the right; zero is the lowest step, so that an empty history still shows its place;
-//! the full block is never used, so that rows stay apart.
+//! Invariants: the newest sample is at the right; zero is the lowest step, so that an empty history still shows its
+//! place; the full block is never used, so that rows stay apart.
 
 use crate::tui::glyphs::SPARK;
 use crate::tui::pen::Pen;
@@ -18,8 +18,8 @@ pub fn spark(pen: &mut Pen<'_>, x: u16, y: u16, cells: u16, history: &[u64], sty
     }
 }
 
-/// Draws `samples` stretched or squeezed over `cells` cells (a squeezed cell shows its largest sample). `style` is asked for
-/// each cell with its value; `None` leaves it empty.
+/// Draws `samples` stretched or squeezed over `cells` cells (a squeezed cell shows its largest sample). `style` is
+/// asked for each cell with its value; `None` leaves it empty.
 pub fn strip(pen: &mut Pen<'_>, x: u16, y: u16, cells: u16, samples: &[u64], style: impl Fn(u64) -> Option<Style>) {
     let top = samples.iter().copied().max().unwrap_or(0).max(1);
     for column in 0..cells as usize {

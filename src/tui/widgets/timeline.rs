@@ -8,8 +8,8 @@
 //! MB/s in     ▃▃▃▂▂▂▃▃▃▃▃▃▂▂▂▂▂▃▃▃▃▃▃▃▃▃▃▃▂▂▂▂▂▂▃▃▃▃▃▃▃▃▃▃▃▃▂▂▂▂▂▂▂▃▃▃▃▃▃▃▃▃▃▃▂▂┃
 //!             ⊥ −60 s ────────── ⊥ −40 s ────────── ⊥ −20 s ──────────────────────── now
 //! ```
-//! Invariants: a fact's glyph stands at its moment even where its text does not fit; the newest facts get their text first;
-//! the cost depends on the facts in the window and on the width alone.
+//! Invariants: a fact's glyph stands at its moment even where its text does not fit; the newest facts get their text
+//! first; the cost depends on the facts in the window and on the width alone.
 
 use super::mark::{self, Lane};
 use super::spark;

@@ -1,7 +1,7 @@
 //! The console's loop in a pseudo-terminal: what is on the screen of a real terminal, and that it is given back.
 //!
-//! The console runs in a process of its own: this test binary again, told by the environment to be the console of a scripted
-//! cluster. Conditions are awaited on the terminal's output; nothing sleeps.
+//! The console runs in a process of its own: this test binary again, told by the environment to be the console of a
+//! scripted cluster. Conditions are awaited on the terminal's output; nothing sleeps.
 
 use super::fake::{FakeCluster, Scene};
 use kafkarium::tui::run::{ConsoleOptions, run};

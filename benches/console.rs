@@ -1,0 +1,47 @@
+//! What a frame of the console costs: the aim is under 5 ms at 160 × 45, whatever the number of partitions.
+
+#[path = "../tests/it/console/fake.rs"]
+#[allow(dead_code, reason = "the tests use the rest")]
+mod fake;
+
+use divan::Bencher;
+use fake::{FakeCluster, Scene};
+use kafkarium::cluster::view::ClusterPort;
+use kafkarium::tui::commands;
+use kafkarium::tui::draw::draw;
+use kafkarium::tui::model::Model;
+use kafkarium::tui::msg::Msg;
+use kafkarium::tui::theme::{Theme, ThemeName};
+use kafkarium::tui::update::update;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+fn main() {
+    divan::main();
+}
+
+fn model(cluster: &mut FakeCluster, columns: u16, rows: u16) -> Model {
+    let commands = commands::palette(cluster.commands()).into();
+    let mut model = Model::new(Theme::new(ThemeName::Dark), commands, Rect::new(0, 0, columns, rows));
+    let view = cluster.view(&model.view_request());
+    update(&mut model, Msg::View(view));
+    model
+}
+
+/// A frame of 10,000 partitions and 9 brokers, drawn from a picture that is there.
+#[divan::bench(args = [(80, 24), (160, 45), (200, 60)])]
+fn frame_of_ten_thousand_partitions(bencher: Bencher<'_, '_>, size: (u16, u16)) {
+    let mut cluster = FakeCluster::new(Scene::Large);
+    let model = model(&mut cluster, size.0, size.1);
+    let mut buffer = Buffer::empty(model.area);
+    bencher.bench_local(|| draw(&model, &model.view, &model.theme, model.area, &mut buffer));
+}
+
+/// The frame with the most on it.
+#[divan::bench]
+fn frame_of_a_failover(bencher: Bencher<'_, '_>) {
+    let mut cluster = FakeCluster::new(Scene::Failover);
+    let model = model(&mut cluster, 160, 45);
+    let mut buffer = Buffer::empty(model.area);
+    bencher.bench_local(|| draw(&model, &model.view, &model.theme, model.area, &mut buffer));
+}
