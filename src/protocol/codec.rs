@@ -5,6 +5,7 @@
 
 use crate::protocol::api::{ApiKey, for_each_api};
 use crate::protocol::fetch::{self, FetchReply};
+use crate::protocol::{schema, walk};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages as m;
 use kafka_protocol::messages::*;
@@ -188,59 +189,63 @@ for_each_api!(define_messages);
 /// # Errors
 /// If it is none that is served; see [`DecodeError`] for what the connection has to do.
 pub fn decode_request(mut frame: Bytes) -> Result<(RequestHeader, Request), DecodeError> {
-    if frame.len() < 8 {
-        return Err(DecodeError::Malformed { what: "request header", reason: "cut short".to_owned() });
+    let (header, body_at) = read_request_header(&frame)?;
+    frame.advance(body_at);
+    let (api, version) = (header.api, header.version);
+    let malformed = |reason: String| DecodeError::Malformed { what: api.name(), reason };
+    walk::check(&frame, schema::request(api), version, walk::REQUEST_ELEMENTS)
+        .map_err(|error| malformed(error.to_string()))?;
+    let request = Request::decode(api, version, &mut frame).map_err(malformed)?;
+    match frame.is_empty() {
+        true => Ok((header, request)),
+        false => Err(malformed(format!("{} bytes are left over", frame.len()))),
     }
-    let key = i16::from_be_bytes([frame[0], frame[1]]);
-    let version = i16::from_be_bytes([frame[2], frame[3]]);
-    let correlation_id = i32::from_be_bytes([frame[4], frame[5], frame[6], frame[7]]);
+}
+
+/// Reads a request's header, and says where its body begins.
+///
+/// # Errors
+/// As [`decode_request`].
+pub fn read_request_header(frame: &[u8]) -> Result<(RequestHeader, usize), DecodeError> {
+    let malformed = |reason: &str| DecodeError::Malformed { what: "request header", reason: reason.to_owned() };
+    let mut rest = frame;
+    let cut = |_| malformed("cut short");
+    let key = rest.try_get_i16().map_err(cut)?;
+    let version = rest.try_get_i16().map_err(cut)?;
+    let correlation_id = rest.try_get_i32().map_err(cut)?;
     let api = ApiKey::from_key(key).ok_or(DecodeError::UnknownApi(key))?;
     if !api.serves(version) {
         return Err(DecodeError::UnsupportedVersion { api, version, correlation_id });
     }
-    frame.advance(8);
-    let client_id = take_client_id(&mut frame)?;
-    if request_header_version(api, version) >= 2 {
-        skip_tagged_fields(&mut frame)?;
-    }
-    let malformed = |reason: String| DecodeError::Malformed { what: api.name(), reason };
-    let request = Request::decode(api, version, &mut frame).map_err(malformed)?;
-    if !frame.is_empty() {
-        return Err(malformed(format!("{} bytes are left over", frame.len())));
-    }
-    Ok((RequestHeader { api, version, correlation_id, client_id }, request))
-}
-
-fn take_client_id(frame: &mut Bytes) -> Result<Option<String>, DecodeError> {
-    let malformed = |reason: &str| DecodeError::Malformed { what: "request header", reason: reason.to_owned() };
-    let length = frame.try_get_i16().map_err(|_| malformed("no client id"))?;
-    let Ok(length) = usize::try_from(length) else { return Ok(None) };
-    if frame.len() < length {
-        return Err(malformed("the client id is cut short"));
-    }
-    let text = frame.split_to(length);
-    let text = std::str::from_utf8(&text).map_err(|_| malformed("the client id is no UTF-8"))?;
-    Ok(Some(text.to_owned()))
-}
-
-fn skip_tagged_fields(frame: &mut Bytes) -> Result<(), DecodeError> {
-    let malformed = || DecodeError::Malformed { what: "request header", reason: "bad tagged fields".to_owned() };
-    let count = take_varint(frame).ok_or_else(malformed)?;
-    for _ in 0..count {
-        take_varint(frame).ok_or_else(malformed)?;
-        let size = take_varint(frame).and_then(|size| usize::try_from(size).ok()).ok_or_else(malformed)?;
-        if frame.len() < size {
-            return Err(malformed());
+    let length = rest.try_get_i16().map_err(cut)?;
+    let client_id = match usize::try_from(length) {
+        Err(_) => None,
+        Ok(length) => {
+            let text = rest.split_off(..length).ok_or_else(|| malformed("the client id is cut short"))?;
+            let text = std::str::from_utf8(text).map_err(|_| malformed("the client id is no UTF-8"))?;
+            Some(text.to_owned())
         }
-        frame.advance(size);
+    };
+    if request_header_version(api, version) >= 2 {
+        skip_tagged_fields(&mut rest).ok_or_else(|| malformed("bad tagged fields"))?;
     }
-    Ok(())
+    Ok((RequestHeader { api, version, correlation_id, client_id }, frame.len() - rest.len()))
 }
 
-fn take_varint(frame: &mut Bytes) -> Option<u64> {
+fn skip_tagged_fields(rest: &mut &[u8]) -> Option<()> {
+    let count = take_varint(rest)?;
+    for _ in 0..count {
+        take_varint(rest)?;
+        let size = usize::try_from(take_varint(rest)?).ok()?;
+        rest.split_off(..size)?;
+    }
+    Some(())
+}
+
+fn take_varint(rest: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..35).step_by(7) {
-        let byte = frame.try_get_u8().ok()?;
+        let byte = rest.try_get_u8().ok()?;
         value |= u64::from(byte & 0x7F) << shift;
         if byte & 0x80 == 0 {
             return Some(value);
@@ -298,12 +303,26 @@ pub fn response_correlation_id(frame: &Bytes) -> Option<i32> {
 /// # Errors
 /// If the bytes are no such response.
 pub fn decode_response(api: ApiKey, version: i16, mut frame: Bytes) -> Result<(i32, Response), DecodeError> {
+    let (correlation_id, body_at) = read_response_header(api, version, &frame)?;
+    frame.advance(body_at);
     let malformed = |reason: String| DecodeError::Malformed { what: api.name(), reason };
-    let correlation_id = frame.try_get_i32().map_err(|_| malformed("no correlation id".to_owned()))?;
-    if response_header_version(api, version) >= 1 {
-        skip_tagged_fields(&mut frame)?;
-    }
+    walk::check(&frame, schema::response(api), version, walk::RESPONSE_ELEMENTS)
+        .map_err(|error| malformed(error.to_string()))?;
     Ok((correlation_id, Response::decode(api, version, &mut frame).map_err(malformed)?))
+}
+
+/// Reads a response's header: the correlation id, and where its body begins.
+///
+/// # Errors
+/// If the bytes are no such header.
+pub fn read_response_header(api: ApiKey, version: i16, frame: &[u8]) -> Result<(i32, usize), DecodeError> {
+    let malformed = || DecodeError::Malformed { what: "response header", reason: "cut short".to_owned() };
+    let mut rest = frame;
+    let correlation_id = rest.try_get_i32().map_err(|_| malformed())?;
+    if response_header_version(api, version) >= 1 {
+        skip_tagged_fields(&mut rest).ok_or_else(malformed)?;
+    }
+    Ok((correlation_id, frame.len() - rest.len()))
 }
 
 #[cfg(test)]
