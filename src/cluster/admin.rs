@@ -9,7 +9,6 @@
 mod configs;
 mod partitions;
 mod quorum;
-pub mod remote;
 #[cfg(test)]
 mod tests;
 mod topics;
