@@ -5,12 +5,17 @@
 //!
 //! Deliberately not here: anything a verb does (one file each).
 
+pub mod consume;
 mod ctl;
 mod data;
 pub mod exit;
 pub mod host;
 mod manual;
 pub mod output;
+mod produce;
+mod records;
+mod remote;
+mod topics;
 pub mod version;
 
 use crate::cluster::command;
@@ -36,6 +41,13 @@ pub struct Cli {
 enum Verb {
     /// Send one command to a running kafkarium
     Ctl(ctl::Ctl),
+    /// List, describe, create, alter and delete topics of any Kafka-compatible cluster
+    #[command(visible_alias = "topic")]
+    Topics(topics::Topics),
+    /// Write records to any Kafka-compatible cluster
+    Produce(Box<produce::Produce>),
+    /// Read records of any Kafka-compatible cluster
+    Consume(consume::Consume),
     /// Show, shrink or delete the data
     Data(data::Data),
     /// Write a completion script for a shell
@@ -48,6 +60,9 @@ impl Verb {
     fn run(&self) -> Outcome {
         match self {
             Verb::Ctl(ctl) => ctl.run(),
+            Verb::Topics(topics) => topics.run(),
+            Verb::Produce(produce) => produce.run(),
+            Verb::Consume(consume) => consume.run(),
             Verb::Data(data) => data.run(),
             Verb::Completions(completions) => completions.run(),
             Verb::Man(manual) => manual.run(),

@@ -375,7 +375,9 @@ impl Machine for Producer {
         let may_ask = now_ms >= self.not_before_ms;
         if self.options.acks == -1 && self.producer.is_none() {
             if !asks_id && may_ask {
-                let request = Request::InitProducerId(InitProducerIdRequest::default());
+                // The crate's default is an empty name, which brokers refuse: no name is no transactions.
+                let request = InitProducerIdRequest::default().with_transactional_id(None);
+                let request = Request::InitProducerId(request);
                 self.call(&mut turn, Target::Any, request, Pending::ProducerId, true);
             }
         } else {

@@ -9,6 +9,7 @@
 mod configs;
 mod partitions;
 mod quorum;
+pub mod remote;
 #[cfg(test)]
 mod tests;
 mod topics;

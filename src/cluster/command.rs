@@ -30,7 +30,7 @@ pub use values::Partition;
 pub use verbs::{
     BrokerCommand, ClockCommand, ClockSkew, ConfigCommand, ConfigEntity, Consume, Direction, DiskCommand, DropCommand,
     ElectCommand, LinkCommand, Load, Produce, ProduceCommand, QuorumCommand, ReassignCommand, Switch, TopicCommand,
-    Traffic,
+    Traffic, acks,
 };
 pub use who::Who;
 

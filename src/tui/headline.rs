@@ -131,15 +131,12 @@ fn nobody_up(view: &ClusterView) -> Option<Headline> {
         "NO BROKER",
         Mood::Bad,
         [
-            vec![bad("No broker answers."), plain(format!(" {key} the selected one."))],
-            vec![
-                bad("No broker answers"),
-                plain(format!(", so no client can do anything. {key} the selected one, u undoes the last fault.")),
-            ],
+            vec![bad("No broker answers."), plain(format!(" {key} it."))],
+            vec![bad("No broker answers"), plain(format!(", so nothing can be read or written. {key} it, u undoes."))],
             vec![
                 bad("No broker answers"),
                 plain(", so no client can produce or consume. Their logs are kept. "),
-                plain(format!("{key} the selected one, u undoes the last fault, H all.")),
+                plain(format!("{key} it, u undoes, H heals.")),
             ],
         ],
     ))
@@ -265,7 +262,7 @@ fn failover(view: &ClusterView, death: &Death) -> Headline {
     short.push(match (death.elected, view.totals.no_leader) {
         (new, 0) => plain(format!("{new} new leaders.")),
         (0, gone) => bad(format!("{gone} without a leader.")),
-        (new, gone) => plain(format!("{new} new leaders, {gone} offline.")),
+        (new, gone) => plain(format!("{new} new leaders, {gone} gone.")),
     });
     let mut medium = vec![strong(subject.clone())];
     let mut long = medium.clone();
@@ -273,7 +270,7 @@ fn failover(view: &ClusterView, death: &Death) -> Headline {
         let have = if death.elected == 1 { "has a new leader" } else { "have new leaders" };
         let end = if offline.is_some() { ", " } else { "." };
         medium.push(plain(format!("{elected} {have}{end}")));
-        let verb = if death.elected == 1 { "elected a new leader" } else { "elected new leaders" };
+        let verb = if death.elected == 1 { "elected a leader" } else { "elected leaders" };
         long.push(plain(format!("{elected} {verb} in {took}. ")));
     }
     if let Some(offline) = offline {
@@ -281,7 +278,12 @@ fn failover(view: &ClusterView, death: &Death) -> Headline {
         long.extend(offline_clause(offline));
     }
     if let Some(stalled) = stalled {
-        long.push(waits(waits_clause(stalled)));
+        let cells = |sentence: &Sentence| sentence.iter().map(|(_, text)| super::pen::width(text)).sum::<u16>();
+        let clause = waits_clause(stalled);
+        // The least of the facts goes when names are long.
+        if cells(&long) + super::pen::width(&clause) <= 135 {
+            long.push(waits(clause));
+        }
     }
     headline("FAILOVER", Mood::Bad, [short, medium, long])
 }
@@ -312,10 +314,10 @@ fn still_down(view: &ClusterView, death: &Death) -> Headline {
     let mood = if view.totals.no_leader > 0 { Mood::Bad } else { Mood::Notice };
     let mut long = vec![
         strong(format!("Broker {broker} {has_been} {ago}. ")),
-        plain(format!("{missing} {miss} one copy fewer and no acknowledged record is lost. ")),
+        plain(format!("{missing} {miss} one copy fewer; no acknowledged record is lost. ")),
     ];
     if let Some(worst) = view.situation.worst.first().filter(|worst| worst.severity != PartitionSeverity::MissingCopy) {
-        long[1] = plain(format!("{missing} {miss} one copy fewer. "));
+        long[1] = plain(format!("{missing} {miss} a copy fewer. "));
         match worst.severity {
             PartitionSeverity::NoLeader => long.extend(offline_clause(worst)),
             _ => long.push(waits(format!("{} ", waits_clause(worst)))),
@@ -346,7 +348,7 @@ fn no_leader(view: &ClusterView) -> Option<Headline> {
     let (short_why, long_why) = match worst.waits_for {
         Some(broker) => (
             format!(" Broker {broker} has the last copy."),
-            format!(" Only broker {broker} has every record; until it is back nothing can be written or read there."),
+            format!(" Only broker {broker} has every record; nothing can be read or written until it is back."),
         ),
         None => (String::new(), " Nothing can be written or read there until a replica comes back.".to_string()),
     };
@@ -367,8 +369,8 @@ fn catching_up(view: &ClusterView) -> Option<Headline> {
     let copies = if replicas == 1 { "1 copy".to_string() } else { format!("{} copies", count(u64::from(replicas))) };
     let cut_clause = match cut {
         0 => String::new(),
-        1 => "It cut 1 record nobody else had and now copies what it missed: ".to_string(),
-        _ => format!("It cut {} records nobody else had and now copies what it missed: ", count(cut)),
+        1 => "It cut 1 record nobody else had and copies what it missed: ".to_string(),
+        _ => format!("It cut {} records nobody else had and copies what it missed: ", count(cut)),
     };
     let copies_clause = if cut == 0 { "It copies what it missed: " } else { &cut_clause };
     Some(headline(
@@ -382,7 +384,7 @@ fn catching_up(view: &ClusterView) -> Option<Headline> {
             ],
             vec![
                 strong(format!("Broker {broker} is back. ")),
-                plain(format!("{copies_clause}{behind} records in {copies}. It joins the ISR when it has them.")),
+                plain(format!("{copies_clause}{behind} records in {copies}. Then it joins the ISR.")),
             ],
         ],
     ))
@@ -484,4 +486,128 @@ fn healthy(view: &ClusterView) -> Headline {
             ))],
         ],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::view::{BrokerId, LostRecords, PartitionName, Situation, Totals};
+
+    fn card(id: i32, state: BrokerState) -> BrokerCard {
+        BrokerCard {
+            id: BrokerId(id),
+            port: 9_092,
+            state,
+            since_ms: 0,
+            cause: String::new(),
+            fenced_at_ms: None,
+            quorum: QuorumRole::Voter,
+            leaders: 0,
+            replicas: 0,
+            bytes_in_per_s: 0,
+            bytes_out_per_s: 0,
+            in_history: Vec::new(),
+            out_history: Vec::new(),
+            disk_bytes: 0,
+            disk_used_permille: None,
+            faults: Vec::new(),
+            next_wake: None,
+        }
+    }
+
+    fn view(states: [BrokerState; 3]) -> ClusterView {
+        let brokers = states.into_iter().zip(1..).map(|(state, id)| card(id, state)).collect();
+        let totals = Totals { partitions: 28, all_in_sync: 28, records_in_per_s: 3_412, ..Totals::default() };
+        ClusterView { at_ms: 3_600_000, brokers, totals, ..ClusterView::default() }
+    }
+
+    fn up() -> ClusterView {
+        view([BrokerState::Running, BrokerState::Running, BrokerState::Running])
+    }
+
+    fn worst(severity: PartitionSeverity, broker: i32) -> WorstPartition {
+        let (name, waits_for) = (PartitionName::new("payments", 2), Some(BrokerId(broker)));
+        WorstPartition { name, severity, since_ms: 3_597_900, waits_for }
+    }
+
+    fn death(state: BrokerState, ago_ms: u64, elected: u32) -> Option<Death> {
+        let at_ms = 3_600_000 - ago_ms;
+        let fence_at_ms = (ago_ms < 2_000).then_some(at_ms + 2_000);
+        Some(Death { broker: BrokerId(2), at_ms, state, elected, took_ms: 310, fence_at_ms, back_at_ms: None })
+    }
+
+    /// One view for every headline there is, with its chip.
+    fn all() -> Vec<(&'static str, ClusterView)> {
+        let with = |situation: Situation, totals: Totals| ClusterView { situation, totals, ..up() };
+        let totals = |no_leader, stalled, missing_copy| Totals {
+            partitions: 28,
+            no_leader,
+            stalled,
+            missing_copy,
+            records_in_per_s: 9_999,
+            ..Totals::default()
+        };
+        let none = Situation::default;
+        let offline = || vec![worst(PartitionSeverity::NoLeader, 2), worst(PartitionSeverity::Stalled, 5)];
+        let stalled = || vec![worst(PartitionSeverity::Stalled, 5)];
+        let lost = LostRecords {
+            count: 14,
+            name: PartitionName::new("orders", 0),
+            first_offset: 12_840,
+            last_offset: 12_853,
+            rule: "acks=1 and the leader died".into(),
+        };
+        let back = |cut| vec![CatchUp { broker: BrokerId(2), replicas: 12, records: 1_022, cut }];
+        let dead =
+            |state, ago, elected| Situation { last_death: death(state, ago, elected), worst: offline(), ..none() };
+        let quorum_lost = ClusterView {
+            situation: Situation { no_controller_since_ms: Some(3_595_800), ..none() },
+            ..view([BrokerState::Running, BrokerState::Killed, BrokerState::Killed])
+        };
+        vec![
+            ("NO BROKER", view([BrokerState::Killed, BrokerState::Suspended, BrokerState::Stopped])),
+            ("STARTING", view([BrokerState::Starting, BrokerState::Starting, BrokerState::Stopped])),
+            ("RECORDS LOST", with(Situation { lost: Some(lost), ..none() }, totals(0, 0, 0))),
+            ("NO CONTROLLER", quorum_lost),
+            ("ELECTION", with(Situation { no_controller_since_ms: Some(3_599_800), ..none() }, totals(0, 0, 0))),
+            ("BROKER 2 DOWN", with(dead(BrokerState::Killed, 1_200, 0), totals(14, 3, 0))),
+            ("FAILOVER", with(dead(BrokerState::PowerLost, 2_400, 3), totals(1, 1, 5))),
+            ("FAILOVER", with(dead(BrokerState::Suspended, 2_400, 0), totals(1, 1, 5))),
+            ("BROKER 2 DOWN", with(dead(BrokerState::Suspended, 134_000, 3), totals(1, 1, 15))),
+            (
+                "BROKER 2 DOWN",
+                with(Situation { last_death: death(BrokerState::Stopped, 134_000, 3), ..none() }, totals(0, 0, 15)),
+            ),
+            ("NO LEADER", with(Situation { worst: offline(), ..none() }, totals(14, 1, 0))),
+            ("CATCHING UP", with(Situation { catching_up: back(0), ..none() }, totals(0, 0, 5))),
+            ("CATCHING UP", with(Situation { catching_up: back(14), ..none() }, totals(0, 0, 5))),
+            ("HW STALLED", with(Situation { worst: stalled(), ..none() }, totals(0, 3, 0))),
+            ("COPY MISSING", with(none(), totals(0, 0, 28))),
+            ("READY", with(Situation { no_topics: true, ..none() }, totals(0, 0, 0))),
+            ("HEALTHY", up()),
+        ]
+    }
+
+    /// Every headline is there in the three lengths the layout counts on, and the worst thing wins.
+    #[test]
+    fn every_headline_has_three_lengths() {
+        for (chip, view) in all() {
+            let headline = of(&view);
+            assert_eq!(headline.chip, chip);
+            for (sentence, most) in headline.lengths.iter().zip([55, 95, 135]) {
+                let text: String = sentence.iter().map(|(_, text)| text.as_str()).collect();
+                let cells = crate::tui::pen::width(&text);
+                assert!(cells <= most, "{cells} cells instead of {most}: {text}");
+                assert!(!text.trim().is_empty() && !text.contains('!'), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_longest_that_fits_is_shown() {
+        let headline = of(&up());
+        assert_eq!(headline.fitting(200), &headline.lengths[2]);
+        assert_eq!(headline.fitting(60), &headline.lengths[1]);
+        assert_eq!(headline.fitting(3), &headline.lengths[0]);
+    }
 }

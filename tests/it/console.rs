@@ -515,6 +515,37 @@ fn the_events_of_the_timeline_can_be_walked() {
     assert!(!console.text().contains("1.2 s ago"));
 }
 
+/// A long walk of arbitrary keys over arbitrary sizes, in every state: nothing panics.
+#[test]
+fn no_keys_are_too_odd() {
+    let keys: Vec<KeyCode> = " .-=+{}'ZkjhlgGKRSOXHupcnDszd1:/?wxyq#éW3"
+        .chars()
+        .map(KeyCode::Char)
+        .chain([KeyCode::Enter, KeyCode::Esc, KeyCode::Tab, KeyCode::BackTab, KeyCode::Up, KeyCode::Down])
+        .chain([KeyCode::PageDown, KeyCode::PageUp, KeyCode::End, KeyCode::Home, KeyCode::Backspace, KeyCode::Delete])
+        .collect();
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut next = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    for scene in Scene::ALL {
+        let mut console = Console::dark(scene, 100, 30);
+        for step in 0..400 {
+            console.press(keys[next(keys.len())]);
+            if step % 40 == 0 {
+                console.give(Msg::Resize(next(220) as u16 + 1, next(70) as u16 + 1));
+                console.refresh();
+            }
+            if step % 10 == 0 {
+                console.buffer();
+            }
+        }
+    }
+}
+
 /// Nothing but the theme names a colour, so that every theme reaches every cell.
 #[test]
 fn colours_are_named_in_the_theme_only() {

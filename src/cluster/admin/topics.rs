@@ -204,7 +204,8 @@ pub(super) fn alter(
         told.push(format!("{} changed", count(config.len(), "setting")));
     }
     if let Some(wanted) = partitions {
-        let topic = CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(wanted);
+        let topic =
+            CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(wanted).with_assignments(None);
         let request = CreatePartitionsRequest::default().with_timeout_ms(TIMEOUT_MS).with_topics(vec![topic]);
         let response = answer_to!(ask, Target::Any, CreatePartitions, request)?;
         for topic in &response.results {

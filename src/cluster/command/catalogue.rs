@@ -109,7 +109,7 @@ const TEXTS: &[Text] = &[
         &["elect unclean orders-0"], &["elect preferred"]),
     text("quorum describe", "Changes nothing.", &["quorum describe"], &["broker list"]),
     text("produce", "Records go to the leaders over TCP like any client's. With a rate the load stays, and its ledger counts what was acknowledged, lost and duplicated.",
-        &["produce orders --value hello", "produce orders --rate 50/s --acks all", "produce orders --key user-{n} --count 100", "produce stop"],
+        &["produce orders --value hello", "produce orders --rate 50/s --acks all", "produce orders --key user-%n --count 100", "produce stop"],
         &["consume", "expect"]),
     text("produce stop", "The load ends; its ledger stays.", &["produce stop", "produce stop orders"], &["produce"]),
     text("consume", "Reads over TCP like a consumer without a group: no offset is committed anywhere.",

@@ -204,7 +204,7 @@ fn errors_are_one_sentence_with_the_usage() {
         ("kill", "the following required arguments were not provided: <WHO>...", "kill <WHO>..."),
         ("kill bob", "`bob` is nobody: write 2, 1 3, leader of orders-0, controller or killed", ""),
         ("kill leader", "whose leader: write leader of orders-0", ""),
-        ("kill 0", "`0` is nobody: write 2, 1 3, leader of orders-0, controller or killed", ""),
+        ("kill -- -1", "`-1` is nobody: write 2, 1 3, leader of orders-0, controller or killed", ""),
         ("link cut 1 1", "a broker has no link to itself", ""),
         ("link cut 1", "`1` is no link: write 1 2 (both ways) or 1>2 (one way)", ""),
         ("wait", "the following required arguments were not provided: <PREDICATE>...", "wait <PREDICATE>..."),

@@ -369,10 +369,10 @@ pub enum ProduceCommand {
 pub struct Produce {
     /// The topic
     pub topic: String,
-    /// The value; {n} is the record's number. Without it records are made up
+    /// The value; %n is the record's number. Without it records are made up
     #[arg(long, value_name = "TEXT", conflicts_with = "size")]
     pub value: Option<String>,
-    /// The key; {n} is the record's number. Without it a record has none
+    /// The key; %n is the record's number. Without it a record has none
     #[arg(long, value_name = "TEXT")]
     pub key: Option<String>,
     /// A header; may be given several times

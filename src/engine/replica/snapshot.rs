@@ -1,0 +1,83 @@
+//! What the replicas tell of themselves, and the rounds that keep the logs tidy (retention, forgotten producers).
+
+use super::partition::Role;
+use super::timers::Timer;
+use super::{PRODUCER_CHECK_INTERVAL_MS, ReplicaEnv, Replicas};
+use crate::engine::io::{Ctx, LogRead};
+use crate::engine::observe::{ReplicaRole, ReplicaSnapshot, Scope};
+use crate::protocol::ids::PartitionId;
+
+impl Replicas {
+    /// The account of all replicas within a scope.
+    pub fn snapshot(&self, scope: &Scope, _log: &dyn LogRead) -> Vec<ReplicaSnapshot> {
+        match &scope.partitions {
+            None => self.partitions.keys().filter_map(|id| self.snapshot_of(*id)).collect(),
+            Some(wanted) => wanted.iter().filter_map(|id| self.snapshot_of(*id)).collect(),
+        }
+    }
+
+    fn snapshot_of(&self, id: PartitionId) -> Option<ReplicaSnapshot> {
+        let replica = self.partitions.get(&id)?;
+        let role = match (&replica.role, replica.leader) {
+            (Role::Leader(_), _) => ReplicaRole::Leader,
+            (Role::Follower, Some(_)) => ReplicaRole::Follower,
+            (Role::Follower, None) | (Role::Idle, _) => ReplicaRole::Idle,
+        };
+        let leader = replica.as_leader();
+        Some(ReplicaSnapshot {
+            partition: id,
+            log: replica.log.id(),
+            role,
+            leader_epoch: replica.leader_epoch,
+            log_start: replica.log.start_offset(),
+            log_end: replica.log.end_offset(),
+            persisted_end: replica.log.persisted_end(),
+            high_watermark: replica.high_watermark,
+            last_stable_offset: replica.log.last_stable_offset(replica.high_watermark),
+            size_bytes: replica.log.size_bytes(),
+            isr: leader.map(|leader| leader.isr.clone()).unwrap_or_default(),
+            maximal_isr: leader.map(|leader| leader.maximal_isr()).unwrap_or_default(),
+            stalled_since: leader.and_then(|leader| leader.stalled_since),
+        })
+    }
+
+    /// Moves a leader's log start: its followers and readers are told.
+    pub(in crate::engine) fn move_log_start(&mut self, cx: &mut Ctx, id: PartitionId, offset: i64) {
+        let Some(replica) = self.partitions.get_mut(&id) else { return };
+        if replica.log.trim(cx, offset) {
+            self.log_start_moved(cx, id);
+        }
+    }
+
+    fn log_start_moved(&mut self, cx: &Ctx, id: PartitionId) {
+        self.note_write(cx, id);
+        self.touch_readers(id);
+        self.tell_log_start(id);
+    }
+
+    /// Old records go (`LogManager.cleanupLogs`): leaders' and followers' alike, each by itself.
+    pub(super) fn retention_round(&mut self, cx: &mut Ctx, env: &ReplicaEnv) {
+        self.timers.set(cx.now.plus_millis(env.config.retention_check_interval_ms), Timer::Retention);
+        let mut moved = Vec::new();
+        for (id, replica) in &mut self.partitions {
+            if replica.log.start_offset() == replica.log.end_offset() {
+                continue;
+            }
+            if replica.log.retention(cx, replica.high_watermark, &replica.config).is_some() {
+                moved.push(*id);
+            }
+        }
+        for id in moved {
+            self.log_start_moved(cx, id);
+            self.finish_deleted(cx, env, id);
+        }
+    }
+
+    /// Producers that were not heard of for `producer.id.expiration.ms` are forgotten.
+    pub(super) fn expire_producers(&mut self, cx: &mut Ctx, env: &ReplicaEnv) {
+        self.timers.set(cx.now.plus_millis(PRODUCER_CHECK_INTERVAL_MS), Timer::Producers);
+        for replica in self.partitions.values_mut() {
+            replica.log.expire_producers(cx.wall, env.config.producer_id_expiration_ms);
+        }
+    }
+}
