@@ -12,6 +12,7 @@ pub mod io;
 pub mod log;
 pub mod observe;
 pub mod prng;
+pub mod quorum;
 pub mod replica;
 pub mod rpc;
 #[cfg(test)]

@@ -1,0 +1,5 @@
+//! Tests of the quorum as a whole, in a small deterministic world of several brokers.
+
+mod safety;
+mod scenarios;
+mod world;
