@@ -8,11 +8,14 @@
 pub mod consume;
 mod ctl;
 mod data;
+pub mod events;
 pub mod exit;
 pub mod host;
 mod manual;
 pub mod output;
+pub mod ports;
 mod produce;
+pub mod ready;
 mod records;
 mod remote;
 mod topics;
