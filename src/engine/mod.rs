@@ -5,13 +5,17 @@
 //! that is to happen goes out as [`io::Effect`].
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
+pub mod active;
 pub mod api;
+pub mod broker;
 pub mod config;
 pub mod controller;
 pub mod io;
+pub mod lifecycle;
 pub mod log;
 pub mod observe;
 pub mod prng;
+pub mod producer_ids;
 pub mod quorum;
 pub mod replica;
 pub mod rpc;

@@ -1,15 +1,90 @@
-//! Clients' requests: one file an API (or a small family of them).
+//! Clients' requests: one file an API (or a small family of them). [`Broker::on_request`] sends each to whoever answers it: this
+//! broker's image, its replicas, or the active controller.
 
+pub mod api_versions;
+pub mod auto_create;
 pub mod delete_records;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_log_dirs;
 pub mod describe_producers;
+pub mod describe_quorum;
 pub mod describe_topic_partitions;
+pub mod errors;
 pub mod fetch;
+pub mod forward;
+pub mod init_producer_id;
 pub mod list_config_resources;
 pub mod list_offsets;
 pub mod metadata;
 pub mod offset_for_leader_epoch;
 pub mod produce;
 pub mod visible;
+
+use crate::engine::broker::Broker;
+use crate::engine::io::{Ctx, RequestToken};
+use crate::protocol::codec::{Request, RequestHeader, Response};
+use crate::protocol::ids::ConnectionId;
+
+impl Broker {
+    /// Routes a client's request.
+    pub(in crate::engine) fn on_request(
+        &mut self,
+        cx: &mut Ctx,
+        token: RequestToken,
+        connection: ConnectionId,
+        header: RequestHeader,
+        request: Request,
+    ) {
+        match request {
+            Request::Produce(_)
+            | Request::Fetch(_)
+            | Request::ListOffsets(_)
+            | Request::DeleteRecords(_)
+            | Request::OffsetForLeaderEpoch(_)
+            | Request::DescribeProducers(_)
+            | Request::DescribeLogDirs(_) => self.with_replicas(cx, |replicas, cx, rpc, env| {
+                replicas.on_request(cx, rpc, env, token, connection, &header, request);
+            }),
+            Request::InitProducerId(request) => init_producer_id::handle(self, cx, token, &request),
+            Request::CreateTopics(_)
+            | Request::DeleteTopics(_)
+            | Request::CreatePartitions(_)
+            | Request::AlterConfigs(_)
+            | Request::IncrementalAlterConfigs(_)
+            | Request::ElectLeaders(_)
+            | Request::AlterPartitionReassignments(_)
+            | Request::ListPartitionReassignments(_)
+            | Request::DescribeQuorum(_)
+            | Request::UnregisterBroker(_)
+            | Request::UpdateFeatures(_) => self.forward(cx, token, header, request),
+            request => {
+                let response = self.answer_from_image(cx, &header, request);
+                cx.respond(token, response);
+            }
+        }
+    }
+
+    /// What any broker answers from the metadata it has applied.
+    fn answer_from_image(&mut self, cx: &mut Ctx, header: &RequestHeader, request: Request) -> Response {
+        let controller = self.controller_id();
+        let (image, cluster, broker) = (&self.image, &self.config.cluster, self.config.broker);
+        match request {
+            Request::ApiVersions(request) => api_versions::answer(header, &request, image),
+            Request::Metadata(request) => {
+                let response = metadata::answer(image, cluster, broker, controller, header, &request);
+                self.create_what_is_missing(cx, header, &request);
+                response
+            }
+            Request::DescribeConfigs(request) => describe_configs::answer(image, cluster, broker, header, &request),
+            Request::ListConfigResources(request) => list_config_resources::answer(image, header, &request),
+            Request::DescribeCluster(request) => {
+                describe_cluster::answer(image, cluster, broker, controller, header, &request)
+            }
+            Request::DescribeTopicPartitions(request) => {
+                describe_topic_partitions::answer(image, cluster, broker, header, &request)
+            }
+            _ => unreachable!("every other API is routed before"),
+        }
+    }
+}
