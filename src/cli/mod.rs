@@ -8,16 +8,14 @@
 pub mod consume;
 mod ctl;
 mod data;
-pub mod events;
 pub mod exit;
 pub mod host;
 mod manual;
 pub mod output;
-pub mod ports;
 mod produce;
-pub mod ready;
 mod records;
 mod remote;
+pub mod sim;
 mod topics;
 pub mod version;
 
@@ -51,6 +49,8 @@ enum Verb {
     Produce(Box<produce::Produce>),
     /// Read records of any Kafka-compatible cluster
     Consume(consume::Consume),
+    /// Run the cluster in a seeded world with faults, every rule checked after every step
+    Sim(sim::Sim),
     /// Show, shrink or delete the data
     Data(data::Data),
     /// Write a completion script for a shell
@@ -66,6 +66,7 @@ impl Verb {
             Verb::Topics(topics) => topics.run(),
             Verb::Produce(produce) => produce.run(),
             Verb::Consume(consume) => consume.run(),
+            Verb::Sim(sim) => sim.run(),
             Verb::Data(data) => data.run(),
             Verb::Completions(completions) => completions.run(),
             Verb::Man(manual) => manual.run(),

@@ -1,0 +1,124 @@
+//! `kafkarium sim`: runs seeds of the simulated world, headless, and says for each that fails how to run it again.
+
+use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cluster::sim::run::{self, Options, Report};
+use clap::Args;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Instant;
+
+/// Run the cluster in a seeded world with faults, and check every rule after every step.
+#[derive(Debug, Clone, Args)]
+pub struct Sim {
+    /// How many seeds to run
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub seeds: u64,
+    /// The first seed, or with --seeds 1 the one to run again
+    #[arg(long, value_name = "S")]
+    pub seed: Option<u64>,
+    /// How many brokers each world has; drawn from the seed unless given
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..=9))]
+    pub brokers: Option<i32>,
+    /// Run each seed twice and compare the hashes of both runs
+    #[arg(long)]
+    pub twice: bool,
+    /// How many seeds to run at the same time; all cores unless given
+    #[arg(long, value_name = "J")]
+    pub jobs: Option<usize>,
+    /// Print every happening, one line each
+    #[arg(long)]
+    pub log: bool,
+    /// Print each seed's trace hash
+    #[arg(long)]
+    pub hashes: bool,
+}
+
+impl Sim {
+    /// Runs the seeds; fails if a rule was broken.
+    pub fn run(&self) -> Outcome {
+        if run(self) { Ok(()) } else { Err(Failure { exit: Exit::Failed, reason: String::new() }) }
+    }
+}
+
+/// Runs the seeds; true if every rule held.
+fn run(args: &Sim) -> bool {
+    let first = args.seed.unwrap_or(1);
+    let count = if args.seed.is_some() && args.seeds == 100 { 1 } else { args.seeds };
+    let began = Instant::now();
+    let next = AtomicU64::new(first);
+    let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
+    let mut totals: BTreeMap<&'static str, u64> = BTreeMap::new();
+    let (mut done, mut failed, mut virtual_ms, mut acked, mut all_hashes) = (0_u64, Vec::new(), 0, 0, 0_u64);
+    std::thread::scope(|scope| {
+        let (sender, reports) = mpsc::channel();
+        for _ in 0..jobs.max(1) {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first.saturating_add(count) || sender.send(run_one(args, seed)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (report, agrees) in reports {
+            done += 1;
+            virtual_ms += report.virtual_ms;
+            acked += report.acked;
+            all_hashes = all_hashes.wrapping_add(report.hash);
+            for (what, count) in &report.counts {
+                *totals.entry(what).or_default() += count;
+            }
+            if args.hashes {
+                println!("seed {} hash {:016x} happenings {}", report.seed, report.hash, report.happenings);
+            }
+            if !agrees {
+                println!("seed {}: two runs differ", report.seed);
+                failed.push(report.seed);
+            }
+            if let Some(failure) = &report.failure {
+                println!("seed {} failed after {} happenings:\n{failure}", report.seed, report.happenings);
+                println!("run it again: {}\n", command(args, report.seed));
+                failed.push(report.seed);
+            }
+        }
+    });
+    for (what, count) in &totals {
+        println!("{count:>10} {what}");
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    println!(
+        "{done} seeds in {seconds:.1} s, {:.0} virtual seconds a second, {acked} batches acknowledged, hash {all_hashes:016x}",
+        f64::from(u32::try_from(virtual_ms / 1_000).unwrap_or(u32::MAX)) / seconds
+    );
+    failed.sort_unstable();
+    failed.dedup();
+    if failed.is_empty() {
+        println!("every rule held");
+    } else {
+        println!("{} seeds failed: {failed:?}", failed.len());
+    }
+    failed.is_empty()
+}
+
+/// Runs a seed; a panic of the engine is a failure like any other, and prints the command that repeats it.
+fn run_one(args: &Sim, seed: u64) -> (Report, bool) {
+    let options = Options { seed, brokers: args.brokers, log: args.log };
+    let ran = std::panic::catch_unwind(|| {
+        let report = run::run(options);
+        let agrees = !args.twice || run::run(options).hash == report.hash;
+        (report, agrees)
+    });
+    ran.unwrap_or_else(|panic| {
+        eprintln!("run it again: {}", command(args, seed));
+        std::panic::resume_unwind(panic)
+    })
+}
+
+fn command(args: &Sim, seed: u64) -> String {
+    let brokers = args.brokers.map(|brokers| format!(" --brokers {brokers}")).unwrap_or_default();
+    format!("kafkarium sim --seed {seed} --seeds 1{brokers}")
+}

@@ -1,0 +1,84 @@
+//! What was committed, as the outside can know it: each batch at the moment when a leader's high watermark passed it. Every other rule
+//! about records is checked against this.
+
+use crate::cluster::sim::check::Violation;
+use crate::cluster::sim::world::{StepOutcome, World};
+use crate::engine::observe::EventKind;
+use crate::protocol::batch::BatchHeader;
+use crate::protocol::ids::{BrokerId, PartitionId};
+use std::collections::BTreeMap;
+
+/// A committed batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// Its header: with the checksum, all there is to know.
+    pub header: BatchHeader,
+}
+
+impl Committed {
+    /// Whether a batch on a disk is this one.
+    pub fn is(&self, header: &BatchHeader) -> bool {
+        self.header.crc == header.crc
+            && self.header.base_offset == header.base_offset
+            && self.header.leader_epoch == header.leader_epoch
+    }
+}
+
+/// Batches that have just been committed.
+#[derive(Debug, Clone)]
+pub struct News {
+    /// On which partition.
+    pub partition: PartitionId,
+    /// By which leader.
+    pub leader: BrokerId,
+    /// The first of them in the partition's history.
+    pub from: usize,
+}
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    partitions: BTreeMap<PartitionId, Vec<Committed>>,
+}
+
+impl History {
+    /// A partition's committed batches, in order.
+    pub fn of(&self, partition: PartitionId) -> &[Committed] {
+        self.partitions.get(&partition).map_or(&[], Vec::as_slice)
+    }
+
+    /// All partitions with committed records.
+    pub fn partitions(&self) -> impl Iterator<Item = (&PartitionId, &[Committed])> {
+        self.partitions.iter().map(|(partition, batches)| (partition, batches.as_slice()))
+    }
+
+    /// The batch at an offset.
+    pub fn at(&self, partition: PartitionId, base_offset: i64) -> Option<&Committed> {
+        let batches = self.of(partition);
+        let place = batches.binary_search_by_key(&base_offset, |batch| batch.header.base_offset).ok()?;
+        Some(&batches[place])
+    }
+
+    /// Takes in what leaders' high watermarks passed.
+    pub(super) fn look(&mut self, world: &World, outcome: &StepOutcome) -> Result<Vec<News>, Violation> {
+        let mut news = Vec::new();
+        let Some(leader) = outcome.stepped else { return Ok(news) };
+        for event in &outcome.events {
+            let EventKind::HighWatermark { partition, offset, .. } = event.kind else { continue };
+            let Some(log) = world.nodes[&leader].disk.log_of(partition) else { continue };
+            let known = self.partitions.entry(partition).or_default();
+            let from = known.len();
+            let end = known.last().map_or(log.start_offset, |batch| batch.header.next_offset());
+            for batch in &log.batches[log.position(end)..] {
+                if batch.header.next_offset() > offset {
+                    break;
+                }
+                known.push(Committed { header: batch.header });
+            }
+            if known.len() > from {
+                news.push(News { partition, leader, from });
+            }
+        }
+        Ok(news)
+    }
+}

@@ -1,0 +1,291 @@
+//! A broker's simulated disk: a memory image that sees every write at once, and a twin that holds what power loss leaves behind.
+//!
+//! Three stages of a write: visible (in the live image), persisted (a kill keeps it) and synced (power loss keeps it). A crash rebuilds
+//! the live image from the twin and a prefix of what came after; the prefix never ends before what was persisted (kill) or synced (power loss).
+
+use crate::engine::io::{LogInfo, LogRead, LogStore, ReadError, StorageOp};
+use crate::engine::prng::Prng;
+use crate::protocol::batch::{Batch, BatchHeader};
+use crate::protocol::ids::{LogId, PartitionId};
+use bytes::Bytes;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// One log of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskLog {
+    /// Whose it is.
+    pub partition: PartitionId,
+    /// The topic's name.
+    pub topic: String,
+    /// The first offset.
+    pub start_offset: i64,
+    /// The offset after the last record.
+    pub end_offset: i64,
+    /// The batches, in order.
+    pub batches: Vec<Batch>,
+}
+
+impl DiskLog {
+    /// The place of the batch that holds an offset, or of the first after it.
+    pub fn position(&self, offset: i64) -> usize {
+        self.batches.partition_point(|batch| batch.header.last_offset() < offset)
+    }
+}
+
+/// Logs and named values at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Image {
+    logs: BTreeMap<LogId, Arc<DiskLog>>,
+    meta: BTreeMap<String, Bytes>,
+}
+
+impl Image {
+    fn log(&mut self, log: LogId) -> &mut DiskLog {
+        Arc::make_mut(self.logs.get_mut(&log).expect("an operation names a log that exists"))
+    }
+
+    fn apply(&mut self, op: &StorageOp) {
+        match op {
+            StorageOp::CreateLog { log, partition, topic } => {
+                let (partition, topic) = (*partition, topic.clone());
+                let empty = DiskLog { partition, topic, start_offset: 0, end_offset: 0, batches: Vec::new() };
+                assert!(self.logs.insert(*log, Arc::new(empty)).is_none(), "a log id is used once");
+            }
+            StorageOp::DeleteLog { log } => {
+                self.logs.remove(log);
+                let prefix = format!("log/{}/", log.0);
+                self.meta.retain(|key, _| !key.starts_with(&prefix));
+            }
+            StorageOp::Append { log, batch } => {
+                let log = self.log(*log);
+                assert!(batch.header.base_offset >= log.end_offset, "offsets never go back");
+                log.end_offset = batch.header.next_offset();
+                log.batches.push(batch.clone());
+            }
+            StorageOp::Truncate { log, end_offset } => {
+                let log = self.log(*log);
+                let keep = log.position(*end_offset);
+                log.batches.truncate(keep);
+                log.end_offset = *end_offset;
+                log.start_offset = log.start_offset.min(*end_offset);
+            }
+            StorageOp::Trim { log, start_offset } => {
+                let log = self.log(*log);
+                log.start_offset = log.start_offset.max(*start_offset);
+                log.end_offset = log.end_offset.max(*start_offset);
+                let gone = log.position(*start_offset);
+                log.batches.drain(..gone);
+            }
+            StorageOp::Reset { log, offset } => {
+                let log = self.log(*log);
+                log.batches.clear();
+                log.start_offset = *offset;
+                log.end_offset = *offset;
+            }
+            StorageOp::PutMeta { key, value } => {
+                self.meta.insert(key.clone(), value.clone());
+            }
+            StorageOp::DeleteMeta { key } => {
+                self.meta.remove(key);
+            }
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub struct Disk {
+    live: Image,
+    synced: Image,
+    /// Writes that the twin does not have yet, each with the step it belongs to.
+    unsynced: VecDeque<(u64, StorageOp)>,
+    /// Every step up to here is persisted.
+    persisted: u64,
+    /// The step that is being written.
+    current: u64,
+    was_clean: bool,
+}
+
+impl Disk {
+    /// An empty disk.
+    pub fn new() -> Disk {
+        Disk { current: 1, ..Disk::default() }
+    }
+
+    /// The step `seq` has ended: later writes belong to the next one.
+    pub fn end_step(&mut self, seq: u64) {
+        assert_eq!(seq, self.current, "steps are persisted one after another");
+        self.current = seq + 1;
+    }
+
+    /// Everything up to a step is in the operating system's cache: a kill keeps it.
+    pub fn persist(&mut self, seq: u64) {
+        self.persisted = self.persisted.max(seq);
+    }
+
+    /// Everything up to a step is on the platter: power loss keeps it.
+    pub fn sync(&mut self, seq: u64) {
+        self.persist(seq);
+        while self.unsynced.front().is_some_and(|(step, _)| *step <= seq) {
+            let (_, op) = self.unsynced.pop_front().expect("just seen");
+            self.synced.apply(&op);
+        }
+    }
+
+    /// Syncs what is persisted: what a store does each second.
+    pub fn flush(&mut self) {
+        self.sync(self.persisted);
+    }
+
+    /// The process ends: what was persisted stays, of the rest any beginning.
+    pub fn kill(&mut self, rng: &mut Prng) {
+        let persisted = self.unsynced.iter().take_while(|(step, _)| *step <= self.persisted).count();
+        self.crash(persisted, rng);
+    }
+
+    /// The machine loses power: what was synced stays, of the rest any beginning.
+    pub fn power_loss(&mut self, rng: &mut Prng) {
+        self.crash(0, rng);
+    }
+
+    fn crash(&mut self, kept_at_least: usize, rng: &mut Prng) {
+        let loose = u64::try_from(self.unsynced.len() - kept_at_least).expect("a length fits 64 bits");
+        let extra = usize::try_from(rng.range(0, loose)).expect("at most a length");
+        self.unsynced.truncate(kept_at_least + extra);
+        self.live = self.synced.clone();
+        for (_, op) in &self.unsynced {
+            self.live.apply(op);
+        }
+        // The steps begin anew with the broker; what survived the crash is in the cache of a machine that runs.
+        for (step, _) in &mut self.unsynced {
+            *step = 0;
+        }
+        (self.current, self.persisted, self.was_clean) = (1, 0, false);
+    }
+
+    /// An orderly stop: everything is synced, and the mark says so.
+    pub fn close(&mut self) {
+        self.sync(u64::MAX);
+        (self.current, self.persisted, self.was_clean) = (1, 0, true);
+    }
+
+    /// Another disk in its place.
+    pub fn wipe(&mut self) {
+        *self = Disk::new();
+    }
+
+    /// The broker has read the clean mark: from now on a crash is unclean.
+    pub fn opened(&mut self) {
+        self.was_clean = false;
+    }
+
+    /// The log of a partition, if this disk has one.
+    pub fn log_of(&self, partition: PartitionId) -> Option<&DiskLog> {
+        self.live.logs.values().find(|log| log.partition == partition).map(Arc::as_ref)
+    }
+
+    /// A log by its id.
+    pub fn log(&self, log: LogId) -> Option<&DiskLog> {
+        self.live.logs.get(&log).map(Arc::as_ref)
+    }
+}
+
+impl LogRead for Disk {
+    fn logs(&self) -> Vec<LogInfo> {
+        let info = |(log, data): (&LogId, &Arc<DiskLog>)| LogInfo {
+            log: *log,
+            partition: data.partition,
+            topic: data.topic.clone(),
+            start_offset: data.start_offset,
+            end_offset: data.end_offset,
+        };
+        self.live.logs.iter().map(info).collect()
+    }
+
+    fn read(&self, log: LogId, from: i64, max_bytes: usize) -> Result<Vec<Batch>, ReadError> {
+        let Some(data) = self.log(log) else { return Err(ReadError { log, reason: "no such log".to_owned() }) };
+        let mut found: Vec<Batch> = Vec::new();
+        let mut size = 0;
+        for batch in &data.batches[data.position(from)..] {
+            size += batch.size();
+            if !found.is_empty() && size > max_bytes {
+                break;
+            }
+            found.push(batch.clone());
+        }
+        Ok(found)
+    }
+
+    fn scan(
+        &self,
+        log: LogId,
+        from: i64,
+        visit: &mut dyn FnMut(&BatchHeader) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        let Some(data) = self.log(log) else { return Err(ReadError { log, reason: "no such log".to_owned() }) };
+        for batch in &data.batches[data.position(from)..] {
+            if visit(&batch.header).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn meta(&self, key: &str) -> Option<Bytes> {
+        self.live.meta.get(key).cloned()
+    }
+
+    fn meta_keys(&self, prefix: &str) -> Vec<String> {
+        let from = self.live.meta.range(prefix.to_owned()..);
+        from.map(|(key, _)| key).take_while(|key| key.starts_with(prefix)).cloned().collect()
+    }
+
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    fn was_clean(&self) -> bool {
+        self.was_clean
+    }
+}
+
+impl LogStore for Disk {
+    fn write(&mut self, op: StorageOp) {
+        self.live.apply(&op);
+        self.unsynced.push_back((self.current, op));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(disk: &mut Disk, key: &str, seq: u64) {
+        disk.write(StorageOp::PutMeta { key: key.to_owned(), value: Bytes::from_static(b"1") });
+        disk.end_step(seq);
+    }
+
+    #[test]
+    fn a_kill_keeps_what_was_persisted_and_power_loss_what_was_synced() {
+        let mut survived = [0, 0];
+        for seed in 0..50 {
+            let mut disk = Disk::new();
+            put(&mut disk, "synced", 1);
+            disk.sync(1);
+            put(&mut disk, "persisted", 2);
+            disk.persist(2);
+            put(&mut disk, "visible", 3);
+            let mut killed = disk.clone();
+            killed.kill(&mut Prng::new(seed));
+            assert!(killed.meta("synced").is_some() && killed.meta("persisted").is_some());
+            survived[0] += usize::from(killed.meta("visible").is_some());
+            disk.power_loss(&mut Prng::new(seed));
+            assert!(disk.meta("synced").is_some());
+            assert!(disk.meta("persisted").is_some() || disk.meta("visible").is_none(), "a prefix survives");
+            survived[1] += usize::from(disk.meta("persisted").is_some());
+        }
+        assert!(survived.iter().all(|count| (1..50).contains(count)), "sometimes more survives: {survived:?}");
+    }
+}

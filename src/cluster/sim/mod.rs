@@ -1,0 +1,11 @@
+//! The simulated host: the brokers' own state machines in a seeded world with a virtual clock, network and disk. The same seed gives the
+//! same run, to the byte; every rule is checked after every happening.
+
+pub mod check;
+pub mod disk;
+pub mod network;
+pub mod plan;
+pub mod run;
+pub mod trace;
+pub mod workload;
+pub mod world;

@@ -1,0 +1,181 @@
+//! The faults of a run, planned ahead from its seed. Each seed turns whole classes of faults off (swarm testing), so that rare
+//! combinations come up undiluted.
+//!
+//! The plan never destroys more than Kafka's contract survives: power is lost on one broker at a time, and only while every partition has
+//! its whole ISR and every other broker runs and is connected.
+
+use crate::cluster::sim::world::{Happening, Power, World};
+use crate::engine::prng::Prng;
+use crate::engine::time::Instant;
+use crate::protocol::ids::BrokerId;
+
+/// What can go wrong, and right again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// kill −9.
+    Kill(BrokerId),
+    /// The machine loses power.
+    PowerLoss(BrokerId),
+    /// The disk is replaced.
+    Wipe(BrokerId),
+    /// An orderly stop.
+    Stop(BrokerId),
+    /// SIGSTOP.
+    Suspend(BrokerId),
+    /// SIGCONT.
+    Resume(BrokerId),
+    /// Start again.
+    Start(BrokerId),
+    /// Nothing gets through from the first to the second.
+    CutOneWay(BrokerId, BrokerId),
+    /// Nothing gets through between the two.
+    Cut(BrokerId, BrokerId),
+    /// A broker is cut off from all others.
+    Isolate(BrokerId),
+    /// A direction becomes slow: so many microseconds at most.
+    Slow(BrokerId, BrokerId, u64),
+    /// All links are well again.
+    HealLinks,
+}
+
+/// The classes of faults that a seed may turn off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Swarm {
+    /// kill −9 and restart.
+    pub kills: bool,
+    /// Power loss and restart.
+    pub power_losses: bool,
+    /// Orderly stop and restart.
+    pub stops: bool,
+    /// Suspend and resume.
+    pub suspends: bool,
+    /// Cuts and heals.
+    pub cuts: bool,
+    /// Slow links.
+    pub slow_links: bool,
+    /// Replaced disks.
+    pub wipes: bool,
+}
+
+impl Swarm {
+    /// A seed's choice.
+    pub fn draw(rng: &mut Prng) -> Swarm {
+        let mut on = || rng.chance(1, 2);
+        Swarm {
+            kills: on(),
+            power_losses: on(),
+            stops: on(),
+            suspends: on(),
+            cuts: on(),
+            slow_links: on(),
+            wipes: false,
+        }
+    }
+}
+
+/// Plans faults from one moment to another.
+pub fn draw(world: &mut World, swarm: Swarm, from: Instant, until: Instant) {
+    let mut rng = world.rng().fork("plan");
+    let brokers: Vec<BrokerId> = world.nodes.keys().copied().collect();
+    let mut at = from;
+    loop {
+        at = at.plus_millis(rng.range(50, 2_500));
+        if at >= until {
+            return;
+        }
+        let broker = *rng.pick(&brokers).expect("a cluster has brokers");
+        let other = *rng.pick(&brokers).expect("a cluster has brokers");
+        let back = at.plus_millis(rng.range(20, 4_000)).min(until);
+        let kinds = [
+            (swarm.kills, Fault::Kill(broker), Fault::Start(broker)),
+            (swarm.power_losses, Fault::PowerLoss(broker), Fault::Start(broker)),
+            (swarm.stops, Fault::Stop(broker), Fault::Start(broker)),
+            (swarm.suspends, Fault::Suspend(broker), Fault::Resume(broker)),
+            (swarm.cuts && broker != other, Fault::Cut(broker, other), Fault::HealLinks),
+            (swarm.cuts && broker != other, Fault::CutOneWay(broker, other), Fault::HealLinks),
+            (swarm.cuts, Fault::Isolate(broker), Fault::HealLinks),
+            (
+                swarm.slow_links && broker != other,
+                Fault::Slow(broker, other, rng.range(1_000, 60_000)),
+                Fault::HealLinks,
+            ),
+            (swarm.wipes, Fault::Wipe(broker), Fault::Start(broker)),
+        ];
+        let possible: Vec<(Fault, Fault)> =
+            kinds.into_iter().filter(|(on, _, _)| *on).map(|(_, fault, remedy)| (fault, remedy)).collect();
+        let Some((fault, remedy)) = rng.pick(&possible).copied() else { return };
+        world.plan(at, Happening::Fault(fault));
+        world.plan(back, Happening::Fault(remedy));
+    }
+}
+
+/// Does what was planned, if it may be done now.
+pub fn inflict(world: &mut World, fault: &Fault) {
+    let is_allowed = match fault {
+        Fault::PowerLoss(_) | Fault::Wipe(_) => is_whole(world),
+        _ => true,
+    };
+    if !is_allowed {
+        return;
+    }
+    world.trace.line(world.now, format_args!("fault {fault:?}"));
+    *world.counts.entry(name(fault)).or_default() += 1;
+    match *fault {
+        Fault::Kill(broker) => world.kill(broker),
+        Fault::PowerLoss(broker) => world.power_loss(broker),
+        Fault::Wipe(broker) => world.wipe(broker),
+        Fault::Stop(broker) => {
+            world.stop(broker);
+        }
+        Fault::Suspend(broker) => world.suspend(broker),
+        Fault::Resume(broker) => world.resume(broker),
+        Fault::Start(broker) => {
+            world.start(broker);
+        }
+        Fault::CutOneWay(from, to) => world.network.link(from, to).is_cut = true,
+        Fault::Cut(a, b) => world.network.set_cut(a, b, true),
+        Fault::Isolate(broker) => {
+            let others: Vec<BrokerId> = world.nodes.keys().copied().filter(|other| *other != broker).collect();
+            for other in others {
+                world.network.set_cut(broker, other, true);
+            }
+        }
+        Fault::Slow(from, to, delay_us_max) => {
+            let link = world.network.link(from, to);
+            link.delay_us_max = delay_us_max.max(link.delay_us_min);
+        }
+        Fault::HealLinks => world.network.heal(),
+    }
+}
+
+/// Every broker runs, is connected, and every partition has its whole ISR by every broker's account.
+fn is_whole(world: &World) -> bool {
+    !world.network.has_cuts()
+        && world.nodes.values().all(|node| {
+            node.power == Power::On
+                && node.broker.as_ref().is_some_and(|broker| {
+                    broker
+                        .image()
+                        .topics
+                        .values()
+                        .all(|topic| topic.partitions.values().all(|state| state.isr.len() == state.replicas.len()))
+                })
+        })
+}
+
+fn name(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::Kill(_) => "kills",
+        Fault::PowerLoss(_) => "power losses",
+        Fault::Wipe(_) => "wipes",
+        Fault::Stop(_) => "stops",
+        Fault::Suspend(_) => "suspends",
+        Fault::Resume(_) => "resumes",
+        Fault::Start(_) => "restarts",
+        Fault::CutOneWay(..) => "one-way cuts",
+        Fault::Cut(..) => "cuts",
+        Fault::Isolate(_) => "isolations",
+        Fault::Slow(..) => "slow links",
+        Fault::HealLinks => "heals",
+    }
+}

@@ -1,0 +1,578 @@
+//! The world: brokers, links, disks and clients under one virtual clock. No ticks: time jumps to the next happening; ties are broken by the
+//! order in which the happenings were planned. `Clone` is a checkpoint.
+
+use crate::cluster::sim::disk::Disk;
+use crate::cluster::sim::network::Network;
+use crate::cluster::sim::trace::Trace;
+use crate::cluster::sim::workload::{Client, ClientId};
+use crate::engine::broker::Broker;
+use crate::engine::config::{BrokerConfig, ClusterConfig, Timing};
+use crate::engine::io::{Ctx, Effect, Input, RequestToken, Sequences};
+use crate::engine::observe::{Event, EventKind};
+use crate::engine::prng::Prng;
+use crate::engine::time::{Instant, WallTime};
+use crate::protocol::api::ApiKey;
+use crate::protocol::codec::{Request, RequestHeader, Response};
+use crate::protocol::ids::{BrokerId, ConnectionId, DirectoryId};
+use crate::protocol::peer::{PeerBody, PeerMessage};
+use std::collections::BTreeMap;
+
+/// Wall time at the start of every world, in milliseconds: some day in 2026.
+const WALL_START_MS: i64 = 1_790_000_000_000;
+/// How often a store syncs what it has, in milliseconds.
+const FLUSH_INTERVAL_MS: u64 = 1_000;
+/// A guard against a broker that wakes itself for ever without time moving.
+const STEPS_AT_ONE_MOMENT_MAX: u32 = 100_000;
+
+/// What a broker's process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// It runs.
+    On,
+    /// It is stopped where it stands and does not know it.
+    Suspended,
+    /// It has ended.
+    Off,
+}
+
+/// A broker with what belongs to it.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// What it starts with.
+    pub config: BrokerConfig,
+    /// Whether it runs.
+    pub power: Power,
+    /// The state machine, while it has a process.
+    pub broker: Option<Broker>,
+    /// Its disk.
+    pub disk: Disk,
+    /// Counts its starts: what was meant for an earlier one does not reach it.
+    pub life: u32,
+    /// How often its unsynced writes were taken from it: its ISR memberships from before prove nothing.
+    pub power_losses: u32,
+    rng: Prng,
+    seqs: Sequences,
+    planned_wake: Option<Instant>,
+    /// When the disk is done with what it has been given: a later write is never safe before an earlier one.
+    disk_busy_until: Instant,
+    missed: Vec<(Instant, Happening)>,
+}
+
+/// Something that will happen.
+#[derive(Debug, Clone)]
+pub enum Happening {
+    /// A broker's timer.
+    Wake { broker: BrokerId, life: u32 },
+    /// A message arrives.
+    Deliver { from: BrokerId, to: BrokerId, life: u32, message: Box<PeerMessage> },
+    /// A connection is reset.
+    LinkDown { at: BrokerId, life: u32, peer: BrokerId },
+    /// A disk has written.
+    Persisted { broker: BrokerId, life: u32, seq: u64, sync: bool },
+    /// A store syncs what it has.
+    Flush { broker: BrokerId, life: u32 },
+    /// A client's request arrives.
+    Request { client: ClientId, broker: BrokerId, life: u32, attempt: u64, version: i16, request: Box<Request> },
+    /// A broker's response arrives.
+    Response { client: ClientId, attempt: u64, response: Option<Box<Response>> },
+    /// A client's timer.
+    ClientWake { client: ClientId },
+    /// A planned fault.
+    Fault(crate::cluster::sim::plan::Fault),
+}
+
+/// What a step led to, for the checkers.
+#[derive(Debug, Clone, Default)]
+pub struct StepOutcome {
+    /// The broker that took a step.
+    pub stepped: Option<BrokerId>,
+    /// What it told.
+    pub events: Vec<Event>,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// The moment.
+    pub now: Instant,
+    /// The brokers.
+    pub nodes: BTreeMap<BrokerId, Node>,
+    /// The links between them.
+    pub network: Network,
+    /// The clients.
+    pub clients: BTreeMap<ClientId, Client>,
+    /// One line a happening.
+    pub trace: Trace,
+    queue: BTreeMap<(Instant, u64), Happening>,
+    planned: u64,
+    rng: Prng,
+    tokens: u64,
+    waiting: BTreeMap<RequestToken, (ClientId, u64, BrokerId, u32)>,
+    /// Facts counted by name: proof that rare things happened.
+    pub counts: BTreeMap<&'static str, u64>,
+}
+
+impl World {
+    /// A world of so many brokers, all about to start with empty disks.
+    pub fn new(seed: u64, brokers: i32, timing: Timing) -> World {
+        let mut rng = Prng::new(seed);
+        let count = usize::try_from(brokers).expect("a few brokers");
+        let mut ids = rng.fork("ids");
+        let directories: BTreeMap<BrokerId, DirectoryId> =
+            (1..=brokers).map(|id| (BrokerId(id), DirectoryId(ids.uuid()))).collect();
+        let voters: BTreeMap<BrokerId, DirectoryId> = directories
+            .iter()
+            .take(if brokers == 1 { 1 } else { 3 })
+            .map(|(id, directory)| (*id, *directory))
+            .collect();
+        let cluster = ClusterConfig::preset(timing, "simulated", count);
+        let mut nodes = BTreeMap::new();
+        for (broker, directory) in directories {
+            let config = BrokerConfig {
+                broker,
+                directory,
+                incarnation: ids.uuid(),
+                host: "127.0.0.1".to_owned(),
+                port: 9091 + u16::try_from(broker.0).expect("a few brokers"),
+                rack: None,
+                initial_voters: voters.clone(),
+                cluster: cluster.clone(),
+            };
+            let rng = rng.fork("broker");
+            let node = Node {
+                config,
+                power: Power::Off,
+                broker: None,
+                disk: Disk::new(),
+                life: 0,
+                power_losses: 0,
+                rng,
+                seqs: Sequences::default(),
+                planned_wake: None,
+                disk_busy_until: Instant::ZERO,
+                missed: Vec::new(),
+            };
+            nodes.insert(broker, node);
+        }
+        World {
+            now: Instant::from_millis(1),
+            nodes,
+            network: Network::default(),
+            clients: BTreeMap::new(),
+            trace: Trace::default(),
+            queue: BTreeMap::new(),
+            planned: 0,
+            rng: rng.fork("world"),
+            tokens: 0,
+            waiting: BTreeMap::new(),
+            counts: BTreeMap::new(),
+        }
+    }
+
+    /// Randomness of the world itself, for plans.
+    pub fn rng(&mut self) -> &mut Prng {
+        &mut self.rng
+    }
+
+    /// Plans a happening.
+    pub fn plan(&mut self, at: Instant, what: Happening) {
+        self.planned += 1;
+        self.queue.insert((at.max(self.now), self.planned), what);
+    }
+
+    /// When the next thing happens.
+    pub fn next_at(&self) -> Option<Instant> {
+        self.queue.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Adds a client, which begins at once.
+    pub fn add_client(&mut self, client: Client) {
+        let id = client.id();
+        self.clients.insert(id, client);
+        self.plan(self.now, Happening::ClientWake { client: id });
+    }
+
+    /// Lets the next thing happen; `None` when nothing ever will.
+    pub fn step(&mut self) -> Option<StepOutcome> {
+        let ((at, _), what) = self.queue.pop_first()?;
+        assert!(at >= self.now, "time does not go back");
+        self.now = at;
+        Some(self.happen(what))
+    }
+
+    fn happen(&mut self, what: Happening) -> StepOutcome {
+        if let Some(broker) = what.broker()
+            && self.nodes[&broker].power == Power::Suspended
+        {
+            let now = self.now;
+            self.nodes.get_mut(&broker).expect("a broker").missed.push((now, what));
+            return StepOutcome::default();
+        }
+        match what {
+            Happening::Wake { broker, life } => {
+                let node = self.nodes.get_mut(&broker).expect("a broker");
+                if node.life == life {
+                    node.planned_wake = None;
+                }
+                let why = node.broker.as_ref().and_then(Broker::next_wake).map_or("wake", |wake| wake.why);
+                self.input(broker, life, Input::Wake, why)
+            }
+            Happening::Deliver { from, to, life, message } => {
+                let label = message_name(&message);
+                self.input(to, life, Input::Peer { from, message: *message }, label)
+            }
+            Happening::LinkDown { at, life, peer } => self.input(at, life, Input::LinkDown { peer }, "link down"),
+            Happening::Persisted { broker, life, seq, sync } => {
+                let node = self.nodes.get_mut(&broker).expect("a broker");
+                if node.life != life {
+                    return StepOutcome::default();
+                }
+                if sync {
+                    node.disk.sync(seq)
+                } else {
+                    node.disk.persist(seq)
+                }
+                self.input(broker, life, Input::Persisted { seq }, "persisted")
+            }
+            Happening::Flush { broker, life } => {
+                let node = self.nodes.get_mut(&broker).expect("a broker");
+                if node.life == life {
+                    node.disk.flush();
+                    let at = self.now.plus_millis(FLUSH_INTERVAL_MS);
+                    self.plan(at, Happening::Flush { broker, life });
+                }
+                StepOutcome::default()
+            }
+            Happening::Request { client, broker, life, attempt, version, request } => {
+                self.client_request(client, broker, life, attempt, version, *request)
+            }
+            Happening::Response { client, attempt, response } => {
+                self.client_turn(client, Some((attempt, response.map(|response| *response))));
+                StepOutcome::default()
+            }
+            Happening::ClientWake { client } => {
+                self.client_turn(client, None);
+                StepOutcome::default()
+            }
+            Happening::Fault(fault) => {
+                crate::cluster::sim::plan::inflict(self, &fault);
+                StepOutcome::default()
+            }
+        }
+    }
+
+    /// Gives a broker an input if it is still the one that was meant.
+    fn input(&mut self, id: BrokerId, life: u32, input: Input, label: &str) -> StepOutcome {
+        let now = self.now;
+        let node = self.nodes.get_mut(&id).expect("a broker");
+        if node.life != life || node.power != Power::On {
+            return StepOutcome::default();
+        }
+        let Some(broker) = node.broker.as_mut() else { return StepOutcome::default() };
+        let mut out = Vec::new();
+        let cx = Ctx::new(id, now, wall(now), None, &mut node.rng, &mut node.disk, &mut node.seqs, &mut out);
+        broker.step(cx, input);
+        self.trace.line(now, format_args!("{id} {label}"));
+        self.carry_out(id, life, out)
+    }
+
+    fn carry_out(&mut self, id: BrokerId, life: u32, effects: Vec<Effect>) -> StepOutcome {
+        let mut outcome = StepOutcome { stepped: Some(id), events: Vec::new() };
+        for effect in effects {
+            match effect {
+                Effect::Persist { seq, sync } => {
+                    let delay_us = if sync { self.rng.range(300, 3_000) } else { self.rng.range(10, 200) };
+                    let node = self.nodes.get_mut(&id).expect("a broker");
+                    node.disk.end_step(seq);
+                    let at = Instant(self.now.0 + delay_us * 1_000).max(Instant(node.disk_busy_until.0 + 1));
+                    node.disk_busy_until = at;
+                    self.plan(at, Happening::Persisted { broker: id, life, seq, sync });
+                }
+                Effect::Send { to, message } => self.send(id, to, message),
+                Effect::Respond { token, response } => self.respond(token, Some(response)),
+                Effect::NoResponse { token } => self.respond(token, None),
+                Effect::CloseConnection(_) => {}
+                Effect::Emit(event) => {
+                    *self.counts.entry(event_name(&event.kind)).or_default() += 1;
+                    self.trace.line(self.now, format_args!("{id}   {:?}", event.kind));
+                    outcome.events.push(event);
+                }
+                Effect::ShutdownComplete => self.power_down(id, |node, _| node.disk.close()),
+            }
+        }
+        self.plan_wake(id);
+        outcome
+    }
+
+    fn plan_wake(&mut self, id: BrokerId) {
+        let node = self.nodes.get_mut(&id).expect("a broker");
+        let Some(wake) = node.broker.as_ref().and_then(Broker::next_wake) else { return };
+        let at = wake.at.max(self.now);
+        if node.planned_wake.is_none_or(|planned| at < planned) {
+            node.planned_wake = Some(at);
+            let life = node.life;
+            self.plan(at, Happening::Wake { broker: id, life });
+        }
+    }
+
+    fn send(&mut self, from: BrokerId, to: BrokerId, message: PeerMessage) {
+        let Some(target) = self.nodes.get(&to) else { return };
+        let (power, life) = (target.power, target.life);
+        let Some(arrival) = self.network.send(from, to, self.now, &mut self.rng) else { return };
+        if power == Power::Off {
+            // Nobody listens there: the connection is refused.
+            let life = self.nodes[&from].life;
+            return self.plan(arrival, Happening::LinkDown { at: from, life, peer: to });
+        }
+        self.plan(arrival, Happening::Deliver { from, to, life, message: Box::new(message) });
+    }
+
+    fn client_request(
+        &mut self,
+        client: ClientId,
+        broker: BrokerId,
+        life: u32,
+        attempt: u64,
+        version: i16,
+        request: Request,
+    ) -> StepOutcome {
+        let node = &self.nodes[&broker];
+        if node.life != life || node.power == Power::Off {
+            return self.refuse_client(client, attempt);
+        }
+        self.tokens += 1;
+        let token = RequestToken(self.tokens);
+        self.waiting.insert(token, (client, attempt, broker, life));
+        let label = request.api().name();
+        let correlation_id = i32::try_from(self.tokens % 1_000_000).expect("six digits");
+        let header = RequestHeader { api: request.api(), version, correlation_id, client_id: None };
+        let connection = ConnectionId(u64::from(client.0));
+        self.input(broker, life, Input::Request { token, connection, header, request }, label)
+    }
+
+    fn refuse_client(&mut self, client: ClientId, attempt: u64) -> StepOutcome {
+        let at = Instant(self.now.0 + 100_000);
+        self.plan(at, Happening::Response { client, attempt, response: None });
+        StepOutcome::default()
+    }
+
+    fn respond(&mut self, token: RequestToken, response: Option<Response>) {
+        let Some((client, attempt, _, _)) = self.waiting.remove(&token) else { return };
+        let at = Instant(self.now.0 + self.rng.range(20, 200) * 1_000);
+        self.plan(at, Happening::Response { client, attempt, response: response.map(Box::new) });
+    }
+
+    /// A client's turn: it takes an answer or its timer, and asks what it wants to ask.
+    fn client_turn(&mut self, id: ClientId, answer: Option<(u64, Option<Response>)>) {
+        let now = self.now;
+        let Some(mut client) = self.clients.remove(&id) else { return };
+        let brokers: Vec<BrokerId> = self.nodes.keys().copied().collect();
+        let wishes = client.turn(now, wall(now), &brokers, answer);
+        if let Some(line) = client.take_note() {
+            self.trace.line(now, format_args!("client {} {line}", id.0));
+        }
+        self.clients.insert(id, client);
+        if let Some(ask) = wishes.ask {
+            let at = Instant(now.0 + self.rng.range(20, 200) * 1_000);
+            let life = self.nodes[&ask.broker].life;
+            let version = version_of(ask.request.api());
+            let request = Box::new(ask.request);
+            let (broker, attempt) = (ask.broker, ask.attempt);
+            self.plan(at, Happening::Request { client: id, broker, life, attempt, version, request });
+        }
+        if let Some(at) = wishes.wake {
+            self.plan(at, Happening::ClientWake { client: id });
+        }
+    }
+
+    /// Starts a broker's process.
+    pub fn start(&mut self, id: BrokerId) -> StepOutcome {
+        let now = self.now;
+        let incarnation = self.rng.uuid();
+        let node = self.nodes.get_mut(&id).expect("a broker");
+        if node.power != Power::Off {
+            return StepOutcome::default();
+        }
+        node.life += 1;
+        node.power = Power::On;
+        node.seqs = Sequences { persist: 0, event: node.seqs.event };
+        node.planned_wake = None;
+        node.config.incarnation = incarnation;
+        let life = node.life;
+        let mut out = Vec::new();
+        let cx = Ctx::new(id, now, wall(now), None, &mut node.rng, &mut node.disk, &mut node.seqs, &mut out);
+        let broker = Broker::recover(node.config.clone(), cx).expect("a simulated disk that can be read");
+        node.broker = Some(broker);
+        node.disk.opened();
+        self.trace.line(now, format_args!("{id} starts"));
+        self.plan(now.plus_millis(FLUSH_INTERVAL_MS), Happening::Flush { broker: id, life });
+        self.carry_out(id, life, out)
+    }
+
+    /// kill −9: the process ends, its peers' connections are reset, what was persisted stays.
+    pub fn kill(&mut self, id: BrokerId) {
+        self.power_down(id, |node, rng| node.disk.kill(rng));
+        self.reset_connections(id);
+    }
+
+    /// The machine loses power: silence, and what was not synced may be gone.
+    pub fn power_loss(&mut self, id: BrokerId) {
+        self.power_down(id, |node, rng| {
+            node.disk.power_loss(rng);
+            node.power_losses += 1;
+        });
+    }
+
+    /// Another disk: log and directory id are new.
+    pub fn wipe(&mut self, id: BrokerId) {
+        self.kill(id);
+        let directory = DirectoryId(self.rng.uuid());
+        let node = self.nodes.get_mut(&id).expect("a broker");
+        node.disk.wipe();
+        node.config.directory = directory;
+        node.power_losses += 1;
+    }
+
+    /// The process stops where it stands.
+    pub fn suspend(&mut self, id: BrokerId) {
+        let node = self.nodes.get_mut(&id).expect("a broker");
+        if node.power == Power::On {
+            node.power = Power::Suspended;
+        }
+    }
+
+    /// The process goes on, and finds what has arrived meanwhile.
+    pub fn resume(&mut self, id: BrokerId) {
+        let node = self.nodes.get_mut(&id).expect("a broker");
+        if node.power != Power::Suspended {
+            return;
+        }
+        node.power = Power::On;
+        for (_, what) in std::mem::take(&mut node.missed) {
+            self.plan(self.now, what);
+        }
+    }
+
+    /// An orderly stop: the broker hands over first.
+    pub fn stop(&mut self, id: BrokerId) -> StepOutcome {
+        let life = self.nodes[&id].life;
+        self.input(id, life, Input::ControlledShutdown, "controlled shutdown")
+    }
+
+    fn power_down(&mut self, id: BrokerId, disk: impl FnOnce(&mut Node, &mut Prng)) {
+        let node = self.nodes.get_mut(&id).expect("a broker");
+        if node.power == Power::Off {
+            return;
+        }
+        node.power = Power::Off;
+        node.broker = None;
+        node.missed.clear();
+        node.planned_wake = None;
+        disk(node, &mut self.rng);
+        let gone: Vec<RequestToken> =
+            self.waiting.iter().filter(|(_, (_, _, broker, _))| *broker == id).map(|(token, _)| *token).collect();
+        for token in gone {
+            self.respond(token, None);
+        }
+    }
+
+    fn reset_connections(&mut self, id: BrokerId) {
+        let peers: Vec<(BrokerId, u32)> =
+            self.nodes.iter().filter(|(peer, _)| **peer != id).map(|(peer, node)| (*peer, node.life)).collect();
+        for (peer, life) in peers {
+            if let Some(at) = self.network.send(id, peer, self.now, &mut self.rng) {
+                self.plan(at, Happening::LinkDown { at: peer, life, peer: id });
+            }
+        }
+    }
+
+    /// Runs until a moment, handing each step's outcome to `look`, which may end the run.
+    ///
+    /// # Errors
+    /// What `look` said.
+    ///
+    /// # Panics
+    /// If the brokers keep each other busy without time moving.
+    pub fn run_until<E>(
+        &mut self,
+        end: Instant,
+        mut look: impl FnMut(&mut World, &StepOutcome) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (mut moment, mut steps) = (self.now, 0);
+        while self.next_at().is_some_and(|at| at <= end) {
+            let Some(outcome) = self.step() else { break };
+            (moment, steps) = if self.now == moment { (moment, steps + 1) } else { (self.now, 0) };
+            assert!(steps < STEPS_AT_ONE_MOMENT_MAX, "time stands still at {moment}");
+            look(self, &outcome)?;
+        }
+        self.now = self.now.max(end);
+        Ok(())
+    }
+}
+
+impl Happening {
+    /// The broker whose process has to run for this.
+    fn broker(&self) -> Option<BrokerId> {
+        match self {
+            Happening::Wake { broker, .. }
+            | Happening::Deliver { to: broker, .. }
+            | Happening::LinkDown { at: broker, .. }
+            | Happening::Request { broker, .. } => Some(*broker),
+            // A suspended process's disk goes on; its answer waits with the rest.
+            Happening::Persisted { broker, .. } => Some(*broker),
+            _ => None,
+        }
+    }
+}
+
+/// Wall time at a moment of the virtual clock.
+pub fn wall(now: Instant) -> WallTime {
+    WallTime(WALL_START_MS + i64::try_from(now.as_millis()).expect("a run shorter than a million years"))
+}
+
+/// The version that simulated clients speak: the newest that is served.
+fn version_of(api: ApiKey) -> i16 {
+    match api {
+        // Names instead of topic ids keep the simulated clients small.
+        ApiKey::Produce | ApiKey::Fetch => 12,
+        api => api.max_version(),
+    }
+}
+
+fn message_name(message: &PeerMessage) -> &'static str {
+    match &message.body {
+        PeerBody::Request(request) => request.api_name(),
+        PeerBody::Response(response) => response.api_name(),
+    }
+}
+
+/// A fact's name, for counting.
+fn event_name(kind: &EventKind) -> &'static str {
+    match kind {
+        EventKind::Started { .. } => "starts",
+        EventKind::Registered { .. } => "registrations",
+        EventKind::BrokerFenced { .. } => "fencings",
+        EventKind::BrokerUnfenced { .. } => "unfencings",
+        EventKind::ShutdownBegan => "controlled shutdowns",
+        EventKind::QuorumRole { .. } => "quorum role changes",
+        EventKind::Voted { .. } => "votes",
+        EventKind::MetadataCommitted { .. } => "metadata commits",
+        EventKind::SnapshotWritten { .. } => "snapshots written",
+        EventKind::SnapshotLoaded { .. } => "snapshots loaded",
+        EventKind::VotersChanged { .. } => "voter changes",
+        EventKind::LeaderElected { .. } => "leader elections",
+        EventKind::IsrChanged { shrunk: true, .. } => "ISR shrinks",
+        EventKind::IsrChanged { .. } => "ISR expansions",
+        EventKind::TopicCreated { .. } => "topics created",
+        EventKind::TopicDeleted { .. } => "topics deleted",
+        EventKind::ReassignmentDone { .. } => "reassignments",
+        EventKind::BecameLeader { .. } => "new leaders",
+        EventKind::BecameFollower { .. } => "new followers",
+        EventKind::Truncated { .. } => "truncations",
+        EventKind::LogStartMoved { .. } => "log starts moved",
+        EventKind::NotEnoughReplicas { .. } => "writes refused for want of replicas",
+        EventKind::Appended { .. } => "appends",
+        EventKind::HighWatermark { .. } => "high watermark moves",
+        EventKind::StorageFailed { .. } => "storage failures",
+    }
+}
