@@ -1,0 +1,17 @@
+# Convenience only: each line is a line you can type. CONTRIBUTING.md lists the checks.
+
+# Everything that decides
+check:
+    .ci/run
+
+# Tests
+test:
+    cargo test
+
+# Seeds of the simulator
+sim seeds="1000":
+    cargo run --release -- sim --seeds {{seeds}}
+
+# The long loops: many seeds, all kills, all clients
+long:
+    scripts/long
