@@ -4,7 +4,7 @@
 //! It is checked against `kafka-protocol`'s decoder for every version. An empty partition is written with records of length 0, never null:
 //! librdkafka refuses null.
 
-use crate::protocol::batch::Batch;
+use crate::protocol::batch::{Batch, BatchError, HEADER_SIZE};
 use crate::protocol::error::ErrorCode;
 use crate::protocol::ids::{BrokerId, EpochEnd, LeaderHint, TopicId};
 use bytes::{BufMut, Bytes, BytesMut};
@@ -106,6 +106,11 @@ pub struct NodeEndpoint {
 /// The first version with compact lengths and tagged fields.
 const FLEXIBLE_FROM: i16 = 12;
 
+/// Up to which size a batch's records are copied among the fields instead of being a piece of their own, in bytes.
+const COPIED_UP_TO_BYTES: usize = 512;
+/// About what the fields around a partition's records take, in bytes.
+const PARTITION_FIELDS_BYTES: usize = 64;
+
 /// Bytes under way: finished pieces and the one that is written to.
 struct Pieces {
     done: Vec<Bytes>,
@@ -140,11 +145,13 @@ impl Pieces {
         self.open.put_slice(text.as_bytes());
     }
 
-    fn by_reference(&mut self, piece: Bytes) {
-        if !self.open.is_empty() {
-            self.done.push(self.open.split().freeze());
+    /// A batch's records: by reference, unless copying them costs less than one more piece to write.
+    fn body(&mut self, body: &Bytes) {
+        if body.len() <= COPIED_UP_TO_BYTES {
+            return self.open.put_slice(body);
         }
-        self.done.push(piece);
+        self.done.push(self.open.split().freeze());
+        self.done.push(body.clone());
     }
 
     fn tagged(&mut self, tag: usize, body: &[u8]) {
@@ -159,7 +166,17 @@ impl Pieces {
 /// # Panics
 /// If the response is larger than 2 GiB, or a name than 32 KiB.
 pub fn encode(reply: &FetchReply, version: i16) -> Vec<Bytes> {
-    let mut to = Pieces { done: Vec::new(), open: BytesMut::with_capacity(256), flexible: version >= FLEXIBLE_FROM };
+    let (mut partitions, mut batches) = (0, 0);
+    for partition in reply.topics.iter().flat_map(|topic| &topic.partitions) {
+        partitions += 1;
+        batches += partition.records.len();
+    }
+    let fields = 256 + PARTITION_FIELDS_BYTES * partitions + HEADER_SIZE * batches;
+    let mut to = Pieces {
+        done: Vec::with_capacity(2 * batches + 1),
+        open: BytesMut::with_capacity(fields),
+        flexible: version >= FLEXIBLE_FROM,
+    };
     to.open.put_i32(0);
     if version >= 7 {
         to.open.put_i16(reply.error.code());
@@ -216,9 +233,8 @@ fn encode_partition(to: &mut Pieces, partition: &FetchReplyPartition, version: i
     }
     to.length(partition.records_size());
     for batch in &partition.records {
-        for piece in batch.pieces() {
-            to.by_reference(piece);
-        }
+        to.open.put_slice(batch.head());
+        to.body(batch.body());
     }
     if to.flexible {
         encode_partition_tags(to, partition);
@@ -267,9 +283,7 @@ fn encode_endpoints(to: &mut Pieces, endpoints: &[NodeEndpoint], version: i16) {
 ///
 /// # Errors
 /// If the records are no batches.
-pub fn from_wire(
-    response: kafka_protocol::messages::FetchResponse,
-) -> Result<FetchReply, crate::protocol::batch::BatchError> {
+pub fn from_wire(response: kafka_protocol::messages::FetchResponse) -> Result<FetchReply, BatchError> {
     let mut topics = Vec::with_capacity(response.responses.len());
     for topic in response.responses {
         let partitions = topic.partitions.into_iter().map(partition_from_wire).collect::<Result<_, _>>()?;
@@ -291,7 +305,7 @@ pub fn from_wire(
 
 fn partition_from_wire(
     data: kafka_protocol::messages::fetch_response::PartitionData,
-) -> Result<FetchReplyPartition, crate::protocol::batch::BatchError> {
+) -> Result<FetchReplyPartition, BatchError> {
     let broker = |id: i32| (id >= 0).then_some(BrokerId(id));
     let diverging = data.diverging_epoch;
     let leader = data.current_leader;
@@ -318,7 +332,7 @@ fn partition_from_wire(
 }
 
 /// A broker may cut the last batch at the size limit (Kafka's does): what is whole counts.
-fn whole_batches(bytes: &Bytes) -> Result<Vec<Batch>, crate::protocol::batch::BatchError> {
+fn whole_batches(bytes: &Bytes) -> Result<Vec<Batch>, BatchError> {
     let mut batches = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
@@ -327,7 +341,7 @@ fn whole_batches(bytes: &Bytes) -> Result<Vec<Batch>, crate::protocol::batch::Ba
                 at += batch.size();
                 batches.push(batch);
             }
-            Err(crate::protocol::batch::BatchError::Truncated) => break,
+            Err(BatchError::Truncated) => break,
             Err(error) => return Err(error),
         }
     }
@@ -357,7 +371,8 @@ mod tests {
             base_sequence: -1,
             record_count: 1,
         };
-        Batch::seal(header, Bytes::from_static(b"record"))
+        let body = if base_offset % 2 == 0 { vec![7; 2 * COPIED_UP_TO_BYTES] } else { b"record".to_vec() };
+        Batch::seal(header, Bytes::from(body))
     }
 
     fn reply(version: i16) -> FetchReply {
@@ -406,6 +421,8 @@ mod tests {
     fn records_go_by_reference() {
         let reply = reply(16);
         let body = reply.topics[0].partitions[0].records[0].body().clone();
-        assert!(encode(&reply, 16).iter().any(|piece| piece.as_ptr() == body.as_ptr()));
+        let pieces = encode(&reply, 16);
+        assert!(pieces.iter().any(|piece| piece.as_ptr() == body.as_ptr()));
+        assert_eq!(pieces.len(), 3, "a head and a small body are among the fields");
     }
 }

@@ -4,6 +4,7 @@
 pub mod api;
 pub mod batch;
 pub mod codec;
+pub mod compression;
 pub mod error;
 pub mod fetch;
 pub mod frame;

@@ -5,68 +5,8 @@
 
 use crate::protocol::batch::{Batch, BatchHeader};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use kafka_protocol::compression::{Compressor, Decompressor, Gzip, Lz4, Snappy, Zstd};
 
-/// How a batch's records are compressed (bits 0 to 2 of the attributes).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[expect(missing_docs, reason = "the names are the codecs' own")]
-pub enum Compression {
-    #[default]
-    None,
-    Gzip,
-    Snappy,
-    Lz4,
-    Zstd,
-}
-
-impl Compression {
-    /// The codec of a number; `None` if there is no such codec.
-    pub fn from_number(number: i16) -> Option<Compression> {
-        Some(match number {
-            0 => Compression::None,
-            1 => Compression::Gzip,
-            2 => Compression::Snappy,
-            3 => Compression::Lz4,
-            4 => Compression::Zstd,
-            _ => return None,
-        })
-    }
-
-    /// Its number in the attributes.
-    pub fn number(self) -> i16 {
-        self as i16
-    }
-
-    fn compress(self, plain: Bytes) -> Result<Bytes, RecordError> {
-        let mut packed = BytesMut::new();
-        let put = |to: &mut BytesMut| {
-            to.put_slice(&plain);
-            Ok(())
-        };
-        match self {
-            Compression::None => return Ok(plain),
-            Compression::Gzip => Gzip::compress(&mut packed, put),
-            Compression::Snappy => Snappy::compress(&mut packed, put),
-            Compression::Lz4 => Lz4::compress(&mut packed, put),
-            Compression::Zstd => Zstd::compress(&mut packed, put),
-        }
-        .map_err(|error| RecordError::Compression(error.to_string()))?;
-        Ok(packed.freeze())
-    }
-
-    fn decompress(self, packed: &Bytes) -> Result<Bytes, RecordError> {
-        let mut packed = packed.clone();
-        let take = |plain: &mut Bytes| Ok(plain.split_off(0));
-        match self {
-            Compression::None => return Ok(packed),
-            Compression::Gzip => Gzip::decompress(&mut packed, take),
-            Compression::Snappy => Snappy::decompress(&mut packed, take),
-            Compression::Lz4 => Lz4::decompress(&mut packed, take),
-            Compression::Zstd => Zstd::decompress(&mut packed, take),
-        }
-        .map_err(|error| RecordError::Compression(error.to_string()))
-    }
-}
+pub use crate::protocol::compression::Compression;
 
 /// Why a batch's body cannot be read or made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +17,9 @@ pub enum RecordError {
     /// The codec refused.
     #[error("compression: {0}")]
     Compression(String),
+    /// It unpacks to more than this many bytes.
+    #[error("the batch unpacks to more than {0} bytes")]
+    TooLarge(usize),
     /// The bytes end within a record, or a length is impossible.
     #[error("a record is cut short or has an impossible length")]
     Malformed,
@@ -187,7 +130,7 @@ impl BatchBuilder {
         self.header.last_offset_delta += 1;
         let mut record = BytesMut::with_capacity(16 + key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len));
         record.put_u8(0);
-        put_varint(&mut record, timestamp - self.header.base_timestamp);
+        put_varint(&mut record, timestamp.wrapping_sub(self.header.base_timestamp));
         put_varint(&mut record, i64::from(self.header.last_offset_delta));
         put_nullable(&mut record, key);
         put_nullable(&mut record, value);
@@ -240,21 +183,47 @@ impl BatchBuilder {
 /// # Errors
 /// If the body is not what the header says.
 pub fn decode(batch: &Batch) -> Result<Vec<Record>, RecordError> {
-    let header = &batch.header;
-    let codec = header.compression();
+    iterate(batch)?.collect()
+}
+
+/// The records of a batch one after another, for who does not need them all at once.
+///
+/// # Errors
+/// If the body cannot be unpacked.
+pub fn iterate(batch: &Batch) -> Result<Records, RecordError> {
+    let codec = batch.header.compression();
     let compression = Compression::from_number(codec).ok_or(RecordError::UnknownCompression(codec))?;
-    let mut bytes = compression.decompress(batch.body())?;
-    let count = usize::try_from(header.record_count).map_err(|_| RecordError::Malformed)?;
-    // A record takes seven bytes at least: the count may not make us reserve more than there can be.
-    let mut records = Vec::with_capacity(count.min(bytes.len() / 7 + 1));
-    for _ in 0..count {
-        let size = take_length(&mut bytes)?.ok_or(RecordError::Malformed)?;
-        if bytes.len() < size {
-            return Err(RecordError::Malformed);
+    Ok(Records {
+        header: batch.header,
+        left: batch.header.record_count.max(0),
+        bytes: compression.decompress(batch.body())?,
+    })
+}
+
+/// What [`iterate`] yields: ends after the first error.
+#[derive(Debug, Clone)]
+pub struct Records {
+    header: BatchHeader,
+    left: i32,
+    bytes: Bytes,
+}
+
+impl Iterator for Records {
+    type Item = Result<Record, RecordError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            return None;
         }
-        records.push(decode_record(header, bytes.split_to(size))?);
+        self.left -= 1;
+        let record = take_nullable(&mut self.bytes)
+            .and_then(|bytes| bytes.ok_or(RecordError::Malformed))
+            .and_then(|bytes| decode_record(&self.header, bytes));
+        if record.is_err() {
+            self.left = 0;
+        }
+        Some(record)
     }
-    Ok(records)
 }
 
 fn decode_record(header: &BatchHeader, mut bytes: Bytes) -> Result<Record, RecordError> {
@@ -264,7 +233,8 @@ fn decode_record(header: &BatchHeader, mut bytes: Bytes) -> Result<Record, Recor
     let key = take_nullable(&mut bytes)?;
     let value = take_nullable(&mut bytes)?;
     let count = take_length(&mut bytes)?.ok_or(RecordError::Malformed)?;
-    let mut headers = Vec::with_capacity(count.min(bytes.len() / 2 + 1));
+    // Room grows with what is there: a count is only a claim.
+    let mut headers = Vec::with_capacity(count.min(8));
     for _ in 0..count {
         let name = take_nullable(&mut bytes)?.ok_or(RecordError::Malformed)?;
         headers.push((String::from_utf8_lossy(&name).into_owned(), take_nullable(&mut bytes)?));

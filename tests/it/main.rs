@@ -4,3 +4,4 @@
 mod cli;
 mod console;
 mod storage;
+mod wire;
