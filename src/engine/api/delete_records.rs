@@ -1,7 +1,7 @@
 //! DeleteRecords (key 21, versions 0 to 2): a partition's log begins later.
 //!
-//! Invariant: nothing at or above the high watermark is deleted, and the answer comes when no in-sync replica begins earlier any more
-//! (KIP-107).
+//! Invariant: nothing at or above the high watermark is deleted, and the answer comes when no in-sync replica begins
+//! earlier any more (KIP-107).
 
 use crate::engine::io::{Ctx, RequestToken};
 use crate::engine::replica::purgatory::{Draft, Place, WaitFor};

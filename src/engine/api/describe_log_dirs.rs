@@ -1,5 +1,5 @@
-//! DescribeLogDirs (key 35, versions 1 to 4): how large this broker's logs are (KIP-113, KIP-827). A broker has one log directory; its
-//! name is made up, because the engine knows of no files, and so are no sizes of disks.
+//! DescribeLogDirs (key 35, versions 1 to 4): how large this broker's logs are (KIP-113, KIP-827). A broker has one log
+//! directory; its name is made up, because the engine knows of no files, and so are no sizes of disks.
 
 use crate::engine::io::{Ctx, RequestToken};
 use crate::engine::replica::{ReplicaEnv, Replicas};

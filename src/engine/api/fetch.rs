@@ -1,11 +1,12 @@
-//! Fetch (key 1, versions 4 to 18): records for consumers. Followers use a message of their own (`replica/peer_fetch.rs`).
+//! Fetch (key 1, versions 4 to 18): records for consumers. Followers use a message of their own
+//! (`replica/peer_fetch.rs`).
 //!
-//! Invariants: a consumer sees nothing at or above the high watermark (of the last stable offset, if it reads committed transactions
-//! only); the first partition with records gets a whole batch at least; batches are given by reference.
+//! Invariants: a consumer sees nothing at or above the high watermark (of the last stable offset, if it reads committed
+//! transactions only); the first partition with records gets a whole batch at least; batches are given by reference.
 //!
-//! Deviations from Kafka: a batch is never cut; replicas near the client are offered whenever client and brokers have racks, because
-//! there is one selector (`RackAwareReplicaSelector`) and no setting for it; a `replica_id` is not believed: whoever speaks this
-//! protocol is a consumer.
+//! Deviations from Kafka: a batch is never cut; replicas near the client are offered whenever client and brokers have
+//! racks, because there is one selector (`RackAwareReplicaSelector`) and no setting for it; a `replica_id` is not
+//! believed: whoever speaks this protocol is a consumer.
 
 use crate::engine::controller::image::MetadataImage;
 use crate::engine::io::{Ctx, RequestToken};
@@ -176,7 +177,8 @@ impl Replicas {
             Ok(topic) => PartitionId::new(topic, number),
             Err(error) => return (failed(error), None),
         };
-        // From version 11 on a client may be told of a replica near it, so it may ask one (`FetchParams.fetchOnlyLeader`).
+        // From version 11 on a client may be told of a replica near it, so it may ask one
+        // (`FetchParams.fetchOnlyLeader`).
         let access = if params.version >= 11 { Access::AnyReplica } else { Access::Leader };
         let answer = match self.find(env, id, slot.current_leader_epoch, access) {
             Ok(replica) => read_replica(cx, env, replica, params, slot, budget),
@@ -256,7 +258,8 @@ fn read_replica(
     answer
 }
 
-/// A replica in the client's rack, if the leader is in another: in sync, with the offset, and the furthest of several (KIP-392).
+/// A replica in the client's rack, if the leader is in another: in sync, with the offset, and the furthest of several
+/// (KIP-392).
 fn nearer_replica(env: &ReplicaEnv, replica: &Replica, params: &FetchParams, offset: i64) -> Option<BrokerId> {
     let rack = params.rack.as_ref()?;
     let leader = replica.as_leader()?;
@@ -307,7 +310,8 @@ fn reply_of(
         slot.told_high_watermark = if answer.error.is_none() { answer.high_watermark } else { -1 };
         slot.told_log_start = answer.log_start_offset;
         let key = (slot.topic_name.to_string(), TopicId(slot.topic_id));
-        // With records in the answer the client will tell a new position; without, there is nothing more until somebody touches it.
+        // With records in the answer the client will tell a new position; without, there is nothing more until somebody
+        // touches it.
         if !is_held_back && !is_urgent(&answer) && answer.records.is_empty() {
             set.dirty.remove(&index);
         }

@@ -1,8 +1,8 @@
-//! ListOffsets (key 2, versions 1 to 10): offsets by time, and the special ones (−1 latest, −2 earliest, −3 of the largest timestamp,
-//! −4 earliest local, −5 latest tiered).
+//! ListOffsets (key 2, versions 1 to 10): offsets by time, and the special ones (−1 latest, −2 earliest, −3 of the
+//! largest timestamp, −4 earliest local, −5 latest tiered).
 //!
-//! Invariant: a new leader whose high watermark has not reached its epoch yet says so rather than let offsets go backwards (KIP-207).
-//! There is no tiered storage: everything is local, and nothing is tiered.
+//! Invariant: a new leader whose high watermark has not reached its epoch yet says so rather than let offsets go
+//! backwards (KIP-207). There is no tiered storage: everything is local, and nothing is tiered.
 
 use crate::engine::io::{Ctx, RequestToken};
 use crate::engine::replica::partition::Replica;

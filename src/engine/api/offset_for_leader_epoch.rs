@@ -1,5 +1,5 @@
-//! OffsetForLeaderEpoch (key 23, versions 2 to 4): where a leader epoch ends (KIP-101, KIP-279, KIP-320), for consumers that look
-//! whether their records were cut off. Followers learn it from their fetches (KIP-595).
+//! OffsetForLeaderEpoch (key 23, versions 2 to 4): where a leader epoch ends (KIP-101, KIP-279, KIP-320), for consumers
+//! that look whether their records were cut off. Followers learn it from their fetches (KIP-595).
 
 use crate::engine::io::{Ctx, RequestToken};
 use crate::engine::replica::{Access, ReplicaEnv, Replicas, resolve_topic};

@@ -1,9 +1,9 @@
 //! Produce (key 0, versions 3 to 13).
 //!
-//! Invariants: with acks=all an answer without error means that every in-sync replica has persisted the records, and that there were enough
-//! of them before and after (KIP-966: never counted below `min.insync.replicas`); with acks=1, that this broker has. A batch that was
-//! written before by the same idempotent producer is answered with its first offset, and waits like a new one. Records are not looked
-//! into here.
+//! Invariants: with acks=all an answer without error means that every in-sync replica has persisted the records, and
+//! that there were enough of them before and after (KIP-966: never counted below `min.insync.replicas`); with acks=1,
+//! that this broker has. A batch that was written before by the same idempotent producer is answered with its first
+//! offset, and waits like a new one. Records are not looked into here.
 //!
 //! Deviation from Kafka: with acks=1 a request waits for the own disk however long its timeout is.
 

@@ -1,7 +1,8 @@
-//! The high watermarks are written down lazily, all of them under one name (Kafka's `replication-offset-checkpoint`), so that a
-//! broker that comes back need not begin at its log starts.
+//! The high watermarks are written down lazily, all of them under one name (Kafka's `replication-offset-checkpoint`),
+//! so that a broker that comes back need not begin at its log starts.
 //!
-//! Invariant: a high watermark that was lowered is written in the same step, so that no crash brings the higher one back.
+//! Invariant: a high watermark that was lowered is written in the same step, so that no crash brings the higher one
+//! back.
 
 use super::Replicas;
 use super::timers::{Timer, Timers};

@@ -1,16 +1,19 @@
-//! Followers fetch: one session with each leader, one request waiting in it (Kafka's `AbstractFetcherThread`, `ReplicaFetcherThread`).
+//! Followers fetch: one session with each leader, one request waiting in it (Kafka's `AbstractFetcherThread`,
+//! `ReplicaFetcherThread`).
 //!
 //! Invariants:
-//! - A position that is told is persisted; while records of an answer are not, the session rests. So no record is asked for twice.
-//! - The epoch of the last record is told with every position, from the log itself (KAFKA-15510), and a log that differs from the
-//!   leader's is cut before anything is appended (KIP-595).
-//! - An answer counts only for the position and leader epoch it was asked with, and answers come in the order of their requests.
+//! - A position that is told is persisted; while records of an answer are not, the session rests. So no record is asked
+//!   for twice.
+//! - The epoch of the last record is told with every position, from the log itself (KAFKA-15510), and a log that
+//!   differs from the leader's is cut before anything is appended (KIP-595).
+//! - An answer counts only for the position and leader epoch it was asked with, and answers come in the order of their
+//!   requests.
 //! - The high watermark follows the leader's, never beyond the own log end; only a cut lowers it.
 //!
-//! Deliberately unlike Kafka's sessions, in two ways. An answer with records, an error or a divergence puts its partition to sleep until
-//! the follower tells its position again, because it cannot do so before the records are safe. And a position that came up
-//! while a request waits at the leader is told with a second one, which has the first answered: a new partition, or a new leader's,
-//! is not kept waiting for `replica.fetch.wait.max.ms`.
+//! Deliberately unlike Kafka's sessions, in two ways. An answer with records, an error or a divergence puts its
+//! partition to sleep until the follower tells its position again, because it cannot do so before the records are safe.
+//! And a position that came up while a request waits at the leader is told with a second one, which has the first
+//! answered: a new partition, or a new leader's, is not kept waiting for `replica.fetch.wait.max.ms`.
 
 use super::partition::Role;
 use super::timers::Timer;
@@ -40,7 +43,8 @@ struct Told {
 pub(in crate::engine) struct Fetcher {
     session_id: i32,
     session_epoch: i32,
-    /// Correlation ids and session epochs of the requests that are not answered yet, in order: one, or a second that hurries it.
+    /// Correlation ids and session epochs of the requests that are not answered yet, in order: one, or a second that
+    /// hurries it.
     under_way: VecDeque<(u64, i32)>,
     not_before: Option<Instant>,
     /// Partitions that are fetched from this leader.
@@ -313,9 +317,9 @@ impl Replicas {
         }
     }
 
-    /// The logs differ: what the leader does not have goes (KIP-279, `AbstractFetcherThread.getOffsetTruncationState`). The epochs are cut
-    /// even if no record is (KAFKA-10706). If the own log has no records of the leader's epoch, its own next lower epoch decides, and
-    /// the next fetch tells from there.
+    /// The logs differ: what the leader does not have goes (KIP-279, `AbstractFetcherThread.getOffsetTruncationState`).
+    /// The epochs are cut even if no record is (KAFKA-10706). If the own log has no records of the leader's epoch, its
+    /// own next lower epoch decides, and the next fetch tells from there.
     fn truncate_to_divergence(
         &mut self,
         cx: &mut Ctx,
@@ -339,8 +343,8 @@ impl Replicas {
         self.after_cut(cx, id);
     }
 
-    /// The position is not within the leader's log (`AbstractFetcherThread.fetchOffsetAndTruncate`): beyond its end, the own end goes;
-    /// before its start, the own log begins anew there.
+    /// The position is not within the leader's log (`AbstractFetcherThread.fetchOffsetAndTruncate`): beyond its end,
+    /// the own end goes; before its start, the own log begins anew there.
     fn on_out_of_range(&mut self, cx: &mut Ctx, env: &ReplicaEnv, leader: BrokerId, answer: &ReplicaFetchAnswer) {
         let id = answer.partition;
         let replica = self.partitions.get_mut(&id).expect("checked");

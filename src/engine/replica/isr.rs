@@ -1,8 +1,9 @@
-//! A leader changes its ISR: it asks the controller (AlterPartition, KIP-497), one request under way at a time for the whole broker with
-//! everything that has come up (Kafka's `AlterPartitionManager`), one change under way a partition.
+//! A leader changes its ISR: it asks the controller (AlterPartition, KIP-497), one request under way at a time for the
+//! whole broker with everything that has come up (Kafka's `AlterPartitionManager`), one change under way a partition.
 //!
-//! Invariants: a replica counts as a member from the moment it is proposed and until its leaving is decided; a proposal stays until
-//! the controller's word or newer metadata takes its place, for an answer that was lost may have been a yes.
+//! Invariants: a replica counts as a member from the moment it is proposed and until its leaving is decided; a proposal
+//! stays until the controller's word or newer metadata takes its place, for an answer that was lost may have been a
+//! yes.
 
 use super::leader::PendingIsr;
 use super::partition::Role;
@@ -22,7 +23,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(in crate::engine) struct IsrChanges {
     /// Partitions with a proposal that has to be sent (again).
     queue: BTreeSet<PartitionId>,
-    /// Partitions in the request that is under way, with the partition epoch they were sent with: an answer is good for that state only.
+    /// Partitions in the request that is under way, with the partition epoch they were sent with: an answer is good for
+    /// that state only.
     sent: BTreeMap<PartitionId, i32>,
     under_way: UnderWay,
     is_backing_off: bool,
@@ -128,8 +130,8 @@ impl Replicas {
                 self.timers.set(cx.now.plus_millis(env.config.replica_fetch_backoff_ms), Timer::Isr(id));
                 self.raise_high_watermark(cx, env, id);
             }
-            // Fenced, outdated, unknown: newer metadata is on its way here. Asking again does no harm: the epochs in the request
-            // make it good for one state of the partition only.
+            // Fenced, outdated, unknown: newer metadata is on its way here. Asking again does no harm: the epochs in
+            // the request make it good for one state of the partition only.
             _ => {
                 self.isr_changes.queue.insert(id);
                 self.back_off_isr(cx, env);
@@ -137,7 +139,8 @@ impl Replicas {
         }
     }
 
-    /// Takes over an ISR that the controller decided in this leader epoch, by answer or by metadata, whichever comes first.
+    /// Takes over an ISR that the controller decided in this leader epoch, by answer or by metadata, whichever comes
+    /// first.
     pub(super) fn adopt_isr(
         &mut self,
         cx: &mut Ctx,
@@ -249,7 +252,8 @@ impl Replicas {
         };
     }
 
-    /// A proposal as it is sent: each member with the broker epoch it fetched under, −1 if it has not fetched yet (KIP-903).
+    /// A proposal as it is sent: each member with the broker epoch it fetched under, −1 if it has not fetched yet
+    /// (KIP-903).
     fn isr_item(&self, env: &ReplicaEnv, id: PartitionId, broker_epoch: i64) -> Option<AlterPartitionItem> {
         let replica = self.partitions.get(&id)?;
         let leader = replica.as_leader()?;

@@ -1,8 +1,9 @@
-//! What a leader knows of its followers, and the rule of the high watermark that follows from it (Kafka's `Partition` and `Replica`).
+//! What a leader knows of its followers, and the rule of the high watermark that follows from it (Kafka's `Partition`
+//! and `Replica`).
 //!
-//! Invariants: the maximal ISR holds every replica that the controller may count as in sync, now or after a request under way; the high
-//! watermark is never beyond what any of them has persisted; it stands still while the committed ISR is below `min.insync.replicas`
-//! (strict min ISR, KIP-966). It deliberately sends nothing: `isr.rs` does.
+//! Invariants: the maximal ISR holds every replica that the controller may count as in sync, now or after a request
+//! under way; the high watermark is never beyond what any of them has persisted; it stands still while the committed
+//! ISR is below `min.insync.replicas` (strict min ISR, KIP-966). It deliberately sends nothing: `isr.rs` does.
 
 use crate::engine::config::TopicConfig;
 use crate::engine::controller::image::MetadataImage;
@@ -25,7 +26,8 @@ pub(in crate::engine) struct Progress {
     pub leader_end_then: i64,
     /// When it last told its position.
     pub told_at: Option<Instant>,
-    /// It will be told of new records without telling its position again: the time of its session's last fetch counts as its own.
+    /// It will be told of new records without telling its position again: the time of its session's last fetch counts
+    /// as its own.
     pub is_listening: bool,
 }
 
@@ -104,7 +106,8 @@ pub(in crate::engine) struct Leader {
 }
 
 impl Leader {
-    /// A leader at the beginning of its epoch: of its followers nothing is known, the in-sync ones get the lag time to show up.
+    /// A leader at the beginning of its epoch: of its followers nothing is known, the in-sync ones get the lag time to
+    /// show up.
     pub fn new(epoch_start: i64, me: BrokerId, replicas: &[BrokerId], isr: &[BrokerId], now: Instant) -> Leader {
         let mut leader = Leader {
             epoch_start,
@@ -157,8 +160,9 @@ impl Leader {
         self.isr.len() < self.min_isr(config)
     }
 
-    /// Where the high watermark may stand (`Partition.maybeIncrementLeaderHW`); `None` while nothing is known or the ISR is too small.
-    /// Replicas outside the ISR that keep up and may join are waited for too, or they would never catch up with a busy leader.
+    /// Where the high watermark may stand (`Partition.maybeIncrementLeaderHW`); `None` while nothing is known or the
+    /// ISR is too small. Replicas outside the ISR that keep up and may join are waited for too, or they would never
+    /// catch up with a busy leader.
     pub fn high_watermark(&self, own_end: i64, log_end: i64, rule: &IsrRule) -> Option<i64> {
         if self.is_under_min_isr(rule.config) {
             return None;
@@ -176,8 +180,9 @@ impl Leader {
         Some(lowest)
     }
 
-    /// Followers that have caught up and may join the ISR (KIP-841, KIP-903): at the high watermark at least, in this epoch, and not so
-    /// far behind that they would have to leave again at once (as they could while the high watermark stands still).
+    /// Followers that have caught up and may join the ISR (KIP-841, KIP-903): at the high watermark at least, in this
+    /// epoch, and not so far behind that they would have to leave again at once (as they could while the high watermark
+    /// stands still).
     pub fn joiners(&self, high_watermark: i64, log_end: i64, rule: &IsrRule) -> Vec<BrokerId> {
         let has_caught_up = |offset: i64| offset >= high_watermark && offset >= self.epoch_start;
         self.followers
@@ -203,7 +208,8 @@ impl Leader {
             .collect()
     }
 
-    /// When the next follower's lag time runs out; `None` while every follower has all records or has lagged for longer already.
+    /// When the next follower's lag time runs out; `None` while every follower has all records or has lagged for longer
+    /// already.
     pub fn next_lag_check(&self, log_end: i64, rule: &IsrRule) -> Option<Instant> {
         let behind = |progress: &&Progress| progress.offset.is_none_or(|offset| offset < log_end);
         let runs_out = |at: Instant| at.plus_millis(rule.lag_time_max_ms + 1);
@@ -233,7 +239,8 @@ pub(in crate::engine) struct IsrRule<'a> {
 }
 
 impl IsrRule<'_> {
-    /// Whether a follower may be in the ISR: unfenced, not stopping, and fetching in the life that the controller knows (KIP-903).
+    /// Whether a follower may be in the ISR: unfenced, not stopping, and fetching in the life that the controller knows
+    /// (KIP-903).
     fn is_eligible(&self, broker: BrokerId, progress: &Progress) -> bool {
         self.image.is_active(broker)
             && self.image.brokers.get(&broker).map(|registered| registered.broker_epoch) == progress.broker_epoch

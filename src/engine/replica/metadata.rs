@@ -1,8 +1,9 @@
-//! Metadata becomes deeds: logs are made and deleted, replicas become leaders and followers (Kafka's `ReplicaManager.applyDelta`,
-//! `Partition.makeLeader` and `makeFollower`).
+//! Metadata becomes deeds: logs are made and deleted, replicas become leaders and followers (Kafka's
+//! `ReplicaManager.applyDelta`, `Partition.makeLeader` and `makeFollower`).
 //!
-//! Invariants: epochs only rise; a new leader begins its epoch in the log even when there is nothing to write (KAFKA-7415), keeps its own
-//! high watermark and never cuts its log to it (KIP-101); a log is deleted only by metadata that is at least as new as this broker's life.
+//! Invariants: epochs only rise; a new leader begins its epoch in the log even when there is nothing to write
+//! (KAFKA-7415), keeps its own high watermark and never cuts its log to it (KIP-101); a log is deleted only by metadata
+//! that is at least as new as this broker's life.
 
 use super::leader::Leader;
 use super::partition::{Replica, Role};
@@ -129,7 +130,8 @@ impl Replicas {
         self.partitions.insert(id, Replica::new(log, topic, config, 0));
     }
 
-    /// This broker leads a partition in a new epoch. When it led before, requests that wait go on waiting: their records stay.
+    /// This broker leads a partition in a new epoch. When it led before, requests that wait go on waiting: their
+    /// records stay.
     fn become_leader(&mut self, cx: &mut Ctx, env: &ReplicaEnv, id: PartitionId, state: &PartitionState) {
         self.stop_fetching(id);
         let replica = self.partitions.get_mut(&id).expect("the replica exists");

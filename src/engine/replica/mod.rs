@@ -1,14 +1,15 @@
-//! The replicas on a broker: leaders and followers, the high watermark, ISR changes, and the requests that wait for them (Kafka's
-//! `ReplicaManager`).
+//! The replicas on a broker: leaders and followers, the high watermark, ISR changes, and the requests that wait for
+//! them (Kafka's `ReplicaManager`).
 //!
 //! Invariants:
-//! - Nothing is done with a log before the metadata that was applied holds this life's own registration: older metadata may name leaders,
-//!   ISRs and replicas that are long gone.
+//! - Nothing is done with a log before the metadata that was applied holds this life's own registration: older metadata
+//!   may name leaders, ISRs and replicas that are long gone.
 //! - The high watermark, a follower's fetch position and every answer that promises something use persisted offsets.
-//! - A step costs what it changes: work is found through sets of what was touched, never by looking at all partitions. The exceptions
-//!   (a broker's life changed, the metadata was replaced, the retention round) are rare or paced.
+//! - A step costs what it changes: work is found through sets of what was touched, never by looking at all partitions.
+//!   The exceptions (a broker's life changed, the metadata was replaced, the retention round) are rare or paced.
 //!
-//! It deliberately does not decide who leads or who is in sync (the controller does), and it keeps no records (logs do).
+//! It deliberately does not decide who leads or who is in sync (the controller does), and it keeps no records (logs
+//! do).
 
 pub(in crate::engine) mod checkpoint;
 pub(in crate::engine) mod follower;
@@ -202,8 +203,8 @@ impl Replicas {
         self.timers.next_wake()
     }
 
-    /// Another broker is the controller now, or none: what was asked of the old one is asked again. Noticed by itself at every input;
-    /// calling it saves waiting for the next one.
+    /// Another broker is the controller now, or none: what was asked of the old one is asked again. Noticed by itself
+    /// at every input; calling it saves waiting for the next one.
     pub fn on_controller_changed(&mut self, cx: &mut Ctx, rpc: &mut Rpc, env: &ReplicaEnv) {
         self.begin(cx, env);
         self.settle(cx, rpc, env);
@@ -303,7 +304,8 @@ impl Replicas {
         ErrorCode::KafkaStorageError
     }
 
-    /// The replica that may answer a request, by Kafka's order of checks (`Partition.checkCurrentLeaderEpoch`, then leadership).
+    /// The replica that may answer a request, by Kafka's order of checks (`Partition.checkCurrentLeaderEpoch`, then
+    /// leadership).
     ///
     /// # Errors
     /// `UNKNOWN_TOPIC_OR_PARTITION`, `NOT_LEADER_OR_FOLLOWER`, `FENCED_LEADER_EPOCH` or `UNKNOWN_LEADER_EPOCH`.
@@ -372,7 +374,8 @@ pub(in crate::engine) fn resolve_topic(
     if image.topics.contains_key(&id) { Ok(id) } else { Err(ErrorCode::UnknownTopicId) }
 }
 
-/// Who leads a partition, for an error that would make a client ask (KIP-951); `None` if the metadata does not know the partition.
+/// Who leads a partition, for an error that would make a client ask (KIP-951); `None` if the metadata does not know the
+/// partition.
 pub(in crate::engine) fn leader_hint(image: &MetadataImage, id: PartitionId) -> Option<LeaderHint> {
     image.partition(id).map(|state| LeaderHint { broker: state.leader, epoch: state.leader_epoch })
 }

@@ -1,7 +1,8 @@
 //! One replica: a log, the part it plays, and what has been applied of the partition's metadata.
 //!
-//! Invariants: `log start <= high watermark <= log end`; the high watermark goes backwards only when the log is cut below it; the leader
-//! epoch never goes backwards. It deliberately decides nothing: leaders do in `leader.rs` and `isr.rs`, followers in `follower.rs`.
+//! Invariants: `log start <= high watermark <= log end`; the high watermark goes backwards only when the log is cut
+//! below it; the leader epoch never goes backwards. It deliberately decides nothing: leaders do in `leader.rs` and
+//! `isr.rs`, followers in `follower.rs`.
 
 use super::leader::Leader;
 use super::session::Reader;

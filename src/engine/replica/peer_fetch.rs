@@ -1,8 +1,10 @@
-//! A leader serves its followers: one session a follower with all partitions it fetches from here (KIP-227), one parked request in it.
+//! A leader serves its followers: one session a follower with all partitions it fetches from here (KIP-227), one parked
+//! request in it.
 //!
-//! Invariants: a follower's position counts only in the current leader epoch, within the log, and where the logs agree (KIP-595,
-//! KIP-320); of an older life of the follower nothing counts (KIP-903). A session looks at the partitions that were touched, not at those
-//! it has: an idle fetch costs the same however many there are. Records are given by reference, persisted here or not.
+//! Invariants: a follower's position counts only in the current leader epoch, within the log, and where the logs agree
+//! (KIP-595, KIP-320); of an older life of the follower nothing counts (KIP-903). A session looks at the partitions
+//! that were touched, not at those it has: an idle fetch costs the same however many there are. Records are given by
+//! reference, persisted here or not.
 
 use super::timers::Timer;
 use super::{Access, ReplicaEnv, Replicas, leader_hint};
@@ -255,7 +257,8 @@ impl Replicas {
         Ok(())
     }
 
-    /// A position that is good: it counts for the high watermark and the ISR, and the partition is awake in the session.
+    /// A position that is good: it counts for the high watermark and the ISR, and the partition is awake in the
+    /// session.
     fn note_position(
         &mut self,
         cx: &mut Ctx,

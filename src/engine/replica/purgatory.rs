@@ -1,8 +1,9 @@
-//! Requests that wait: Produce for replication or for the disk, DeleteRecords for its followers (Kafka's `DelayedProduce` and
-//! `DelayedDeleteRecords`). The partitions they wait for hold the waits in order of offset; here is the other end of each.
+//! Requests that wait: Produce for replication or for the disk, DeleteRecords for its followers (Kafka's
+//! `DelayedProduce` and `DelayedDeleteRecords`). The partitions they wait for hold the waits in order of offset; here
+//! is the other end of each.
 //!
-//! Invariant: a request is answered once: when its last partition is done, when its time is over, or never if its client is gone. It
-//! deliberately does not look whether anything has become true: whoever makes it true calls.
+//! Invariant: a request is answered once: when its last partition is done, when its time is over, or never if its
+//! client is gone. It deliberately does not look whether anything has become true: whoever makes it true calls.
 
 use super::leader::{Leader, Wait};
 use super::timers::Timer;
@@ -120,7 +121,8 @@ impl Leader {
 }
 
 impl Replicas {
-    /// Parks a request until each of its places is done. The caller has nothing to wait for if there are none: it is answered at once.
+    /// Parks a request until each of its places is done. The caller has nothing to wait for if there are none: it is
+    /// answered at once.
     pub(in crate::engine) fn park(
         &mut self,
         cx: &mut Ctx,

@@ -1,9 +1,9 @@
-//! Consumers' fetches: the sessions that spare them to name every partition every time (KIP-227; Kafka's `FetchSession`), and those that
-//! wait for records (`DelayedFetch`).
+//! Consumers' fetches: the sessions that spare them to name every partition every time (KIP-227; Kafka's
+//! `FetchSession`), and those that wait for records (`DelayedFetch`).
 //!
-//! Invariants: a slot of a session is dirty when its partition may have something to say; what is not dirty is not looked at. Whoever
-//! changes a partition touches its readers, so nothing that becomes readable is missed. What an answer holds is decided in
-//! `api/fetch.rs`.
+//! Invariants: a slot of a session is dirty when its partition may have something to say; what is not dirty is not
+//! looked at. Whoever changes a partition touches its readers, so nothing that becomes readable is missed. What an
+//! answer holds is decided in `api/fetch.rs`.
 
 use super::timers::Timer;
 use super::{ReplicaEnv, Replicas};
@@ -402,7 +402,8 @@ impl Replicas {
         }
     }
 
-    /// Readers of a session that is gone already: found by looking through the replicas, because it happens once in two minutes at most.
+    /// Readers of a session that is gone already: found by looking through the replicas, because it happens once in two
+    /// minutes at most.
     fn unwatch_all(&mut self, readers: &[Reader]) {
         if readers.is_empty() {
             return;

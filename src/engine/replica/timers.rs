@@ -1,5 +1,5 @@
-//! The moments that the replicas wait for, in order: one set for all of them, so that the next wake costs the same however many
-//! partitions there are. A timer that has lost its reason is let fire and finds nothing to do.
+//! The moments that the replicas wait for, in order: one set for all of them, so that the next wake costs the same
+//! however many partitions there are. A timer that has lost its reason is let fire and finds nothing to do.
 
 use crate::engine::io::Wake;
 use crate::engine::time::Instant;

@@ -11,7 +11,8 @@ use crate::protocol::error::ErrorCode;
 use crate::protocol::ids::PartitionId;
 
 impl Replicas {
-    /// Computes a leader's high watermark anew: after a follower's position, a persisted write, a change of the ISR, or time.
+    /// Computes a leader's high watermark anew: after a follower's position, a persisted write, a change of the ISR, or
+    /// time.
     pub(in crate::engine) fn raise_high_watermark(&mut self, cx: &mut Ctx, env: &ReplicaEnv, id: PartitionId) {
         let Some(replica) = self.partitions.get_mut(&id) else { return };
         let Role::Leader(leader) = &mut replica.role else { return };
@@ -33,7 +34,8 @@ impl Replicas {
         self.finish_replicated(cx, env, id);
     }
 
-    /// Those whose write is on every in-sync replica now are answered, with the check that enough of them are left (`acks=all`).
+    /// Those whose write is on every in-sync replica now are answered, with the check that enough of them are left
+    /// (`acks=all`).
     pub(in crate::engine) fn finish_replicated(&mut self, cx: &mut Ctx, env: &ReplicaEnv, id: PartitionId) {
         loop {
             let Some(replica) = self.partitions.get_mut(&id) else { return };
@@ -97,16 +99,14 @@ impl Replicas {
         self.arm_lag_check(cx, env, id);
     }
 
-    /// Sets the timer for the next look at a partition's followers, unless it is set.
+    /// Sets the timer for the next look at a partition's followers, unless it is set early enough.
     pub(in crate::engine) fn arm_lag_check(&mut self, cx: &Ctx, env: &ReplicaEnv, id: PartitionId) {
         let Some(replica) = self.partitions.get_mut(&id) else { return };
         let end = replica.log.end_offset();
         let Role::Leader(leader) = &mut replica.role else { return };
-        if leader.lag_check_at.is_some() {
-            return;
-        }
         let rule = Self::isr_rule(env, &replica.config, cx.now);
-        if let Some(at) = leader.next_lag_check(end, &rule) {
+        let next = leader.next_lag_check(end, &rule);
+        if let Some(at) = next.filter(|at| leader.lag_check_at.is_none_or(|set| *at < set)) {
             leader.lag_check_at = Some(at);
             self.timers.set(at, Timer::Lag(id));
         }

@@ -1,5 +1,5 @@
-//! The replica manager in a small world of brokers: a network of messages, disks that are safe when told so, and a controller that is
-//! played by hand. `scenarios.rs` has one story a rule, `random.rs` many stories drawn from seeds.
+//! The replica manager in a small world of brokers: a network of messages, disks that are safe when told so, and a
+//! controller that is played by hand. `scenarios.rs` has one story a rule, `random.rs` many stories drawn from seeds.
 
 mod consumers;
 mod random;

@@ -1,5 +1,6 @@
-//! Many stories drawn from seeds: brokers die and come back, lose power, links are cut, metadata comes late, leaders change. What was
-//! acknowledged with acks=all stays where it was told to be, and replicas agree below their high watermarks.
+//! Many stories drawn from seeds: brokers die and come back, lose power, links are cut, metadata comes late, leaders
+//! change. What was acknowledged with acks=all stays where it was told to be, and replicas agree below their high
+//! watermarks.
 
 use super::*;
 use crate::engine::prng::Prng;
@@ -13,8 +14,8 @@ struct Story {
     waiting: Vec<(i32, u64, String)>,
     /// What was acknowledged: at which offset, which value.
     acknowledged: BTreeMap<i64, String>,
-    /// The largest high watermark seen, by leader epoch and broker.
-    high_watermarks: BTreeMap<(i32, i32), i64>,
+    /// The last high watermark seen, by broker and its life.
+    high_watermarks: BTreeMap<(i32, i64), i64>,
     written: u32,
 }
 
@@ -43,7 +44,7 @@ impl Story {
     }
 
     fn step(&mut self) {
-        match self.prng.below(20) {
+        match self.prng.below(21) {
             0..8 => self.write(),
             8 | 9 => {
                 let milliseconds = self.prng.range(1, 400);
@@ -53,9 +54,12 @@ impl Story {
             11 | 12 => self.restart(),
             13 => {
                 let (a, b) = (self.any_broker(), self.any_broker());
-                if a != b {
-                    self.world.cut.insert((BrokerId(a), BrokerId(b)));
-                }
+                let link = match self.prng.below(4) {
+                    0 => (BrokerId(a), CONTROLLER),
+                    1 => (CONTROLLER, BrokerId(b)),
+                    _ => (BrokerId(a), BrokerId(b)),
+                };
+                self.world.cut.insert(link);
             }
             14 => self.world.cut.clear(),
             15 => {
@@ -73,6 +77,7 @@ impl Story {
                 }
             }
             18 => self.move_leadership(),
+            19 => self.bounce(),
             _ => self.deliver_some(),
         }
         self.collect();
@@ -115,6 +120,29 @@ impl Story {
         self.fence(broker);
     }
 
+    /// A broker dies and is back before anybody has noticed: the controller learns of both from its registration.
+    fn bounce(&mut self) {
+        let broker = self.any_broker();
+        let others = (1..=BROKERS).filter(|other| *other != broker && self.is_up(*other)).count();
+        if !self.is_up(broker) || others == 0 {
+            return;
+        }
+        let power_lost = self.prng.chance(1, 2);
+        self.world.kill(broker, power_lost);
+        self.waiting.retain(|(at, _, _)| *at != broker);
+        self.fence(broker);
+        self.come_back(broker);
+    }
+
+    fn come_back(&mut self, broker: i32) {
+        self.world.deaf.remove(&BrokerId(broker));
+        self.world.start(broker);
+        let id = BrokerId(broker);
+        if self.world.state(P0).leader.is_none() && self.world.state(P0).isr.contains(&id) {
+            self.world.change(P0, |state| state.leader = Some(id));
+        }
+    }
+
     /// The controller notices: the broker leaves the ISR unless it is the last member, and somebody in sync leads.
     fn fence(&mut self, broker: i32) {
         self.world.set_fenced(broker, true);
@@ -133,14 +161,8 @@ impl Story {
 
     fn restart(&mut self) {
         let broker = self.any_broker();
-        if self.is_up(broker) {
-            return;
-        }
-        self.world.deaf.remove(&BrokerId(broker));
-        self.world.start(broker);
-        let id = BrokerId(broker);
-        if self.world.state(P0).leader.is_none() && self.world.state(P0).isr.contains(&id) {
-            self.world.change(P0, |state| state.leader = Some(id));
+        if !self.is_up(broker) {
+            self.come_back(broker);
         }
     }
 
@@ -181,10 +203,9 @@ impl Story {
         for broker in &up {
             let replica = self.world.replica(*broker);
             assert!(replica.high_watermark <= replica.log_end, "broker {broker}: {replica:?}");
-            let seen = self.high_watermarks.entry((replica.leader_epoch, *broker)).or_insert(0);
-            let epoch = self.world.nodes[&BrokerId(*broker)].broker_epoch;
-            let _ = epoch;
-            *seen = (*seen).max(replica.high_watermark);
+            let life = (*broker, self.world.nodes[&BrokerId(*broker)].broker_epoch);
+            let seen = self.high_watermarks.insert(life, replica.high_watermark).unwrap_or(0);
+            assert!(seen <= replica.high_watermark, "broker {broker}: from {seen} back to {}", replica.high_watermark);
         }
         for (a, b) in up.iter().flat_map(|a| up.iter().map(move |b| (*a, *b))).filter(|(a, b)| a < b) {
             let common = self.world.replica(a).high_watermark.min(self.world.replica(b).high_watermark);
@@ -209,12 +230,7 @@ impl Story {
         self.world.slow_disks.clear();
         for broker in 1..=BROKERS {
             if !self.is_up(broker) {
-                self.world.deaf.remove(&BrokerId(broker));
-                self.world.start(broker);
-                let id = BrokerId(broker);
-                if self.world.state(P0).leader.is_none() && self.world.state(P0).isr.contains(&id) {
-                    self.world.change(P0, |state| state.leader = Some(id));
-                }
+                self.come_back(broker);
             }
             self.world.hear(broker);
         }
@@ -247,7 +263,7 @@ fn tell(seed: u64, steps: u32) -> Story {
 #[test]
 fn nothing_acknowledged_is_lost_and_replicas_agree_whatever_happens() {
     let mut acknowledged = 0;
-    for seed in 0..40 {
+    for seed in 0..150 {
         acknowledged += tell(seed, 300).acknowledged.len();
     }
     assert!(acknowledged > 500, "the stories write too little to show anything: {acknowledged}");

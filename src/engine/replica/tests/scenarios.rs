@@ -398,7 +398,8 @@ fn metadata_older_than_the_brokers_life_makes_no_leader_and_deletes_no_log() {
     node.replicas = Replicas::recover(&node.harness.store).expect("a readable store");
     node.is_up = true;
     node.broker_epoch += 5_000;
-    // The image that the broker had when it died still says that it leads; and one without the topic says that it has no replica.
+    // The image that the broker had when it died still says that it leads; and one without the topic says that it has
+    // no replica.
     let token = world.produce(1, -1, &["b"]);
     world.nodes.get_mut(&BrokerId(1)).expect("a broker").image = Arc::default();
     let delta = MetadataDelta { is_whole: true, ..MetadataDelta::default() };
