@@ -107,10 +107,14 @@ impl Replicas {
             } else {
                 self.become_follower(cx, env, id, state);
             }
-        } else if state.leader_epoch == replica.leader_epoch && state.partition_epoch > replica.partition_epoch {
+        } else if state.leader_epoch == replica.leader_epoch && state.partition_epoch >= replica.partition_epoch {
+            let is_newer = state.partition_epoch > replica.partition_epoch;
             if let Role::Leader(leader) = &mut replica.role {
+                // The ISR may be known already from the controller's answer, which says nothing of the replicas.
                 leader.set_replicas(env.broker, &state.replicas, cx.now);
-                self.adopt_isr(cx, env, id, state.partition_epoch, &state.isr);
+                if is_newer {
+                    self.adopt_isr(cx, env, id, state.partition_epoch, &state.isr);
+                }
             } else {
                 replica.partition_epoch = state.partition_epoch;
             }

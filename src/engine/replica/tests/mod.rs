@@ -350,7 +350,15 @@ impl World {
         for item in &request.partitions {
             let error = self.refuse_isr.unwrap_or_else(|| self.judge(request.broker, item));
             if error.is_none() {
-                self.change(item.partition, |state| state.isr = item.new_isr.iter().map(|(id, _)| *id).collect());
+                self.change(item.partition, |state| {
+                    state.isr = item.new_isr.iter().map(|(id, _)| *id).collect();
+                    if !state.adding.is_empty() && state.adding.iter().all(|id| state.isr.contains(id)) {
+                        let removing = std::mem::take(&mut state.removing);
+                        state.adding.clear();
+                        state.replicas.retain(|id| !removing.contains(id));
+                        state.isr.retain(|id| !removing.contains(id));
+                    }
+                });
             }
             let state = self.state(item.partition);
             answers.push(AlterPartitionAnswer {

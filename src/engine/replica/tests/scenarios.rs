@@ -155,7 +155,7 @@ fn a_replica_that_is_proposed_counts_before_the_controller_has_answered() {
     assert_eq!((world.replica(1).isr, world.replica(1).maximal_isr), (ids(&[1, 2]), ids(&[1, 2, 3])));
     world.slow_disks.insert(BrokerId(3));
     world.produce(1, -1, &["a"]);
-    world.run();
+    world.pass(2 * world.config.replica_lag_time_max_ms);
     assert_eq!(world.replica(1).high_watermark, 0, "the proposal may have been a yes");
     world.slow_disks.clear();
     world.run();
@@ -218,6 +218,9 @@ fn a_replica_of_an_older_life_is_refused_and_does_not_join() {
     world.pass(1_000);
     assert_eq!(world.isr(), [1].into());
     assert_eq!(world.replica(1).maximal_isr, ids(&[1]));
+    world.produce(1, 1, &["a"]);
+    world.pass(1_000);
+    assert_eq!(world.replica(2).log_end, 0, "it is told nothing until it has found out what it is");
 }
 
 #[test]
@@ -456,6 +459,38 @@ fn a_reassignment_moves_the_records_and_the_old_replica_goes() {
     world.run();
     assert_eq!(code(world.produced(3, token)), Some(ErrorCode::None));
     assert_eq!(world.log(3), world.log(2));
+}
+
+#[test]
+fn a_reassignment_that_an_isr_change_completes_leaves_the_leader_with_the_new_replicas() {
+    let mut world = World::with_topic(3, &[1, 2]);
+    world.set_config("min.insync.replicas", "1");
+    world.change(P0, |state| {
+        state.replicas = ids(&[1, 3, 2]);
+        state.adding = ids(&[3]);
+        state.removing = ids(&[2]);
+    });
+    world.pass(500);
+    assert_eq!((world.isr(), world.has_replica(2)), ([1, 3].into(), false));
+    let node = &world.nodes[&BrokerId(1)];
+    let leader = node.replicas.partitions[&P0].as_leader().expect("the leader");
+    assert_eq!(leader.followers.keys().copied().collect::<Vec<_>>(), ids(&[3]));
+}
+
+#[test]
+fn an_answer_to_an_earlier_life_of_a_position_is_not_taken() {
+    let mut world = World::with_topic(2, &[1, 2]);
+    world.set_config("min.insync.replicas", "1");
+    world.pass(50);
+    world.produce(1, 1, &["a"]);
+    world.deaf.insert(BrokerId(1));
+    world.change(P0, |state| state.leader_epoch += 1);
+    let (from, to, answer) = world.messages.pop_front().expect("the answer with the record");
+    world.deliver(from, to, answer);
+    assert_eq!(world.replica(2).log_end, 0);
+    world.hear(1);
+    world.run();
+    assert_eq!(world.replica(2).log_end, 1);
 }
 
 #[test]
