@@ -1,5 +1,5 @@
-//! The codec on the hot path: a Produce request from its frame, and a Fetch response to its pieces. Throughput counts record bytes, though
-//! neither copies them: what is measured is the cost around them. `cargo bench --bench codec`.
+//! The codec on the hot path: a Produce request from its frame, and a Fetch response to its pieces. Throughput counts
+//! record bytes, though neither copies them: what is measured is the cost around them. `cargo bench --bench codec`.
 
 use bytes::Bytes;
 use divan::{AllocProfiler, Bencher, counter::BytesCount};

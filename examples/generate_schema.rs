@@ -1,15 +1,17 @@
 //! Writes `src/protocol/schema/{requests,responses}.rs` from Kafka's message definitions.
 //!
-//! The definitions (`clients/src/main/resources/common/message/*.json` of a Kafka source tree) are an input named on the command line and
-//! no part of this repository; only facts are taken from them: names, types, versions. Which messages and versions are wanted is what
-//! `protocol::api` says is served, so an API is added there first, then this is run:
+//! The definitions (`clients/src/main/resources/common/message/*.json` of a Kafka source tree) are an input named on
+//! the command line and no part of this repository; only facts are taken from them: names, types, versions. Which
+//! messages and versions are wanted is what `protocol::api` says is served, so an API is added there first, then this
+//! is run:
 //!
 //! ```text
-//! cargo run --example generate_schema -- KAFKA/clients/src/main/resources/common/message src/protocol/schema && cargo fmt
+//! cargo run --example generate_schema -- KAFKA/clients/src/main/resources/common/message src/protocol/schema
+//! cargo fmt
 //! ```
 //!
-//! It refuses definitions that the walk has no notion of (a field that is tagged in some versions only, a null that ends) rather
-//! than write a table that is wrong.
+//! It refuses definitions that the walk has no notion of (a field that is tagged in some versions only, a null that
+//! ends) rather than write a table that is wrong.
 
 use kafkarium::protocol::api::ApiKey;
 use serde_json::Value;

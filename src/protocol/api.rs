@@ -1,8 +1,8 @@
-//! THE table of APIs: key, name, served versions. What ApiVersions answers, what the codec takes and what the tests walk through all
-//! come from here. An API that is not served is not in it.
+//! THE table of APIs: key, name, served versions. What ApiVersions answers, what the codec takes and what the tests
+//! walk through all come from here. An API that is not served is not in it.
 //!
-//! Versions: Kafka's own minimum up to what `kafka-protocol` has. Produce is advertised from 0 on (KAFKA-18659: librdkafka's compression
-//! detection needs it) and served from 3 on, as Kafka does.
+//! Versions: Kafka's own minimum up to what `kafka-protocol` has. Produce is advertised from 0 on (KAFKA-18659:
+//! librdkafka's compression detection needs it) and served from 3 on, as Kafka does.
 
 /// The table, handed to a macro: variant, key, first and last served version, type of request and response.
 macro_rules! for_each_api {
@@ -24,8 +24,10 @@ macro_rules! for_each_api {
             CreatePartitions = 37, 0, 3, CreatePartitionsRequest, CreatePartitionsResponse;
             ElectLeaders = 43, 0, 2, ElectLeadersRequest, ElectLeadersResponse;
             IncrementalAlterConfigs = 44, 0, 1, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
-            AlterPartitionReassignments = 45, 0, 1, AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse;
-            ListPartitionReassignments = 46, 0, 0, ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse;
+            AlterPartitionReassignments = 45, 0, 1,
+                AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse;
+            ListPartitionReassignments = 46, 0, 0,
+                ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse;
             DescribeQuorum = 55, 0, 2, DescribeQuorumRequest, DescribeQuorumResponse;
             UpdateFeatures = 57, 0, 2, UpdateFeaturesRequest, UpdateFeaturesResponse;
             DescribeCluster = 60, 0, 2, DescribeClusterRequest, DescribeClusterResponse;

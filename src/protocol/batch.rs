@@ -1,8 +1,8 @@
-//! Record batches (magic 2) as they are stored and sent: a 61-byte header that we read and stamp ourselves, and a body that is never
-//! looked into on the produce and fetch path.
+//! Record batches (magic 2) as they are stored and sent: a 61-byte header that we read and stamp ourselves, and a body
+//! that is never looked into on the produce and fetch path.
 //!
-//! A [`Batch`] is two shared pieces, head and body. Base offset and leader epoch lie outside the CRC, so that a leader stamps a new head and
-//! keeps the body by reference. Decoding of records is in `records.rs`.
+//! A [`Batch`] is two shared pieces, head and body. Base offset and leader epoch lie outside the CRC, so that a leader
+//! stamps a new head and keeps the body by reference. Decoding of records is in `records.rs`.
 
 use crate::protocol::error::ErrorCode;
 use bytes::{BufMut, Bytes, BytesMut};

@@ -1,7 +1,7 @@
 //! Requests and responses as closed enums, and their bytes: decoding by key and version, encoding into pieces.
 //!
-//! Invariant: `kafka-protocol` never sees bytes that were not walked first, because it allocates what the wire claims. An API or version that
-//! is not served is refused here, with what the connection has to say about it.
+//! Invariant: `kafka-protocol` never sees bytes that were not walked first, because it allocates what the wire claims.
+//! An API or version that is not served is refused here, with what the connection has to say about it.
 
 use crate::protocol::api::{ApiKey, for_each_api};
 use crate::protocol::fetch::{self, FetchReply};
@@ -30,7 +30,8 @@ pub enum DecodeError {
     /// The key is not in the table: Kafka closes the connection.
     #[error("API key {0} is not served")]
     UnknownApi(i16),
-    /// The version is not served: Kafka closes the connection, but for ApiVersions, which is answered with version 0 and error 35.
+    /// The version is not served: Kafka closes the connection, but for ApiVersions, which is answered with version 0
+    /// and error 35.
     #[error("{} version {version} is not served", api.name())]
     UnsupportedVersion {
         /// The API.
@@ -145,7 +146,9 @@ macro_rules! define_messages {
 
             /// Reads the body of a request, header already taken off.
             fn decode(api: ApiKey, version: i16, bytes: &mut Bytes) -> Result<Request, String> {
-                Ok(match api { $(ApiKey::$name => Request::$name(<$request as Body>::decode_body(bytes, version)?),)* })
+                Ok(match api {
+                    $(ApiKey::$name => Request::$name(<$request as Body>::decode_body(bytes, version)?),)*
+                })
             }
 
             fn encode(&self, version: i16) -> Result<Vec<Bytes>, String> {
@@ -165,7 +168,9 @@ macro_rules! define_messages {
             }
 
             fn decode(api: ApiKey, version: i16, bytes: &mut Bytes) -> Result<Response, String> {
-                Ok(match api { $(ApiKey::$name => Response::$name(<$response as Body>::decode_body(bytes, version)?),)* })
+                Ok(match api {
+                    $(ApiKey::$name => Response::$name(<$response as Body>::decode_body(bytes, version)?),)*
+                })
             }
 
             fn encode(&self, version: i16) -> Result<Vec<Bytes>, String> {

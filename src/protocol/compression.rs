@@ -1,18 +1,21 @@
-//! The four codecs of record batches. Packing is `kafka-protocol`'s; unpacking is ours, because it has to be bounded: a kilobyte of gzip or
-//! zstd can claim a gigabyte, and what comes from a socket is hostile.
+//! The four codecs of record batches. Packing is `kafka-protocol`'s; unpacking is ours, because it has to be bounded: a
+//! kilobyte of gzip or zstd can claim a gigabyte, and what comes from a socket is hostile.
 //!
-//! Invariant: unpacking holds [`UNPACKED_LIMIT_BYTES`] of output at most, and never makes room for a claimed size before it is checked.
+//! Invariant: unpacking holds [`UNPACKED_LIMIT_BYTES`] of output at most, and never makes room for a claimed size
+//! before it is checked.
 
 use crate::protocol::records::RecordError;
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::compression::{Compressor, Gzip, Lz4, Snappy, Zstd};
 use std::io::Read;
 
-/// The most that one batch may unpack to, in bytes. Kafka's own bound is the heap; a batch is 1 MiB by default (`message.max.bytes`).
+/// The most that one batch may unpack to, in bytes. Kafka's own bound is the heap; a batch is 1 MiB by default
+/// (`message.max.bytes`).
 pub const UNPACKED_LIMIT_BYTES: usize = 128 * 1024 * 1024;
 /// The largest window of zstd, as a power of two: 128 MiB, what its own tools take without being told otherwise.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
-/// How xerial's snappy begins, what Kafka's Java client writes; then a version and the lowest version that can read it, four bytes each.
+/// How xerial's snappy begins, what Kafka's Java client writes; then a version and the lowest version that can read it,
+/// four bytes each.
 const XERIAL_MAGIC: &[u8; 8] = b"\x82SNAPPY\x00";
 const XERIAL_HEADER_SIZE: usize = 16;
 
@@ -81,7 +84,8 @@ impl Compression {
             Compression::Lz4 => {
                 let mut decoder = lz4::Decoder::new(&packed[..]).map_err(bad)?;
                 let plain = read_up_to(&mut decoder, limit)?;
-                // The end of the input is an end for the decoder; only here does it say that the frame's own end was missing.
+                // The end of the input is an end for the decoder; only here does it say that the frame's own end was
+                // missing.
                 decoder.finish().1.map_err(bad)?;
                 Ok(plain)
             }
@@ -104,7 +108,8 @@ fn read_up_to(from: impl Read, limit: usize) -> Result<Bytes, RecordError> {
     }
 }
 
-/// Xerial's framing: a header, then blocks, each after its length. Without the header it is one bare block, which librdkafka and others write.
+/// Xerial's framing: a header, then blocks, each after its length. Without the header it is one bare block, which
+/// librdkafka and others write.
 fn unpack_snappy(packed: &[u8], limit: usize) -> Result<Bytes, RecordError> {
     let mut plain = Vec::new();
     if !packed.starts_with(XERIAL_MAGIC) {

@@ -1,8 +1,8 @@
-//! The response to Fetch, with records by reference: a kept `Vec<Batch>` a partition instead of one contiguous field, and an encoder of
-//! our own that emits the fields around the records and the records' own pieces.
+//! The response to Fetch, with records by reference: a kept `Vec<Batch>` a partition instead of one contiguous field,
+//! and an encoder of our own that emits the fields around the records and the records' own pieces.
 //!
-//! It is checked against `kafka-protocol`'s decoder for every version. An empty partition is written with records of length 0, never null:
-//! librdkafka refuses null.
+//! It is checked against `kafka-protocol`'s decoder for every version. An empty partition is written with records of
+//! length 0, never null: librdkafka refuses null.
 
 use crate::protocol::batch::{Batch, BatchError, HEADER_SIZE};
 use crate::protocol::error::ErrorCode;

@@ -1,7 +1,8 @@
 //! Cuts a stream of bytes into frames: four bytes of length, then as many bytes.
 //!
-//! Invariants: a length is refused before anything is allocated for it; a frame that has come in part claims no more room than
-//! twice what has really come (and [`READ_AHEAD_BYTES`]). It reads no socket and knows nothing of what is in a frame.
+//! Invariants: a length is refused before anything is allocated for it; a frame that has come in part claims no more
+//! room than twice what has really come (and [`READ_AHEAD_BYTES`]). It reads no socket and knows nothing of what is in
+//! a frame.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -73,7 +74,8 @@ impl FrameSplitter {
         }
     }
 
-    /// How much room to make before the next read, in bytes: the rest of the frame that is under way, as far as it may be believed.
+    /// How much room to make before the next read, in bytes: the rest of the frame that is under way, as far as it may
+    /// be believed.
     ///
     /// # Errors
     /// As [`FrameSplitter::next`].

@@ -1,5 +1,5 @@
-//! Identities that travel on the wire and between the layers. All are `Copy`, ordered and printable, so that they can key a
-//! `BTreeMap` and stand in a trace.
+//! Identities that travel on the wire and between the layers. All are `Copy`, ordered and printable, so that they can
+//! key a `BTreeMap` and stand in a trace.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

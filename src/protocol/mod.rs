@@ -1,4 +1,10 @@
 //! The Kafka wire protocol: API table, frames, codec, record batches, error codes, ids. No I/O.
+//!
+//! A frame's way in: [`frame`] cuts the stream, [`codec`] reads the header and asks [`api`] whether key and version are
+//! served, [`walk`] checks the body against its [`schema`], and only then does `kafka-protocol` decode it. The way out
+//! is [`codec`] alone, with [`fetch`] for the one response that carries records by reference. [`batch`] reads and
+//! stamps what is stored; [`records`] and [`compression`] look inside, off the hot path. [`peer`] is what brokers of
+//! one process say to each other, which needs no bytes. [`tree`] shows a frame to people.
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub mod api;

@@ -1,5 +1,6 @@
-//! What brokers say to each other: typed messages, never encoded between the brokers of one process. They mirror Kafka's
-//! inter-broker and quorum APIs (the same fields, the same errors); the Wire view shows them under Kafka's names.
+//! What brokers say to each other: typed messages, never encoded between the brokers of one process. They mirror
+//! Kafka's inter-broker and quorum APIs (the same fields, the same errors); the Wire view shows them under Kafka's
+//! names.
 
 use crate::protocol::batch::Batch;
 use crate::protocol::codec::{Request, RequestHeader, Response};

@@ -1,5 +1,5 @@
-//! The records inside a batch: built for the metadata log, our own clients and tests, and read for the same. Never used on the produce
-//! and fetch path of a broker.
+//! The records inside a batch: built for the metadata log, our own clients and tests, and read for the same. Never used
+//! on the produce and fetch path of a broker.
 //!
 //! The crate's own encoder is not used: it begins a new batch wherever offset and sequence drift apart.
 

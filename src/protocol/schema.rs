@@ -1,8 +1,9 @@
 //! The shape of every served message: field names, types and versions, as facts in tables.
 //!
-//! The tables in `schema/` are generated from Kafka's message definitions by `examples/generate_schema.rs`; after a change of
-//! `api.rs` it is run again. They say where a field begins and ends and no more: `walk.rs` reads them to check bytes before
-//! `kafka-protocol` may decode them, `tree.rs` to name what was on the wire. Nothing here builds or encodes a message.
+//! The tables in `schema/` are generated from Kafka's message definitions by `examples/generate_schema.rs`; after a
+//! change of `api.rs` it is run again. They say where a field begins and ends and no more: `walk.rs` reads them to
+//! check bytes before `kafka-protocol` may decode them, `tree.rs` to name what was on the wire. Nothing here builds or
+//! encodes a message.
 
 mod requests;
 mod responses;

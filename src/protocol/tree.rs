@@ -1,7 +1,8 @@
-//! What was on the wire, field by field: Kafka's names, values as text, and where in the frame each lies. For people who look at a frame.
+//! What was on the wire, field by field: Kafka's names, values as text, and where in the frame each lies. For people
+//! who look at a frame.
 //!
-//! A tree is as large as is asked for and no larger; a frame that is malformed half-way yields the fields before that, and the reason.
-//! It does not look into record batches: `records.rs` does.
+//! A tree is as large as is asked for and no larger; a frame that is malformed half-way yields the fields before that,
+//! and the reason. It does not look into record batches: `records.rs` does.
 
 use crate::protocol::api::ApiKey;
 use crate::protocol::codec::{self, DecodeError};
@@ -81,7 +82,8 @@ pub fn of_request(frame: &[u8], most: usize) -> Result<FieldTree, DecodeError> {
     Ok(builder.body(frame, body_at, schema::request(header.api), header.version, walk::REQUEST_ELEMENTS))
 }
 
-/// The fields of a response's frame (without its length) to a request of an API and version, header first, `most` at most.
+/// The fields of a response's frame (without its length) to a request of an API and version, header first, `most` at
+/// most.
 ///
 /// # Errors
 /// If the header cannot be read.

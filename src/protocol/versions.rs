@@ -1,4 +1,5 @@
-//! The answer to ApiVersions: the table of `api.rs` and the cluster's features, as each version of the response can tell them.
+//! The answer to ApiVersions: the table of `api.rs` and the cluster's features, as each version of the response can
+//! tell them.
 //!
 //! It is the one request that is answered whatever its version: a client asks before it knows what is served (KIP-511).
 
@@ -69,9 +70,9 @@ fn api_keys() -> Vec<ApiVersion> {
     ApiKey::ALL.iter().map(one).collect()
 }
 
-/// What to answer to a frame that is no request that is served; `None` if the connection is to be closed without a word, as Kafka
-/// does. Only ApiVersions of too high a version gets an answer: version 0 with UNSUPPORTED_VERSION and the table, so that the client
-/// can ask again in a version that both have.
+/// What to answer to a frame that is no request that is served; `None` if the connection is to be closed without a
+/// word, as Kafka does. Only ApiVersions of too high a version gets an answer: version 0 with UNSUPPORTED_VERSION and
+/// the table, so that the client can ask again in a version that both have.
 pub fn answer_to_unserved(error: &DecodeError) -> Option<EncodedFrame> {
     let DecodeError::UnsupportedVersion { api: ApiKey::ApiVersions, correlation_id, .. } = *error else { return None };
     let header = RequestHeader { api: ApiKey::ApiVersions, version: 0, correlation_id, client_id: None };

@@ -1,17 +1,18 @@
 //! Checks the bytes of a message against its [`Schema`], field by field, before `kafka-protocol` may decode them.
 //!
-//! The crate believes what the wire claims: it allocates room for a claimed count before it reads the first element. After a walk every
-//! length and count is known to be backed by bytes, nothing is null that may not be, a tagged field is as long as it says, and the number
-//! of elements is bounded, so that decoding allocates a bounded multiple of the frame.
+//! The crate believes what the wire claims: it allocates room for a claimed count before it reads the first element.
+//! After a walk every length and count is known to be backed by bytes, nothing is null that may not be, a tagged field
+//! is as long as it says, and the number of elements is bounded, so that decoding allocates a bounded multiple of the
+//! frame.
 //!
-//! [`check`] allocates nothing. The same walk, told to a [`Visit`], yields where each field lies (`tree.rs`). What it does not do: judge
-//! values, or look into record batches.
+//! [`check`] allocates nothing. The same walk, told to a [`Visit`], yields where each field lies (`tree.rs`). What it
+//! does not do: judge values, or look into record batches.
 
 use crate::protocol::schema::{Field, Kind, Schema};
 use std::ops::Range;
 
-/// How many elements (of arrays of anything but numbers, and unknown tagged fields) a request may hold. Each may become some 150 bytes in
-/// memory, however few it takes on the wire.
+/// How many elements (of arrays of anything but numbers, and unknown tagged fields) a request may hold. Each may become
+/// some 150 bytes in memory, however few it takes on the wire.
 pub const REQUEST_ELEMENTS: usize = 1 << 18;
 /// The same for a response: what a cluster of a million partitions says of itself.
 pub const RESPONSE_ELEMENTS: usize = 1 << 22;
@@ -148,8 +149,8 @@ impl<V: Visit> Walker<'_, V> {
         Ok(self.bytes[range].try_into().expect("N bytes"))
     }
 
-    /// A number of up to 32 bits in groups of seven. The crate stops after five bytes whatever the fifth says, and drops what does
-    /// not fit; both are refused here.
+    /// A number of up to 32 bits in groups of seven. The crate stops after five bytes whatever the fifth says, and
+    /// drops what does not fit; both are refused here.
     fn varint(&mut self, field: &'static str) -> Result<u32, WalkError> {
         let mut value = 0_u64;
         for shift in (0..35).step_by(7) {

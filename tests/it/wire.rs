@@ -1,8 +1,8 @@
 //! The wire against hostile and against ordinary bytes, over every API, version and direction.
 //!
-//! Messages are generated from the same tables that the walk uses, and read by `kafka-protocol`, whose own tables are independent: where
-//! the two disagree about a field, a message that one takes is refused by the other, and the test fails. Allocations are counted, so that
-//! a claimed length can be seen to have got no room.
+//! Messages are generated from the same tables that the walk uses, and read by `kafka-protocol`, whose own tables are
+//! independent: where the two disagree about a field, a message that one takes is refused by the other, and the test
+//! fails. Allocations are counted, so that a claimed length can be seen to have got no room.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafkarium::protocol::api::ApiKey;
@@ -276,7 +276,10 @@ proptest! {
             let frame = write(api, version, is_request, &entropy);
             let result = round_trip(api, version, is_request, frame.clone());
             prop_assert!(result.is_ok(), "{} {version}, request {is_request}: {result:?}", api.name());
-            let tree = if is_request { tree::of_request(&frame, 10_000) } else { tree::of_response(api, version, &frame, 10_000) };
+            let tree = match is_request {
+                true => tree::of_request(&frame, 10_000),
+                false => tree::of_response(api, version, &frame, 10_000),
+            };
             let tree = tree.expect("a header");
             prop_assert_eq!((tree.error, tree.left_out), (None, 0));
             prop_assert!(tree.nodes.iter().all(|node| node.range.end <= frame.len()));
@@ -343,7 +346,8 @@ proptest! {
         let mut header = good.header;
         header.attributes = codec;
         let (_, peak) = peak_of(|| records::decode(&Batch::seal(header, Bytes::from(noise))).is_ok());
-        // The codecs' own state is what there is to hold: a few hundred kilobytes, but for zstd, whose frame names its window.
+        // The codecs' own state is what there is to hold: a few hundred kilobytes, but for zstd, whose frame names its
+        // window.
         prop_assert!(peak <= if codec == 4 { 160 << 20 } else { 4 << 20 }, "{peak} bytes held for codec {codec}");
         for compression in Compression::ALL {
             let mut builder = BatchBuilder::new().compression(compression);
