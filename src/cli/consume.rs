@@ -1,7 +1,7 @@
 //! `kafkarium consume TOPIC`: records of any Kafka-compatible cluster, as lines.
 //!
-//! Invariants: records of a partition come in the order of their offsets; without `--follow` it ends at the end that each leader
-//! told; a closed pipe ends it quietly.
+//! Invariants: records of a partition come in the order of their offsets; without `--follow` it ends at the end that
+//! each leader told; a closed pipe ends it quietly.
 //!
 //! Deliberately not here: groups; the consumer (`client::consumer`), writing of records (`records`).
 

@@ -1,7 +1,7 @@
 //! `kafkarium ctl VERB …`: one command to a running kafkarium.
 //!
-//! Invariants: the verbs are the command language's own, parsed here first so that a mistake needs no cluster; the process ends
-//! with the reply's number.
+//! Invariants: the verbs are the command language's own, parsed here first so that a mistake needs no cluster; the
+//! process ends with the reply's number.
 //!
 //! Deliberately not here: the protocol (`cluster::control_socket`).
 

@@ -1,7 +1,7 @@
 //! `kafkarium data`: where the data lie, make them smaller, delete them.
 //!
-//! Invariants: nothing is touched while another kafkarium uses it; nothing is deleted without `--yes` or an answer typed at a
-//! terminal.
+//! Invariants: nothing is touched while another kafkarium uses it; nothing is deleted without `--yes` or an answer
+//! typed at a terminal.
 //!
 //! Deliberately not here: what the files hold.
 

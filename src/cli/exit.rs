@@ -1,7 +1,7 @@
 //! What the process ends with. The numbers are an interface: scripts and tests rely on them.
 //!
-//! Invariants: one enum, one number each, documented in `--help` and the manual from [`Exit::ALL`]. 1 to 4 are a command's own
-//! outcome and equal [`Reply`]'s; from 64 on they follow BSD's `sysexits.h`.
+//! Invariants: one enum, one number each, documented in `--help` and the manual from [`Exit::ALL`]. 1 to 4 are a
+//! command's own outcome and equal [`Reply`]'s; from 64 on they follow BSD's `sysexits.h`.
 //!
 //! Deliberately not here: which error leads to which.
 

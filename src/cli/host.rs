@@ -1,7 +1,7 @@
 //! The options of the verbs that host a cluster, and the [`ClusterOptions`] they amount to.
 //!
-//! Invariants: every option has a heading, a default that `--help` tells and, where a shell should remember it, a variable of the
-//! environment; a flag wins over a variable.
+//! Invariants: every option has a heading, a default that `--help` tells and, where a shell should remember it, a
+//! variable of the environment; a flag wins over a variable.
 //!
 //! Deliberately not here: starting anything.
 

@@ -1,18 +1,21 @@
 //! The command line: parse, run, and end with a number that means something.
 //!
-//! Invariants: data go to standard output, narration to standard error; what `--help` shows exists; the verbs of `ctl` are the
-//! command language's own.
+//! Invariants: data go to standard output, narration to standard error; what `--help` shows exists; the verbs of `ctl`
+//! are the command language's own.
 //!
 //! Deliberately not here: anything a verb does (one file each).
 
 pub mod consume;
 mod ctl;
 mod data;
+pub mod events;
 pub mod exit;
 pub mod host;
 mod manual;
 pub mod output;
+pub mod ports;
 mod produce;
+pub mod ready;
 mod records;
 mod remote;
 pub mod sim;
@@ -114,7 +117,8 @@ fn refuse(error: &clap::Error, words: &[OsString]) -> Exit {
     };
     let after_ctl = words.iter().position(|word| word == "ctl").map(|at| &words[at + 1..]);
     if let (Some(said), Some(rest)) = (said, after_ctl) {
-        // The language's own answer, which knows the nearest verb whatever noun it is under. Options of `ctl` may stand before.
+        // The language's own answer, which knows the nearest verb whatever noun it is under. Options of `ctl` may stand
+        // before.
         let rest: Vec<String> = rest.iter().map(|word| word.to_string_lossy().into_owned()).collect();
         let language = command::grammar();
         let spoken = rest.iter().position(|word| *word == said || language.find_subcommand(word).is_some());

@@ -1,6 +1,7 @@
 //! Data on standard output, narration on standard error.
 //!
-//! Invariants: the same bytes on a terminal and in a pipe; a closed pipe ends the program quietly; JSON is one object a line.
+//! Invariants: the same bytes on a terminal and in a pipe; a closed pipe ends the program quietly; JSON is one object a
+//! line.
 //!
 //! Deliberately not here: what is said.
 

@@ -1,7 +1,7 @@
 //! `kafkarium produce TOPIC`: records from a file, standard input or made up, to any Kafka-compatible cluster.
 //!
-//! Invariants: with acks=all the producer is idempotent, so nothing is written twice; a bounded number of records is in memory,
-//! however fast the input; the process ends with 0 only if every record was acknowledged as asked.
+//! Invariants: with acks=all the producer is idempotent, so nothing is written twice; a bounded number of records is in
+//! memory, however fast the input; the process ends with 0 only if every record was acknowledged as asked.
 //!
 //! Deliberately not here: the producer (`client::producer`), reading of lines (`records`).
 

@@ -1,7 +1,8 @@
 //! Records as text: what `produce` reads and `consume` writes.
 //!
-//! Invariants: a record written as JSON is read back as the same record; bytes that are no UTF-8 are written as they are in text
-//! and as hexadecimal in JSON (`value_hex`); nothing is guessed: a line of JSON that is no record is an error with its number.
+//! Invariants: a record written as JSON is read back as the same record; bytes that are no UTF-8 are written as they
+//! are in text and as hexadecimal in JSON (`value_hex`); nothing is guessed: a line of JSON that is no record is an
+//! error with its number.
 //!
 //! Deliberately not here: sending and fetching.
 
@@ -293,7 +294,8 @@ mod tests {
         ) {
             let record = Record { offset: 7, timestamp, key, value, headers };
             let partition = TopicPartition::new("orders", partition);
-            let line = to_json(&ConsumerRecord { partition: partition.clone(), record: record.clone(), leader_epoch: 2 });
+            let written = ConsumerRecord { partition: partition.clone(), record: record.clone(), leader_epoch: 2 };
+            let line = to_json(&written);
             let read = reading(InputFormat::Json).record(line.to_string().as_bytes(), 0).expect("a record");
             prop_assert_eq!((read.key, read.value, read.headers), (record.key, record.value, record.headers));
             prop_assert_eq!((read.partition, read.timestamp_ms), (Some(partition.partition), timestamp));

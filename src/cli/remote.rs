@@ -1,4 +1,5 @@
-//! What the verbs that work against any Kafka-compatible cluster have in common: where it is, and whether it and its topic are there.
+//! What the verbs that work against any Kafka-compatible cluster have in common: where it is, and whether it and its
+//! topic are there.
 //!
 //! Deliberately not here: the verbs (`topics`, `produce`, `consume`).
 
@@ -37,7 +38,8 @@ impl Bootstrap {
         Remote::new(&self.servers, CLIENT_ID).map_err(|error| Failure::new(Exit::Internal, error.to_string()))
     }
 
-    /// Fails unless the cluster answers and has the topic. With `create`, a cluster that makes topics by itself does so.
+    /// Fails unless the cluster answers and has the topic. With `create`, a cluster that makes topics by itself does
+    /// so.
     pub fn find_topic(&self, topic: &str, create: bool) -> Result<(), Failure> {
         let mut remote = self.remote()?;
         loop {

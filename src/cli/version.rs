@@ -14,7 +14,8 @@ const REDB: &str = "4.6.0";
 /// The text of `--version`, after the program's name.
 pub fn long() -> String {
     format!(
-        "{}\nengine: the rules of {ENGINE_LEVEL}, {} APIs\nmessages: Apache Kafka {MESSAGES_OF} (kafka-protocol {KAFKA_PROTOCOL})\nstorage: redb {REDB}",
+        "{}\nengine: the rules of {ENGINE_LEVEL}, {} APIs\n\
+         messages: Apache Kafka {MESSAGES_OF} (kafka-protocol {KAFKA_PROTOCOL})\nstorage: redb {REDB}",
         env!("CARGO_PKG_VERSION"),
         crate::protocol::api::ApiKey::ALL.len(),
     )

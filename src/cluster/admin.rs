@@ -1,8 +1,8 @@
-//! The commands that any Kafka-compatible cluster understands (`topic`, `config`, `reassign`, `elect`, `quorum`), carried out with
-//! Kafka's own requests: the same code for a live host, a simulated one and a cluster far away.
+//! The commands that any Kafka-compatible cluster understands (`topic`, `config`, `reassign`, `elect`, `quorum`),
+//! carried out with Kafka's own requests: the same code for a live host, a simulated one and a cluster far away.
 //!
-//! Invariants: what is told comes from answers of the cluster; an error is told with Kafka's name for it and the broker's own
-//! words; errors that pass (a controller is being elected) are tried again until the time is over.
+//! Invariants: what is told comes from answers of the cluster; an error is told with Kafka's name for it and the
+//! broker's own words; errors that pass (a controller is being elected) are tried again until the time is over.
 //!
 //! Deliberately not here: connections, versions and clocks: whoever implements [`Ask`] has them.
 

@@ -1,7 +1,7 @@
 //! THE command language: everything a user, a demo, a program or a test may say to a cluster.
 //!
-//! One closed [`Command`], parsed once (from a line or from words), executed once (by whoever implements [`Execute`]) and
-//! documented once ([`catalogue()`]: `?`, `--help`, the manual page and the palette print the same text).
+//! One closed [`Command`], parsed once (from a line or from words), executed once (by whoever implements [`Execute`])
+//! and documented once ([`catalogue()`]: `?`, `--help`, the manual page and the palette print the same text).
 //!
 //! Invariants: a [`Command`] written with `Display` parses to the same command; every verb has a summary, a consequence
 //! and an example that parses (tested); a verb that does not exist is answered with the nearest one that does.

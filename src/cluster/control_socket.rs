@@ -5,9 +5,9 @@
 //! < {"ok":true,"text":"Broker 2 is dead.","data":{"brokers":[2]},"exit_code":0}
 //! ```
 //!
-//! Invariants: the socket is mode 0600 from its first moment; a file that is no socket of a dead process is never replaced; a
-//! request of any size or shape is answered or its connection closed; the socket's file goes with its [`ControlServer`].
-//! Requests of one connection are executed in order, those of several at once.
+//! Invariants: the socket is mode 0600 from its first moment; a file that is no socket of a dead process is never
+//! replaced; a request of any size or shape is answered or its connection closed; the socket's file goes with its
+//! [`ControlServer`]. Requests of one connection are executed in order, those of several at once.
 //!
 //! Deliberately not here: what commands do ([`Execute`]).
 
@@ -140,9 +140,9 @@ impl Drop for ControlServer {
     }
 }
 
-/// Binds a socket that nobody else can connect to, not for a moment: born in a folder of its own that is closed to others, it is
-/// made private there and then given its name, unless the name was taken meanwhile. (A umask would do it with less, but it
-/// holds for the files and folders of every other thread too.)
+/// Binds a socket that nobody else can connect to, not for a moment: born in a folder of its own that is closed to
+/// others, it is made private there and then given its name, unless the name was taken meanwhile. (A umask would do it
+/// with less, but it holds for the files and folders of every other thread too.)
 fn bind_private(path: &Path) -> io::Result<UnixListener> {
     let nursery = path.with_file_name(format!(".k{}", std::process::id()));
     DirBuilder::new().mode(0o700).create(&nursery)?;

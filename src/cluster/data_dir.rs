@@ -1,8 +1,9 @@
 //! The folder a cluster's data lie in: found, made, marked as ours, and held by one kafkarium at a time.
 //!
-//! Invariants: whoever has a [`DataDir`] has the lock (an advisory lock on the file `lock`, so a process that dies leaves
-//! none behind); a folder that holds something else is never taken over nor emptied; the folder is the user's alone (0700).
-//! An ephemeral folder is removed when its [`DataDir`] is dropped, and one whose process died is removed by the next.
+//! Invariants: whoever has a [`DataDir`] has the lock (an advisory lock on the file `lock`, so a process that dies
+//! leaves none behind); a folder that holds something else is never taken over nor emptied; the folder is the user's
+//! alone (0700). An ephemeral folder is removed when its [`DataDir`] is dropped, and one whose process died is removed
+//! by the next.
 //!
 //! Deliberately not here: what the brokers store in it (`store`).
 
@@ -247,8 +248,8 @@ pub fn state_folder() -> Option<PathBuf> {
     Some(strategy.state_dir()?.join("kafkarium"))
 }
 
-/// The folder of what lives as long as a process: `$XDG_RUNTIME_DIR/kafkarium`, else one of the user's own in the folder for
-/// temporary files.
+/// The folder of what lives as long as a process: `$XDG_RUNTIME_DIR/kafkarium`, else one of the user's own in the
+/// folder for temporary files.
 pub fn runtime_folder() -> PathBuf {
     let runtime = etcetera::base_strategy::Xdg::new().ok().and_then(|strategy| strategy.runtime_dir());
     match runtime {

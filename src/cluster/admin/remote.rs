@@ -1,7 +1,7 @@
 //! [`Ask`] over TCP: any Kafka-compatible cluster, for the command line.
 //!
-//! Invariants: a request that changes something goes out once; one that only reads is repeated until somebody answers or the time
-//! is over; a broker is asked by id only once its address is known.
+//! Invariants: a request that changes something goes out once; one that only reads is repeated until somebody answers
+//! or the time is over; a broker is asked by id only once its address is known.
 //!
 //! Deliberately not here: connections (`dial`).
 

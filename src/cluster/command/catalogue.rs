@@ -1,5 +1,5 @@
-//! The texts of the language: for every verb a consequence, an example and what to see as well, beside the summary and the
-//! arguments that stand in the grammar. `?`, `--help`, the manual page and the palette are made from here.
+//! The texts of the language: for every verb a consequence, an example and what to see as well, beside the summary and
+//! the arguments that stand in the grammar. `?`, `--help`, the manual page and the palette are made from here.
 //!
 //! Invariants: every verb of the grammar has a text and every text a verb (tested); every example parses to its verb.
 //!
@@ -31,95 +31,313 @@ const fn text(
 }
 
 /// One row a verb, in the order of the manual.
-#[rustfmt::skip]
 const TEXTS: &[Text] = &[
-    text("stop", "Its leaders move first and its log is flushed: nothing is lost and clients hardly notice.",
-        &["stop 2", "stop leader of orders-0"], &["kill", "start", "restart"]),
-    text("kill", "Its connections reset at once; its partitions elect new leaders. What it had appended is still on its disk when it starts again; records it alone had, acknowledged with acks=1, may be lost.",
-        &["kill 2", "kill leader of orders-0", "kill controller"], &["start", "powerloss", "suspend"]),
-    text("powerloss", "Its peers and clients hear nothing more and run into their own timeouts. What was not synced to its disk is gone.",
-        &["powerloss 2"], &["kill", "start"]),
-    text("wipe", "Its log and its directory id are new: it copies every partition again. Refused while too few intact voters would remain.",
-        &["wipe 3"], &["powerloss", "broker remove"]),
-    text("suspend", "It stops answering but does not know it: after the session timeout the others go on without it, and when it is resumed it believes for a moment to be what it was.",
-        &["suspend 2", "suspend controller"], &["resume", "kill"]),
-    text("resume", "It finds that time has passed, learns of the new leaders, truncates what it alone had and follows.",
-        &["resume 2"], &["suspend"]),
-    text("start", "It recovers its log, registers with the controller, catches up and is taken into the ISR again. Done when it answers on its port and is unfenced.",
-        &["start 2", "start killed"], &["restart", "kill"]),
-    text("restart", "One broker after the other goes down in order and comes back: a rolling restart.",
-        &["restart 2", "restart 1 2 3", "restart killed"], &["stop", "start"]),
-    text("broker add", "A broker with the next free id and port joins, empty: partitions come to it only by `reassign` or `topic create`.",
-        &["broker add"], &["broker remove", "reassign start"]),
-    text("broker remove", "It is shut down, unregistered and its data deleted. Refused while it holds the only copy of a partition.",
-        &["broker remove 4"], &["reassign start", "wipe"]),
+    text(
+        "stop",
+        "Its leaders move first and its log is flushed: nothing is lost and clients hardly notice.",
+        &["stop 2", "stop leader of orders-0"],
+        &["kill", "start", "restart"],
+    ),
+    text(
+        "kill",
+        "Its connections reset at once; its partitions elect new leaders. What it had appended is still \
+         on its disk when it starts again; records it alone had, acknowledged with acks=1, may be lost.",
+        &["kill 2", "kill leader of orders-0", "kill controller"],
+        &["start", "powerloss", "suspend"],
+    ),
+    text(
+        "powerloss",
+        "Its peers and clients hear nothing more and run into their own timeouts. What was not synced \
+         to its disk is gone.",
+        &["powerloss 2"],
+        &["kill", "start"],
+    ),
+    text(
+        "wipe",
+        "Its log and its directory id are new: it copies every partition again. Refused while too few \
+         intact voters would remain.",
+        &["wipe 3"],
+        &["powerloss", "broker remove"],
+    ),
+    text(
+        "suspend",
+        "It stops answering but does not know it: after the session timeout the others go on without \
+         it, and when it is resumed it believes for a moment to be what it was.",
+        &["suspend 2", "suspend controller"],
+        &["resume", "kill"],
+    ),
+    text(
+        "resume",
+        "It finds that time has passed, learns of the new leaders, truncates what it alone had and \
+         follows.",
+        &["resume 2"],
+        &["suspend"],
+    ),
+    text(
+        "start",
+        "It recovers its log, registers with the controller, catches up and is taken into the ISR \
+         again. Done when it answers on its port and is unfenced.",
+        &["start 2", "start killed"],
+        &["restart", "kill"],
+    ),
+    text(
+        "restart",
+        "One broker after the other goes down in order and comes back: a rolling restart.",
+        &["restart 2", "restart 1 2 3", "restart killed"],
+        &["stop", "start"],
+    ),
+    text(
+        "broker add",
+        "A broker with the next free id and port joins, empty: partitions come to it only by `reassign` \
+         or `topic create`.",
+        &["broker add"],
+        &["broker remove", "reassign start"],
+    ),
+    text(
+        "broker remove",
+        "It is shut down, unregistered and its data deleted. Refused while it holds the only copy of a \
+         partition.",
+        &["broker remove 4"],
+        &["reassign start", "wipe"],
+    ),
     text("broker list", "Changes nothing.", &["broker list"], &["quorum describe"]),
-    text("pause", "Every broker stands still; sockets stay open and unread. What has to wait fails with `paused`.",
-        &["pause"], &["run", "speed"]),
+    text(
+        "pause",
+        "Every broker stands still; sockets stay open and unread. What has to wait fails with `paused`.",
+        &["pause"],
+        &["run", "speed"],
+    ),
     text("run", "Time goes on where it stopped: no session expires for the pause.", &["run"], &["pause", "speed"]),
-    text("speed", "The brokers' own timers run so much slower; waits that clients asked for and timestamps of records do not.",
-        &["speed 0.1", "speed 1"], &["pause", "run"]),
-    text("link cut", "What is sent over it is lost in silence: each side waits for its own timeout. Cut off from a majority, a broker is fenced and its partitions elect new leaders.",
-        &["link cut 1 2", "link cut 1 to 2", "link cut 1 2,3"], &["link heal", "heal", "link lose"]),
-    text("link delay", "Replication over it takes longer, and so does every produce with acks=all that waits for it. Beyond the lag time the follower leaves the ISR.",
-        &["link delay 1 2 200ms", "link delay 1 2 50ms --jitter 30ms"], &["link heal", "link throttle"]),
-    text("link lose", "Lost messages are asked for again after a timeout; a share that is too high looks like a cut.",
-        &["link lose 1 2 20%"], &["link cut", "drop next", "link heal"]),
-    text("link hold", "Messages pile up, none is lost: the receiver sees silence until they are released.",
-        &["link hold 1 to 2"], &["link release"]),
-    text("link release", "What was held back arrives at once, in order, however stale it is.", &["link release 1 to 2"], &["link hold"]),
-    text("link throttle", "A follower that cannot keep up at that throughput falls behind and leaves the ISR.",
-        &["link throttle 1 2 64KiB/s"], &["link heal", "link delay"]),
-    text("link heal", "The link is as good as new; followers catch up and return to the ISR.", &["link heal 1 2"], &["heal", "undo"]),
-    text("drop next", "A dropped request never happened. A dropped response did: its sender tries again, and only an idempotent producer writes nothing twice.",
-        &["drop next response of Produce", "drop next request of AlterPartition --count 3", "drop next response of Produce --broker 2"],
-        &["link lose"]),
-    text("disk slow", "Every append waits so long, and so does every acknowledgement that needs it.",
-        &["disk slow 2 50ms", "disk slow leader of orders-0 200ms"], &["disk heal", "disk full"]),
-    text("disk full", "Every write fails: the broker takes its log directory offline, as Kafka's does, and its partitions move.",
-        &["disk full 2"], &["disk heal"]),
-    text("disk corrupt", "The batch's CRC no longer fits: whoever reads it is told that it is corrupt; a copy from another replica is the only cure.",
-        &["disk corrupt 2", "disk corrupt 2 --partition orders-0 --offset 120"], &["wipe"]),
-    text("disk heal", "The disk is fast and has space again. What is corrupt stays corrupt.", &["disk heal 2"], &["heal"]),
-    text("clock skew", "Timestamps that it stamps itself and retention by time go wrong; elections and sessions do not, they use no wall clock.",
-        &["clock skew 2 +5s", "clock skew 2 -500ms", "clock skew 2 +0s"], &["heal"]),
-    text("heal", "Links, disks and clocks are well again. Brokers that are down stay down.", &["heal"], &["undo", "start"]),
-    text("undo", "The last fault or intervention that has an opposite is taken back, told by its own line.", &["undo"], &["heal"]),
+    text(
+        "speed",
+        "The brokers' own timers run so much slower; waits that clients asked for and timestamps of \
+         records do not.",
+        &["speed 0.1", "speed 1"],
+        &["pause", "run"],
+    ),
+    text(
+        "link cut",
+        "What is sent over it is lost in silence: each side waits for its own timeout. Cut off from a \
+         majority, a broker is fenced and its partitions elect new leaders.",
+        &["link cut 1 2", "link cut 1 to 2", "link cut 1 2,3"],
+        &["link heal", "heal", "link lose"],
+    ),
+    text(
+        "link delay",
+        "Replication over it takes longer, and so does every produce with acks=all that waits for it. \
+         Beyond the lag time the follower leaves the ISR.",
+        &["link delay 1 2 200ms", "link delay 1 2 50ms --jitter 30ms"],
+        &["link heal", "link throttle"],
+    ),
+    text(
+        "link lose",
+        "Lost messages are asked for again after a timeout; a share that is too high looks like a cut.",
+        &["link lose 1 2 20%"],
+        &["link cut", "drop next", "link heal"],
+    ),
+    text(
+        "link hold",
+        "Messages pile up, none is lost: the receiver sees silence until they are released.",
+        &["link hold 1 to 2"],
+        &["link release"],
+    ),
+    text(
+        "link release",
+        "What was held back arrives at once, in order, however stale it is.",
+        &["link release 1 to 2"],
+        &["link hold"],
+    ),
+    text(
+        "link throttle",
+        "A follower that cannot keep up at that throughput falls behind and leaves the ISR.",
+        &["link throttle 1 2 64KiB/s"],
+        &["link heal", "link delay"],
+    ),
+    text(
+        "link heal",
+        "The link is as good as new; followers catch up and return to the ISR.",
+        &["link heal 1 2"],
+        &["heal", "undo"],
+    ),
+    text(
+        "drop next",
+        "A dropped request never happened. A dropped response did: its sender tries again, and only an \
+         idempotent producer writes nothing twice.",
+        &[
+            "drop next response of Produce",
+            "drop next request of AlterPartition --count 3",
+            "drop next response of Produce --broker 2",
+        ],
+        &["link lose"],
+    ),
+    text(
+        "disk slow",
+        "Every append waits so long, and so does every acknowledgement that needs it.",
+        &["disk slow 2 50ms", "disk slow leader of orders-0 200ms"],
+        &["disk heal", "disk full"],
+    ),
+    text(
+        "disk full",
+        "Every write fails: the broker takes its log directory offline, as Kafka's does, and its \
+         partitions move.",
+        &["disk full 2"],
+        &["disk heal"],
+    ),
+    text(
+        "disk corrupt",
+        "The batch's CRC no longer fits: whoever reads it is told that it is corrupt; a copy from \
+         another replica is the only cure.",
+        &["disk corrupt 2", "disk corrupt 2 --partition orders-0 --offset 120"],
+        &["wipe"],
+    ),
+    text(
+        "disk heal",
+        "The disk is fast and has space again. What is corrupt stays corrupt.",
+        &["disk heal 2"],
+        &["heal"],
+    ),
+    text(
+        "clock skew",
+        "Timestamps that it stamps itself and retention by time go wrong; elections and sessions do \
+         not, they use no wall clock.",
+        &["clock skew 2 +5s", "clock skew 2 -500ms", "clock skew 2 +0s"],
+        &["heal"],
+    ),
+    text(
+        "heal",
+        "Links, disks and clocks are well again. Brokers that are down stay down.",
+        &["heal"],
+        &["undo", "start"],
+    ),
+    text(
+        "undo",
+        "The last fault or intervention that has an opposite is taken back, told by its own line.",
+        &["undo"],
+        &["heal"],
+    ),
     text("topic list", "Changes nothing.", &["topic list", "topic ls --internal"], &["topic describe"]),
-    text("topic describe", "Changes nothing.", &["topic describe orders", "topic describe orders-0"], &["config describe", "topic list"]),
-    text("topic create", "The controller places its replicas and elects its leaders. Done when every broker that holds a replica knows of it.",
-        &["topic create orders --partitions 6 --replicas 3", "topic create orders --assignment 1:2:3,2:3:1", "topic create orders --partitions 1 --replicas 3 --config min.insync.replicas=2"],
-        &["topic alter", "topic delete"]),
-    text("topic alter", "More partitions send keys elsewhere: the order of a key holds only within a partition. Partitions can't be taken away.",
-        &["topic alter orders --partitions 12", "topic alter orders --config retention.ms=60000"], &["config alter"]),
-    text("topic delete", "Its records are gone on every broker. Under the same name another topic can be made, with another id.",
-        &["topic delete orders"], &["topic delete-records"]),
-    text("topic delete-records", "The log's start moves up on every replica. A consumer behind it is out of range.",
-        &["topic delete-records orders-0 --before 1000", "topic delete-records orders-0"], &["topic delete"]),
-    text("config describe", "Changes nothing.", &["config describe topic orders", "config describe broker 2 --all", "config describe brokers"], &["config alter"]),
-    text("config alter", "Every broker takes it over at once, through the metadata log. Settings that need a restart are refused.",
-        &["config alter topic orders --set retention.ms=60000", "config alter brokers --delete log.retention.ms"], &["config describe"]),
-    text("reassign start", "New replicas copy the log, are taken into the ISR, then the old ones are dropped: until then there are more copies than usual.",
-        &["reassign start orders-0 --to 2,3,1", "reassign start orders-0 orders-1 --to 4,5,6"], &["reassign list", "reassign cancel", "elect preferred"]),
+    text(
+        "topic describe",
+        "Changes nothing.",
+        &["topic describe orders", "topic describe orders-0"],
+        &["config describe", "topic list"],
+    ),
+    text(
+        "topic create",
+        "The controller places its replicas and elects its leaders. Done when every broker that holds a \
+         replica knows of it.",
+        &[
+            "topic create orders --partitions 6 --replicas 3",
+            "topic create orders --assignment 1:2:3,2:3:1",
+            "topic create orders --partitions 1 --replicas 3 --config min.insync.replicas=2",
+        ],
+        &["topic alter", "topic delete"],
+    ),
+    text(
+        "topic alter",
+        "More partitions send keys elsewhere: the order of a key holds only within a partition. \
+         Partitions can't be taken away.",
+        &["topic alter orders --partitions 12", "topic alter orders --config retention.ms=60000"],
+        &["config alter"],
+    ),
+    text(
+        "topic delete",
+        "Its records are gone on every broker. Under the same name another topic can be made, with \
+         another id.",
+        &["topic delete orders"],
+        &["topic delete-records"],
+    ),
+    text(
+        "topic delete-records",
+        "The log's start moves up on every replica. A consumer behind it is out of range.",
+        &["topic delete-records orders-0 --before 1000", "topic delete-records orders-0"],
+        &["topic delete"],
+    ),
+    text(
+        "config describe",
+        "Changes nothing.",
+        &["config describe topic orders", "config describe broker 2 --all", "config describe brokers"],
+        &["config alter"],
+    ),
+    text(
+        "config alter",
+        "Every broker takes it over at once, through the metadata log. Settings that need a restart are \
+         refused.",
+        &["config alter topic orders --set retention.ms=60000", "config alter brokers --delete log.retention.ms"],
+        &["config describe"],
+    ),
+    text(
+        "reassign start",
+        "New replicas copy the log, are taken into the ISR, then the old ones are dropped: until then \
+         there are more copies than usual.",
+        &["reassign start orders-0 --to 2,3,1", "reassign start orders-0 orders-1 --to 4,5,6"],
+        &["reassign list", "reassign cancel", "elect preferred"],
+    ),
     text("reassign list", "Changes nothing.", &["reassign list"], &["reassign start"]),
-    text("reassign cancel", "Replicas that were being added are dropped; the old ones stay.", &["reassign cancel orders-0"], &["reassign start"]),
-    text("elect preferred", "The first replica of each leads again, if it is in sync; clients are sent there with one retry.",
-        &["elect preferred", "elect preferred orders-0"], &["elect unclean"]),
-    text("elect unclean", "The partition can be written again, at a price: what only the last in-sync replicas had is lost.",
-        &["elect unclean orders-0"], &["elect preferred"]),
+    text(
+        "reassign cancel",
+        "Replicas that were being added are dropped; the old ones stay.",
+        &["reassign cancel orders-0"],
+        &["reassign start"],
+    ),
+    text(
+        "elect preferred",
+        "The first replica of each leads again, if it is in sync; clients are sent there with one \
+         retry.",
+        &["elect preferred", "elect preferred orders-0"],
+        &["elect unclean"],
+    ),
+    text(
+        "elect unclean",
+        "The partition can be written again, at a price: what only the last in-sync replicas had is \
+         lost.",
+        &["elect unclean orders-0"],
+        &["elect preferred"],
+    ),
     text("quorum describe", "Changes nothing.", &["quorum describe"], &["broker list"]),
-    text("produce", "Records go to the leaders over TCP like any client's. With a rate the load stays, and its ledger counts what was acknowledged, lost and duplicated.",
-        &["produce orders --value hello", "produce orders --rate 50/s --acks all", "produce orders --key user-%n --count 100", "produce stop"],
-        &["consume", "expect"]),
+    text(
+        "produce",
+        "Records go to the leaders over TCP like any client's. With a rate the load stays, and its \
+         ledger counts what was acknowledged, lost and duplicated.",
+        &[
+            "produce orders --value hello",
+            "produce orders --rate 50/s --acks all",
+            "produce orders --key user-%n --count 100",
+            "produce stop",
+        ],
+        &["consume", "expect"],
+    ),
     text("produce stop", "The load ends; its ledger stays.", &["produce stop", "produce stop orders"], &["produce"]),
-    text("consume", "Reads over TCP like a consumer without a group: no offset is committed anywhere.",
-        &["consume orders --from earliest --max 10", "consume orders --from -10 --follow", "consume orders --partition 0 --from 5m"], &["produce"]),
-    text("wait", "Nothing happens until it is true; when the time is over before, it fails and says what was seen.",
-        &["wait isr orders-0 = 1,2,3 --within 5s", "wait leader orders-0 != none --within 10s", "wait alive = 3"], &["expect"]),
-    text("expect", "Fails if it is not true now, and says what was seen.",
-        &["expect lost = 0", "expect leader orders-0 = 2", "expect controller != none"], &["wait"]),
+    text(
+        "consume",
+        "Reads over TCP like a consumer without a group: no offset is committed anywhere.",
+        &[
+            "consume orders --from earliest --max 10",
+            "consume orders --from -10 --follow",
+            "consume orders --partition 0 --from 5m",
+        ],
+        &["produce"],
+    ),
+    text(
+        "wait",
+        "Nothing happens until it is true; when the time is over before, it fails and says what was \
+         seen.",
+        &["wait isr orders-0 = 1,2,3 --within 5s", "wait leader orders-0 != none --within 10s", "wait alive = 3"],
+        &["expect"],
+    ),
+    text(
+        "expect",
+        "Fails if it is not true now, and says what was seen.",
+        &["expect lost = 0", "expect leader orders-0 = 2", "expect controller != none"],
+        &["wait"],
+    ),
     text("theme", "Only the console's colours change.", &["theme high-contrast"], &["mouse"]),
-    text("mouse", "Off, the terminal selects text as usual; on, the console takes clicks and the wheel.", &["mouse off"], &["theme"]),
+    text(
+        "mouse",
+        "Off, the terminal selects text as usual; on, the console takes clicks and the wheel.",
+        &["mouse off"],
+        &["theme"],
+    ),
     text("screenshot", "Writes a file; changes nothing.", &["screenshot cluster.svg"], &["theme"]),
     text("quit", "The console ends and every broker it hosts is stopped in order.", &["quit"], &["stop"]),
 ];
@@ -138,7 +356,8 @@ pub fn grammar() -> clap::Command {
     document(Command::augment_subcommands(command))
 }
 
-/// Adds consequence and examples to the help of every verb below `command`: for a tree that holds the language somewhere.
+/// Adds consequence and examples to the help of every verb below `command`: for a tree that holds the language
+/// somewhere.
 pub fn document(command: clap::Command) -> clap::Command {
     document_below(command, "")
 }
@@ -165,7 +384,8 @@ pub(super) fn documented(grammar: &clap::Command) -> Vec<String> {
     names
 }
 
-/// Visits every verb that can be said by itself: leaves, and verbs that take arguments beside further verbs (`produce`).
+/// Visits every verb that can be said by itself: leaves, and verbs that take arguments beside further verbs
+/// (`produce`).
 fn walk(command: &clap::Command, path: &str, visit: &mut impl FnMut(&str, &clap::Command)) {
     for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
         let name = if path.is_empty() { verb.get_name().to_owned() } else { format!("{path} {}", verb.get_name()) };

@@ -1,7 +1,7 @@
 //! What can stand at the end of an unfinished line: verbs, flags and live values.
 //!
-//! Invariants: what is offered starts with what is typed, ASCII case aside (ranking and fuzziness are the console's); the
-//! line may be empty or broken, the answer is then empty rather than wrong.
+//! Invariants: what is offered starts with what is typed, ASCII case aside (ranking and fuzziness are the console's);
+//! the line may be empty or broken, the answer is then empty rather than wrong.
 //!
 //! Deliberately not here: what the live values are. A host lends them through [`Names`].
 

@@ -22,8 +22,8 @@ struct Line {
     flags: Vec<String>,
 }
 
-/// Quotes a word unless it is one for us and for a shell without it. The signs of predicates stay bare for their looks: a shell
-/// is given `'alive >= 2'`.
+/// Quotes a word unless it is one for us and for a shell without it. The signs of predicates stay bare for their looks:
+/// a shell is given `'alive >= 2'`.
 fn quote(text: &str) -> String {
     let sign = matches!(text, "=" | "!=" | "<" | "<=" | ">" | ">=");
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:,=+@%{}".contains(&byte);

@@ -1,7 +1,7 @@
 //! From a line or from words to a [`Command`], and errors a person can use.
 //!
-//! Invariants: a line is split as a POSIX shell splits it (quotes, backslashes, `#` begins a comment); an unknown verb is
-//! answered with the nearest one; an error is one sentence and, where it helps, the usage.
+//! Invariants: a line is split as a POSIX shell splits it (quotes, backslashes, `#` begins a comment); an unknown verb
+//! is answered with the nearest one; an error is one sentence and, where it helps, the usage.
 //!
 //! Deliberately not here: the verbs.
 
@@ -98,8 +98,8 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The verb that is written most like what was said and, where a noun is misspelt, the word after it. The last word alone
-/// counts too, so that `cut` finds `link cut`.
+/// The verb that is written most like what was said and, where a noun is misspelt, the word after it. The last word
+/// alone counts too, so that `cut` finds `link cut`.
 fn nearest_verb(said: &str, next: Option<&str>, grammar: &clap::Command) -> String {
     let said_last = said.rsplit(' ').next().unwrap_or(said);
     let with_next = next.map(|next| format!("{said} {next}"));

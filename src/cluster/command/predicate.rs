@@ -1,7 +1,7 @@
 //! PREDICATE: what `wait` waits for and `expect` expects.
 //!
-//! Invariants: one `FromStr`, one `Display`, each the other's inverse; one evaluation ([`Predicate::check`]) for every host,
-//! over the few facts of [`Facts`]. What is unknown never holds, not even for `!=`.
+//! Invariants: one `FromStr`, one `Display`, each the other's inverse; one evaluation ([`Predicate::check`]) for every
+//! host, over the few facts of [`Facts`]. What is unknown never holds, not even for `!=`.
 //!
 //! Deliberately not here: waiting, and how a host comes by its facts.
 
@@ -191,7 +191,8 @@ pub enum Predicate {
     },
 }
 
-/// What a host has to know for predicates. `None` from a method means that it is not known (no such partition, no ledger).
+/// What a host has to know for predicates. `None` from a method means that it is not known (no such partition, no
+/// ledger).
 pub trait Facts {
     /// The leader of a partition; `Some(None)` if it has none.
     fn leader(&self, partition: &Partition) -> Option<Option<BrokerId>>;

@@ -1,7 +1,7 @@
 //! What came of a command, and who executes one.
 //!
-//! Invariants: a reply is told in words for people and as JSON for programs, both from the same facts; `exit_code` is what
-//! the process of `kafkarium ctl` ends with (0 done, else one of [`Reply`]'s constants).
+//! Invariants: a reply is told in words for people and as JSON for programs, both from the same facts; `exit_code` is
+//! what the process of `kafkarium ctl` ends with (0 done, else one of [`Reply`]'s constants).
 //!
 //! Deliberately not here: how a command is carried out.
 
@@ -68,8 +68,8 @@ impl Reply {
     }
 }
 
-/// Executes commands. Calls come from several threads at once and block until the command is done: `kill 2` until the broker
-/// is dead, `start 2` until it answers on its port and is unfenced, `wait` until its time is over.
+/// Executes commands. Calls come from several threads at once and block until the command is done: `kill 2` until the
+/// broker is dead, `start 2` until it answers on its port and is unfenced, `wait` until its time is over.
 pub trait Execute: Send + Sync {
     /// Carries out one command.
     fn execute(&self, command: Command) -> Reply;

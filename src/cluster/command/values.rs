@@ -1,7 +1,8 @@
 //! The values of the command language, each with one way to be read (`FromStr`) and one to be written (`Display`).
 //!
-//! Invariants: what `Display` writes, `FromStr` reads back as the same value; nothing is rounded on the way. Durations are
-//! written as humantime writes them without spaces (`1s500ms`), sizes with the largest unit that divides them (`64MiB`).
+//! Invariants: what `Display` writes, `FromStr` reads back as the same value; nothing is rounded on the way. Durations
+//! are written as humantime writes them without spaces (`1s500ms`), sizes with the largest unit that divides them
+//! (`64MiB`).
 //!
 //! Deliberately not here: whether a broker, topic or partition exists (the host knows), and the legality of topic names
 //! (the broker answers with Kafka's own error).
@@ -68,7 +69,8 @@ pub fn duration_text(duration: Duration) -> String {
     humantime::format_duration(duration).to_string().replace(' ', "")
 }
 
-/// Links between brokers: both ways (`1 2`) or one way (`1>2`, in a shell `1 to 2`). Each side may name several brokers.
+/// Links between brokers: both ways (`1 2`) or one way (`1>2`, in a shell `1 to 2`). Each side may name several
+/// brokers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkSpec {
     /// The brokers on one side; the senders, if it is one way.

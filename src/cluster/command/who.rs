@@ -1,7 +1,7 @@
 //! WHO: the brokers a command is about.
 //!
-//! Invariants: one `FromStr`, one `Display`, each the other's inverse; the words of a line are joined before they are read,
-//! so that `kill leader of orders-0` needs no quotes.
+//! Invariants: one `FromStr`, one `Display`, each the other's inverse; the words of a line are joined before they are
+//! read, so that `kill leader of orders-0` needs no quotes.
 //!
 //! Deliberately not here: who that is at this moment. The host resolves it when the command runs.
 

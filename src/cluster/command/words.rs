@@ -1,5 +1,5 @@
-//! Values of the language that take several words without quotes, taught to clap: WHO, LINK, PREDICATE, a kind of message, an
-//! entity with settings. And the two forms of `produce`.
+//! Values of the language that take several words without quotes, taught to clap: WHO, LINK, PREDICATE, a kind of
+//! message, an entity with settings. And the two forms of `produce`.
 //!
 //! Invariant: each is read by its type's one `FromStr`, from the words joined by single spaces.
 //!
