@@ -281,6 +281,7 @@ impl Broker {
         self.ask_for_itself(cx);
         if self.lifecycle.may_stop() && !self.is_stopped {
             self.is_stopped = true;
+            self.replicas.on_shutdown(cx);
             self.quorum.resign(cx, &mut self.rpc);
             cx.push(Effect::ShutdownComplete);
         }

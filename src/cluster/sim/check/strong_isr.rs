@@ -55,13 +55,10 @@ impl StrongIsr {
     }
 }
 
-/// The ISR as the active controller has it committed: of those that think they are, the one of the newest epoch.
+/// The ISR as the controller has committed it: as the broker has it that has applied most of the metadata. (A controller that is cut off
+/// may believe for a while that it is the only one.)
 fn controllers_isr(world: &World, partition: PartitionId) -> Vec<BrokerId> {
-    let active = world
-        .nodes
-        .values()
-        .filter_map(|node| node.broker.as_ref())
-        .filter(|broker| broker.is_active_controller())
-        .max_by_key(|broker| broker.quorum().epoch());
-    active.and_then(|broker| broker.image().partition(partition)).map_or_else(Vec::new, |state| state.isr.clone())
+    let brokers = world.nodes.values().filter_map(|node| node.broker.as_ref());
+    let newest = brokers.max_by_key(|broker| broker.image().end_offset);
+    newest.and_then(|broker| broker.image().partition(partition)).map_or_else(Vec::new, |state| state.isr.clone())
 }
