@@ -65,9 +65,9 @@ struct World {
     messages: VecDeque<(BrokerId, BrokerId, PeerMessage)>,
     /// Links that swallow what is sent, by sender and receiver.
     cut: BTreeSet<(BrokerId, BrokerId)>,
-    /// Brokers that get no metadata for now.
+    /// Brokers that get no metadata meanwhile.
     deaf: BTreeSet<BrokerId>,
-    /// Brokers whose disks do not answer for now.
+    /// Brokers whose disks do not answer meanwhile.
     slow_disks: BTreeSet<BrokerId>,
     /// What the controller answers to AlterPartition instead of deciding.
     refuse_isr: Option<ErrorCode>,
