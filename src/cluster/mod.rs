@@ -1,5 +1,7 @@
 //! The hosts of the engine: live, simulated; storage, links, faults, the command language and the `Cluster` handle.
 
+pub mod link;
+pub mod live;
 pub mod sim;
 pub mod store;
 pub mod view;

@@ -3,5 +3,6 @@
 
 mod cli;
 mod console;
+mod live;
 mod storage;
 mod wire;

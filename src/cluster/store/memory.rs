@@ -74,6 +74,11 @@ impl MemoryStore {
         self.was_clean = was_clean;
     }
 
+    /// How many bytes of batches it may hold.
+    pub fn limit_bytes(&self) -> Option<u64> {
+        self.limit_bytes
+    }
+
     /// Bytes of all batches.
     pub fn bytes(&self) -> u64 {
         self.tail.hot_bytes()

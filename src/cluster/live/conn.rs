@@ -1,0 +1,407 @@
+//! One client's connection: bytes into requests, responses into bytes, in the order of the requests.
+//!
+//! A task reads; a response goes out on the broker's own thread if it is small and the socket takes it, else a second task writes it.
+//!
+//! Invariants: responses leave in the order in which their requests came; a connection holds at most [`MAX_REQUESTS`] unanswered
+//! requests, and all of a broker's connections together at most the bytes of its [`Budget`]: beyond, nothing is read. Whatever arrives
+//! costs its own connection at most, and is told with peer and reason.
+//!
+//! Deliberately not here: what a request means.
+
+use crate::cluster::live::history::HostFact;
+use crate::cluster::live::host::Host;
+use crate::cluster::live::mailbox::{Item, Mailbox};
+use crate::engine::io::RequestToken;
+use crate::protocol::codec::{EncodedFrame, RequestHeader, Response, decode_request, encode_response};
+use crate::protocol::frame::{FrameSplitter, LENGTH_SIZE};
+use crate::protocol::ids::ConnectionId;
+use crate::protocol::versions::answer_to_unserved;
+use bytes::{Buf, Bytes, BytesMut};
+use std::collections::{HashMap, VecDeque};
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::task::AbortHandle;
+
+/// Unanswered requests of one connection.
+const MAX_REQUESTS: usize = 256;
+/// Responses up to this size are written by the thread that made them.
+const DIRECT_BYTES: usize = 64 * 1024;
+/// A frame that claims more than this has to be within the budget before more of it is read.
+const CLAIM_BYTES: usize = 1024 * 1024;
+/// What Linux takes in one vectored write.
+const MAX_PIECES: usize = 1024;
+/// The budget counts in units of so many bytes.
+const UNIT: usize = 1024;
+
+/// Bytes of requests that a broker's connections may hold together.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    units: Arc<Semaphore>,
+    total: u32,
+}
+
+impl Budget {
+    /// A budget of so many bytes.
+    pub fn new(bytes: usize) -> Budget {
+        let total = u32::try_from((bytes / UNIT).max(1)).unwrap_or(u32::MAX >> 3);
+        Budget { units: Arc::new(Semaphore::new(total as usize)), total }
+    }
+
+    async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        // A frame larger than everything takes everything.
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, self.total);
+        Arc::clone(&self.units).acquire_many_owned(units).await.ok()
+    }
+}
+
+/// What a connection belongs to.
+pub struct Service {
+    /// The host.
+    pub host: Arc<Host>,
+    /// The broker's mailbox.
+    pub mailbox: Arc<Mailbox>,
+    /// Its connections' budget.
+    pub budget: Budget,
+    /// Whether it reads at all.
+    pub gate: Gate,
+    /// The longest frame it takes.
+    pub splitter: FrameSplitter,
+    connections: Mutex<HashMap<ConnectionId, Arc<Connection>>>,
+    accepting: Mutex<Option<AbortHandle>>,
+}
+
+impl Service {
+    /// What a broker's clients get to, as long as it lives.
+    pub fn new(host: Arc<Host>, mailbox: Arc<Mailbox>, budget_bytes: usize, splitter: FrameSplitter) -> Service {
+        Service {
+            host,
+            mailbox,
+            budget: Budget::new(budget_bytes),
+            gate: Gate::default(),
+            splitter,
+            connections: Mutex::default(),
+            accepting: Mutex::default(),
+        }
+    }
+
+    /// The connections, to look at or change.
+    pub fn connections(&self) -> MutexGuard<'_, HashMap<ConnectionId, Arc<Connection>>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What accepts, to be ended with the rest.
+    pub fn accept_with(&self, task: AbortHandle) {
+        *self.accepting.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+    }
+
+    /// Closes the port and every connection: with resets, as the end of a process does it, or in the usual way.
+    pub fn shut(&self, with_resets: bool) {
+        if let Some(task) = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            task.abort();
+        }
+        let connections: Vec<_> = self.connections().values().cloned().collect();
+        for connection in connections {
+            connection.close(with_resets);
+        }
+    }
+
+    /// Says nothing any more and hears nothing, as a machine without power; what was connected does not notice.
+    pub fn fall_silent(&self) {
+        self.gate.set_shut(true);
+    }
+}
+
+/// Holds reading back while a broker or its time stands still.
+#[derive(Debug, Default)]
+pub struct Gate {
+    is_shut: AtomicBool,
+    opened: Notify,
+}
+
+impl Gate {
+    /// Opens or shuts it.
+    pub fn set_shut(&self, is_shut: bool) {
+        self.is_shut.store(is_shut, Ordering::SeqCst);
+        if !is_shut {
+            self.opened.notify_waiters();
+        }
+    }
+
+    /// Waits until it is open.
+    pub async fn passed(&self) {
+        loop {
+            let opened = self.opened.notified();
+            if !self.is_shut.load(Ordering::SeqCst) {
+                return;
+            }
+            opened.await;
+        }
+    }
+}
+
+enum Reply {
+    Awaited,
+    Ready(Option<EncodedFrame>),
+}
+
+struct Slot {
+    token: RequestToken,
+    header: Option<RequestHeader>,
+    reply: Reply,
+    _bytes: Option<OwnedSemaphorePermit>,
+}
+
+#[derive(Default)]
+struct State {
+    slots: VecDeque<Slot>,
+    /// Pieces on their way out; the first may have gone in part.
+    out: VecDeque<Bytes>,
+    out_bytes: usize,
+}
+
+/// A client's connection.
+pub struct Connection {
+    /// Its id.
+    pub id: ConnectionId,
+    peer: SocketAddr,
+    stream: TcpStream,
+    state: Mutex<State>,
+    /// There is something to write that the thread that made it could not.
+    to_write: Notify,
+    /// A response has gone: there is room for another request.
+    answered: Notify,
+    is_closed: AtomicBool,
+    closed: Notify,
+}
+
+impl Connection {
+    /// A connection that was accepted.
+    pub fn new(id: ConnectionId, peer: SocketAddr, stream: TcpStream) -> Connection {
+        Connection {
+            id,
+            peer,
+            stream,
+            state: Mutex::default(),
+            to_write: Notify::new(),
+            answered: Notify::new(),
+            is_closed: AtomicBool::new(false),
+            closed: Notify::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers a request; `None`: it has no response.
+    ///
+    /// # Panics
+    /// If the response cannot be said in the request's version: a bug of the broker.
+    pub fn answer(&self, token: RequestToken, response: Option<&Response>) {
+        let mut state = self.lock();
+        let Ok(at) = state.slots.binary_search_by_key(&token, |slot| slot.token) else { return };
+        let slot = &mut state.slots[at];
+        let header = slot.header.take();
+        let frame = response.zip(header).map(|(response, header)| encode_response(&header, response));
+        slot.reply = Reply::Ready(frame);
+        if at == 0 {
+            self.send_ready(state);
+        }
+    }
+
+    /// Sends everything at the front that is answered.
+    fn send_ready(&self, mut state: MutexGuard<'_, State>) {
+        let was_idle = state.out.is_empty();
+        while matches!(state.slots.front(), Some(Slot { reply: Reply::Ready(_), .. })) {
+            if let Some(Slot { reply: Reply::Ready(Some(frame)), .. }) = state.slots.pop_front() {
+                state.out_bytes += frame.size();
+                state.out.extend(frame.pieces);
+            }
+        }
+        if was_idle && !state.out.is_empty() && state.out_bytes <= DIRECT_BYTES {
+            // An error shows again to the task that writes, which closes the connection.
+            drop(self.write_some(&mut state));
+        }
+        let is_left = !state.out.is_empty();
+        drop(state);
+        if is_left {
+            self.to_write.notify_one();
+        }
+        self.answered.notify_one();
+    }
+
+    /// Writes what the socket takes. True when nothing is left.
+    fn write_some(&self, state: &mut State) -> io::Result<bool> {
+        while !state.out.is_empty() {
+            let slices: Vec<IoSlice> = state.out.iter().take(MAX_PIECES).map(|piece| IoSlice::new(piece)).collect();
+            let mut written = match self.stream.try_write_vectored(&slices) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            state.out_bytes -= written;
+            while let Some(piece) = state.out.front_mut() {
+                if written < piece.len() {
+                    piece.advance(written);
+                    break;
+                }
+                written -= piece.len();
+                state.out.pop_front();
+            }
+        }
+        Ok(true)
+    }
+
+    /// Ends the connection: with a reset, as the end of a process does it, or in the usual way.
+    pub fn close(&self, with_reset: bool) {
+        if self.is_closed.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let socket = socket2::SockRef::from(&self.stream);
+        // Errors are of a socket that is gone already.
+        if with_reset {
+            drop(socket.set_linger(Some(Duration::ZERO)));
+        } else {
+            drop(socket.shutdown(std::net::Shutdown::Both));
+        }
+        self.closed.notify_waiters();
+        self.closed.notify_one();
+        self.to_write.notify_one();
+        self.answered.notify_one();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::SeqCst)
+    }
+
+    /// Requests that wait for their answer.
+    fn unanswered(&self) -> usize {
+        self.lock().slots.len()
+    }
+}
+
+/// Serves a connection until it ends.
+pub async fn serve(service: Arc<Service>, connection: Arc<Connection>) {
+    service.connections().insert(connection.id, Arc::clone(&connection));
+    let writing = write(&connection);
+    let reading = read(&service, &connection);
+    let outcome = tokio::select! {
+        outcome = reading => outcome,
+        outcome = writing => outcome.map_err(Trouble::from),
+        () = connection.closed.notified() => Ok(()),
+    };
+    service.connections().remove(&connection.id);
+    if let Err(Trouble::Hostile(reason)) = outcome {
+        service.host.tell(HostFact::ClientRefused { peer: connection.peer, reason });
+    }
+    connection.close(false);
+    service.mailbox.push(Item::ConnectionClosed(connection.id));
+}
+
+/// Why a connection ends before its client wants it to.
+enum Trouble {
+    /// The network's usual ways: nobody needs to hear of them.
+    Io,
+    /// What came makes no sense.
+    Hostile(String),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(_: io::Error) -> Trouble {
+        Trouble::Io
+    }
+}
+
+async fn write(connection: &Connection) -> io::Result<()> {
+    loop {
+        connection.to_write.notified().await;
+        if connection.is_closed() {
+            return Ok(());
+        }
+        loop {
+            let is_done = connection.write_some(&mut connection.lock())?;
+            if is_done {
+                break;
+            }
+            connection.stream.writable().await?;
+        }
+    }
+}
+
+async fn read(service: &Service, connection: &Arc<Connection>) -> Result<(), Trouble> {
+    let mut buffer = BytesMut::new();
+    let mut items = Vec::new();
+    let mut claimed = None;
+    loop {
+        while let Some(frame) =
+            service.splitter.next(&mut buffer).map_err(|error| Trouble::Hostile(error.to_string()))?
+        {
+            let bytes = match claimed.take() {
+                Some(bytes) => Some(bytes),
+                None => {
+                    // Whoever waits for room has to be able to make some.
+                    if service.budget.units.available_permits() * UNIT < frame.len() {
+                        service.mailbox.push_all(&mut items);
+                    }
+                    service.budget.take(frame.len()).await
+                }
+            };
+            while connection.unanswered() >= MAX_REQUESTS {
+                service.mailbox.push_all(&mut items);
+                connection.answered.notified().await;
+                if connection.is_closed() {
+                    return Ok(());
+                }
+            }
+            take_frame(service, connection, frame, bytes, &mut items)?;
+        }
+        service.mailbox.push_all(&mut items);
+        let length = buffer.first_chunk::<LENGTH_SIZE>().map_or(0, |length| u32::from_be_bytes(*length) as usize);
+        if claimed.is_none() && length > CLAIM_BYTES {
+            claimed = service.budget.take(length).await;
+        }
+        buffer.reserve(service.splitter.room(&buffer).map_err(|error| Trouble::Hostile(error.to_string()))?);
+        loop {
+            service.gate.passed().await;
+            connection.stream.readable().await?;
+            service.gate.passed().await;
+            match connection.stream.try_read_buf(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(_) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+fn take_frame(
+    service: &Service,
+    connection: &Arc<Connection>,
+    frame: Bytes,
+    bytes: Option<OwnedSemaphorePermit>,
+    items: &mut Vec<Item>,
+) -> Result<(), Trouble> {
+    let token = service.host.next_token();
+    match decode_request(frame) {
+        Ok((header, request)) => {
+            let slot = Slot { token, header: Some(header.clone()), reply: Reply::Awaited, _bytes: bytes };
+            connection.lock().slots.push_back(slot);
+            items.push(Item::Request { connection: Arc::clone(connection), token, header, request });
+        }
+        Err(error) => {
+            let answer = answer_to_unserved(&error).ok_or_else(|| Trouble::Hostile(error.to_string()))?;
+            let mut state = connection.lock();
+            let reply = Reply::Ready(Some(answer));
+            state.slots.push_back(Slot { token, header: None, reply, _bytes: bytes });
+            connection.send_ready(state);
+        }
+    }
+    Ok(())
+}

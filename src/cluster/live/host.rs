@@ -1,0 +1,156 @@
+//! What all brokers of a live cluster share: time, the links between them, the history, and numbers.
+//!
+//! Invariants: a message reaches the mailbox of a broker that lives, or is lost; without faults a link costs one lock of the receiver's
+//! mailbox and nothing else.
+//!
+//! Deliberately not here: lives and deaths (`supervisor.rs`).
+
+use crate::cluster::link::{Drops, Fate, Link, LinkFaults, Links};
+use crate::cluster::live::clock::LiveClock;
+use crate::cluster::live::history::{History, HostFact};
+use crate::cluster::live::mailbox::{Item, Mailbox};
+use crate::engine::io::RequestToken;
+use crate::engine::prng::Prng;
+use crate::protocol::ids::BrokerId;
+use crate::protocol::peer::{EventId, PeerMessage};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+/// See the module.
+pub struct Host {
+    /// Time.
+    pub clock: LiveClock,
+    /// What has happened.
+    pub history: History,
+    links: Mutex<(Links, Prng)>,
+    /// Whether a link may not be healthy: only then are they looked at.
+    has_faults: AtomicBool,
+    peers: RwLock<BTreeMap<BrokerId, Arc<Mailbox>>>,
+    numbers: AtomicU64,
+}
+
+impl Host {
+    /// A host without brokers.
+    pub fn new(rng: Prng) -> Host {
+        Host {
+            clock: LiveClock::default(),
+            history: History::default(),
+            links: Mutex::new((Links::default(), rng)),
+            has_faults: AtomicBool::new(false),
+            peers: RwLock::default(),
+            numbers: AtomicU64::new(1),
+        }
+    }
+
+    /// A number that is given once.
+    pub fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A token that is given once; those of one connection rise.
+    pub fn next_token(&self) -> RequestToken {
+        RequestToken(self.next_number())
+    }
+
+    /// The host tells something.
+    pub fn tell(&self, fact: HostFact) -> EventId {
+        self.history.add_host(self.clock.now(), None, fact)
+    }
+
+    /// A broker lives.
+    pub fn join(&self, broker: BrokerId, mailbox: Arc<Mailbox>) {
+        self.peers.write().unwrap_or_else(PoisonError::into_inner).insert(broker, mailbox);
+    }
+
+    /// A broker lives no longer. With a reset the others notice at once, and what it had sent and has not arrived is lost.
+    pub fn leave(&self, broker: BrokerId, with_reset: bool, cause: Option<EventId>) {
+        let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
+        if peers.remove(&broker).is_none() {
+            return;
+        }
+        let others: Vec<Arc<Mailbox>> = peers.values().cloned().collect();
+        drop(peers);
+        self.links().0.reset(broker);
+        for other in others {
+            other.lose_late(Some(broker));
+            if with_reset {
+                other.push(Item::LinkDown { peer: broker, cause });
+            }
+        }
+    }
+
+    fn mailbox(&self, broker: BrokerId) -> Option<Arc<Mailbox>> {
+        self.peers.read().unwrap_or_else(PoisonError::into_inner).get(&broker).cloned()
+    }
+
+    fn links(&self) -> MutexGuard<'_, (Links, Prng)> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A broker sends a message to another.
+    pub fn send(&self, from: BrokerId, to: BrokerId, message: PeerMessage) {
+        let Some(mailbox) = self.mailbox(to) else { return };
+        if !self.has_faults.load(Ordering::Acquire) {
+            return mailbox.push_peer(from, message, &self.clock);
+        }
+        let now = self.clock.now();
+        let mut guard = self.links();
+        let (links, rng) = &mut *guard;
+        if links.are_healthy(now) {
+            self.has_faults.store(false, Ordering::Release);
+        }
+        // Under the lock, so that two messages of a link keep their order.
+        match links.send((from, to), message, now, rng) {
+            Fate::Now(message) => mailbox.push_peer(from, message, &self.clock),
+            Fate::At(at, message) => mailbox.push_peer_at(at, from, message),
+            Fate::Held | Fate::Lost => {}
+        }
+    }
+
+    /// Changes a link's faults; what it held arrives if it holds no longer.
+    pub fn change_link(&self, link: Link, change: impl FnOnce(&mut LinkFaults)) {
+        let mut guard = self.links();
+        let released = guard.0.change(link, change);
+        self.has_faults.store(true, Ordering::Release);
+        if guard.0.faults(link).is_cut
+            && let Some(mailbox) = self.mailbox(link.1)
+        {
+            mailbox.lose_late(Some(link.0));
+        }
+        if let Some(mailbox) = self.mailbox(link.1) {
+            for message in released {
+                mailbox.push_peer(link.0, message, &self.clock);
+            }
+        }
+    }
+
+    /// From now on so many messages of a kind are lost.
+    pub fn drop_next(&self, drops: Drops) {
+        self.links().0.drop_next(drops);
+        self.has_faults.store(true, Ordering::Release);
+    }
+
+    /// No more messages are lost because of [`Host::drop_next`].
+    pub fn forget_drops(&self) {
+        self.links().0.forget_drops();
+    }
+
+    /// Whether a client's message is one of those that are to be lost. `by` is the broker it is said to, or that answers.
+    pub fn takes_client_drop(&self, by: BrokerId, is_response: bool, api: &str) -> bool {
+        self.has_faults.load(Ordering::Acquire) && self.links().0.takes_drop(by, is_response, api)
+    }
+
+    /// Looks at the links.
+    pub fn with_links<R>(&self, look: impl FnOnce(&Links) -> R) -> R {
+        look(&self.links().0)
+    }
+
+    /// Time was paused, goes on, or has another speed: every broker looks at the clock anew.
+    pub fn poke_all(&self) {
+        for mailbox in self.peers.read().unwrap_or_else(PoisonError::into_inner).values() {
+            mailbox.poke();
+        }
+        self.history.poke();
+    }
+}

@@ -1,0 +1,29 @@
+//! The live host: real brokers on real sockets, each with a thread of its own, in one process.
+//!
+//! [`LiveCluster`] is the handle; `supervisor.rs` begins and ends lives, `broker_thread.rs` lives them, `conn.rs` speaks to clients,
+//! `mailbox.rs` is what lies between.
+//!
+//! Invariants: what one broker, client or console does costs the others nothing but what Kafka's protocol says; no call of the handle waits
+//! for a broker longer than its documentation tells.
+//!
+//! Deliberately not here: how anything is drawn or parsed.
+
+#![expect(dead_code, reason = "the command language is about to use the rest")]
+
+mod broker_thread;
+mod clock;
+mod conn;
+mod faults;
+mod handle;
+mod history;
+mod host;
+mod listener;
+mod mailbox;
+mod roster;
+mod status;
+mod supervisor;
+
+pub use handle::LiveCluster;
+pub use history::{Ended, Fact, FactKind, FaultSort, HostFact};
+pub use status::Phase;
+pub use supervisor::{StartError, Supervisor};
