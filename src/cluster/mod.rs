@@ -11,4 +11,6 @@ pub mod command;
 pub mod control_socket;
 pub mod data_dir;
 pub mod dial;
+pub mod ledger;
+pub mod observation;
 pub mod options;
