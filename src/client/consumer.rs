@@ -144,6 +144,12 @@ impl Consumer {
             && self.positions.values().all(|position| at_end(position) && position.high_watermark >= 0)
     }
 
+    /// Every partition that is read: the offset to be read next (`None` while it is looked for, also after the broker said that it is
+    /// out of range) and the high watermark that its leader told last (−1 before it told any).
+    pub fn positions(&self) -> impl Iterator<Item = (&TopicPartition, Option<i64>, i64)> {
+        self.positions.iter().map(|(partition, position)| (partition, position.next, position.high_watermark))
+    }
+
     fn call(&mut self, turn: &mut Turn, to: Target, request: Request, pending: Pending) {
         self.last_call += 1;
         self.calls.insert(self.last_call, pending);

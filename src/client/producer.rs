@@ -30,6 +30,8 @@ pub struct ProducerOptions {
     pub request_timeout_ms: u64,
     /// Wait before a repetition, in milliseconds (`retry.backoff.ms`).
     pub retry_backoff_ms: u64,
+    /// Whether a topic that is not there may be created by asking for it (if the brokers do that).
+    pub creates_topics: bool,
 }
 
 impl Default for ProducerOptions {
@@ -41,6 +43,7 @@ impl Default for ProducerOptions {
             delivery_timeout_ms: 120_000,
             request_timeout_ms: 5_000,
             retry_backoff_ms: 50,
+            creates_topics: true,
         }
     }
 }
@@ -386,7 +389,7 @@ impl Machine for Producer {
         self.wants_metadata |= !self.unrouted.is_empty();
         if self.wants_metadata && !asks_metadata && may_ask {
             self.wants_metadata = false;
-            let request = Metadata::request(Some(&self.topics), true);
+            let request = Metadata::request(Some(&self.topics), self.options.creates_topics);
             self.call(&mut turn, Target::Any, request, Pending::Metadata, true);
         }
         if !may_ask {

@@ -14,3 +14,4 @@ pub mod dial;
 pub mod ledger;
 pub mod observation;
 pub mod options;
+pub mod workload;

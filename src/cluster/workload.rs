@@ -1,0 +1,268 @@
+//! The cluster's own clients: the demo workload, steady loads, records written and read once, and live tails. All of them talk TCP like
+//! anybody's client.
+//!
+//! A [`Workload`] is a handle on tasks of one small runtime that its host lends; everything about records of loads goes through the
+//! [`ledger`](super::ledger).
+//!
+//! Invariants: what is under way is bounded, so that a cluster that is down does not fill the memory; a load waits for its readers, so
+//! that every record of it is followed; paused time produces nothing and slowed time less. Every task ends when it is stopped or the
+//! handle goes.
+//!
+//! Deliberately not here: the protocol (`client`), connections (`dial`), what records of a load came to (`ledger`).
+
+mod beat;
+mod demo;
+mod follow;
+mod load;
+mod once;
+mod tail;
+
+pub use load::LoadStatus;
+
+use super::command::{Consume, Produce, ProduceCommand, Reply};
+use super::ledger::{Ledger, LoadId, Report};
+use super::view::{Acks, ProduceDraft, TailBatch, TailFrom, TailId};
+use beat::Pace;
+use load::Load;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tail::Tail;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+/// The name of the demo workload among the loads.
+pub const DEMO: &str = "demo";
+/// After this long without success a command that writes or reads gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Whole after every operation, whoever panicked.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Wall time, in milliseconds since 1970 UTC.
+fn wall_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// What all tasks share.
+#[derive(Debug)]
+struct Shared {
+    bootstrap: Mutex<String>,
+    ledger: Mutex<Ledger>,
+    pace: Mutex<Pace>,
+    /// When the ledger's times began.
+    clock_ms: Mutex<u64>,
+}
+
+impl Shared {
+    fn bootstrap(&self) -> String {
+        lock(&self.bootstrap).clone()
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Workload {
+    runtime: Handle,
+    shared: Arc<Shared>,
+    loads: Mutex<BTreeMap<String, Load>>,
+    tails: Mutex<BTreeMap<TailId, Tail>>,
+    last_id: Mutex<u64>,
+    /// Loads are told from those of earlier runs, whose records may still be there.
+    run: u64,
+}
+
+impl Workload {
+    /// Clients that run on a runtime and begin with these servers (`HOST:PORT,…`). Nothing runs yet.
+    pub fn new(runtime: Handle, bootstrap_servers: &str) -> Workload {
+        Workload {
+            runtime,
+            shared: Arc::new(Shared {
+                bootstrap: Mutex::new(bootstrap_servers.to_owned()),
+                ledger: Mutex::default(),
+                pace: Mutex::default(),
+                clock_ms: Mutex::default(),
+            }),
+            loads: Mutex::default(),
+            tails: Mutex::default(),
+            last_id: Mutex::default(),
+            run: wall_ms().unsigned_abs() << 12,
+        }
+    }
+
+    /// Tasks that begin from now on begin with these servers.
+    pub fn set_bootstrap_servers(&self, servers: &str) {
+        servers.clone_into(&mut lock(&self.shared.bootstrap));
+    }
+
+    /// How cluster time runs: thousandths of real time; 0 while it stands still. Loads keep to it.
+    pub fn set_pace(&self, permille: u32) {
+        *lock(&self.shared.pace) = Pace { permille };
+    }
+
+    /// Cluster time, in milliseconds, for what the ledger says of moments.
+    pub fn set_clock(&self, at_ms: u64) {
+        *lock(&self.shared.clock_ms) = at_ms;
+    }
+
+    fn next_id(&self) -> u64 {
+        let mut last = lock(&self.last_id);
+        *last += 1;
+        *last
+    }
+
+    /// Starts the demo workload: a stream of orders with keys, their payments and clicks, and two readers that share the partitions. Its
+    /// topics are created where they are missing. False if it runs already.
+    pub fn start_demo(&self) -> bool {
+        let id = LoadId(self.run + self.next_id());
+        let shared = Arc::clone(&self.shared);
+        self.begin(DEMO, || Load::demo(&self.runtime, shared, id))
+    }
+
+    /// Starts a steady load. False if one of its name runs.
+    fn start_load(&self, produce: &Produce) -> bool {
+        let id = LoadId(self.run + self.next_id());
+        let shared = Arc::clone(&self.shared);
+        let name = produce.load.name.as_ref().unwrap_or(&produce.topic);
+        self.begin(name, || Load::steady(&self.runtime, shared, id, produce.clone()))
+    }
+
+    fn begin(&self, name: &str, begin: impl FnOnce() -> Load) -> bool {
+        let mut loads = lock(&self.loads);
+        if loads.get(name).is_some_and(Load::runs) {
+            return false;
+        }
+        loads.insert(name.to_owned(), begin());
+        true
+    }
+
+    /// Ends the load of a name, or all, the demo included; the names of those that ran. What was under way is still followed for a
+    /// moment.
+    pub fn stop(&self, name: Option<&str>) -> Vec<String> {
+        let loads = lock(&self.loads);
+        let meant = loads.iter().filter(|(known, load)| load.runs() && name.is_none_or(|name| name == *known));
+        let names: Vec<String> = meant.map(|(known, _)| known.clone()).collect();
+        names.iter().for_each(|name| loads[name].stop());
+        names
+    }
+
+    /// How every load is doing, by name; ended ones too.
+    pub fn loads(&self) -> Vec<(String, LoadStatus)> {
+        lock(&self.loads).iter().map(|(name, load)| (name.clone(), load.status())).collect()
+    }
+
+    /// What the ledger says; `None` if there was no load.
+    pub fn ledger(&self) -> Option<Report> {
+        let ledger = lock(&self.shared.ledger);
+        (!ledger.is_empty()).then(|| ledger.report())
+    }
+
+    /// Carries out `produce …` and `produce stop`. Blocks until the records are acknowledged or given up; a load is only begun.
+    pub fn produce(&self, command: &ProduceCommand) -> Reply {
+        match command {
+            ProduceCommand::Stop { name } => {
+                let stopped = self.stop(name.as_deref());
+                match (name, stopped.as_slice()) {
+                    (Some(name), []) => Reply::failed(format!("no load {name} runs")),
+                    (None, []) => Reply::done("no load runs"),
+                    (_, names) => {
+                        let text = format!("stopped {}; the ledger stays", names.join(", "));
+                        Reply::told(text, json!({ "stopped": names }))
+                    }
+                }
+            }
+            ProduceCommand::Records(produce) => match produce.load.rate {
+                Some(rate) => {
+                    let name = produce.load.name.as_ref().unwrap_or(&produce.topic);
+                    if self.start_load(produce) {
+                        let text = format!("{name} writes {rate} to {}; `produce stop {name}` ends it", produce.topic);
+                        Reply::told(text, json!({ "load": name, "topic": produce.topic }))
+                    } else {
+                        Reply::failed(format!("a load {name} runs already: stop it, or choose another --name"))
+                    }
+                }
+                None => {
+                    let (done, outcome) = mpsc::channel();
+                    let written = once::write(self.shared.bootstrap(), once::Batch::from_command(produce));
+                    self.runtime.spawn(async move {
+                        // Whoever waited may have given up.
+                        let _ = done.send(written.await);
+                    });
+                    match outcome.recv_timeout(PATIENCE + Duration::from_secs(5)) {
+                        Ok(Ok(written)) => written.reply(&produce.topic),
+                        Ok(Err(reason)) => Reply::failed(format!("{}: {reason}", produce.topic)),
+                        Err(_) => Reply::timed_out(format!("{}: not acknowledged in time", produce.topic)),
+                    }
+                }
+            },
+        }
+    }
+
+    /// Sends records by hand; `done` is told a sentence, or why not. Does not block.
+    pub fn send(&self, draft: &ProduceDraft, done: impl FnOnce(Result<String, String>) + Send + 'static) -> TaskHandle {
+        let written = once::write(self.shared.bootstrap(), once::Batch::from_draft(draft));
+        let topic = draft.topic.clone();
+        let task = self.runtime.spawn(async move { done(written.await.map(|written| written.sentence(&topic))) });
+        TaskHandle(task.abort_handle())
+    }
+
+    /// Carries out `consume …`. Blocks until the records are there, the end is reached or nothing comes any more.
+    pub fn consume(&self, consume: &Consume) -> Reply {
+        if consume.follow && consume.max.is_none() {
+            let reason = "--follow needs --max here: only `kafkarium consume` and the console's tail go on without end";
+            return Reply::failed(reason);
+        }
+        let (done, outcome) = mpsc::channel();
+        let read = once::read(self.shared.bootstrap(), consume.clone(), PATIENCE);
+        self.runtime.spawn(async move {
+            let _ = done.send(read.await);
+        });
+        // The reader has its own patience, counted from the last record.
+        match outcome.recv() {
+            Ok(Ok(records)) => once::reply(&records),
+            Ok(Err(reason)) => Reply::failed(format!("{}: {reason}", consume.topic)),
+            Err(_) => Reply::failed("the reader ended without a word"),
+        }
+    }
+
+    /// Starts reading a topic as a consumer without a group would.
+    pub fn open_tail(&self, topic: &str, from: TailFrom) -> TailId {
+        let id = TailId(self.next_id());
+        lock(&self.tails).insert(id, Tail::open(&self.runtime, self.shared.bootstrap(), topic, from));
+        id
+    }
+
+    /// Records that arrived since the last call, at most `limit`.
+    pub fn poll_tail(&self, tail: TailId, limit: usize) -> TailBatch {
+        lock(&self.tails).get(&tail).map(|tail| tail.poll(limit)).unwrap_or_default()
+    }
+
+    /// Ends a tail. Unknown ids are ignored.
+    pub fn close_tail(&self, tail: TailId) {
+        lock(&self.tails).remove(&tail);
+    }
+}
+
+/// A task that can be called off.
+#[derive(Debug)]
+pub struct TaskHandle(AbortHandle);
+
+impl TaskHandle {
+    /// Ends it; what it was to tell is not told.
+    pub fn cancel(&self) {
+        self.0.abort();
+    }
+}
+
+/// Kafka's number for `acks`.
+fn acks_number(acks: Acks) -> i16 {
+    match acks {
+        Acks::All => -1,
+        Acks::Leader => 1,
+        Acks::None => 0,
+    }
+}

@@ -1,0 +1,300 @@
+//! Records written or read once, for commands and the console's forms.
+//!
+//! Invariants: every record is accounted for in the answer; reading ends at the end that was there, at the number asked for, or when
+//! nothing comes for too long.
+//!
+//! Deliberately not here: loads that stay (`load`), reading that stays (`tail`).
+
+use super::{acks_number, wall_ms};
+use crate::client::consumer::{Consumer, ConsumerOptions, ConsumerRecord, Start};
+use crate::client::metadata::TopicPartition;
+use crate::client::producer::{Producer, ProducerOptions, ProducerRecord};
+use crate::cluster::command::values::From as ReadFrom;
+use crate::cluster::command::{Consume, Produce, Reply};
+use crate::cluster::dial::Driver;
+use crate::cluster::view::{Acks, ProduceDraft, TailRecord};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How our clients call themselves.
+pub(super) const CLIENT_ID: &str = "kafkarium";
+/// Records under way at most.
+const UNDER_WAY_MAX: u64 = 5_000;
+/// How long one turn may wait.
+const STEP: Duration = Duration::from_millis(250);
+
+/// Fills `{n}` in.
+fn filled(text: &str, number: u64) -> Bytes {
+    Bytes::from(text.replace("{n}", &number.to_string()))
+}
+
+/// Record `number` of a command.
+pub(super) fn made_up(produce: &Produce, number: u64, timestamp_ms: i64) -> ProducerRecord {
+    let mut value = match &produce.value {
+        Some(value) => filled(value, number),
+        None => Bytes::from(format!("record {number}")),
+    };
+    if let Some(size) = produce.load.size {
+        let mut padded = value.to_vec();
+        padded.resize(usize::try_from(size.0).unwrap_or(usize::MAX), b'.');
+        value = padded.into();
+    }
+    let header = |header: &crate::cluster::command::values::Setting| {
+        (header.key.clone(), Some(Bytes::from(header.value.clone())))
+    };
+    ProducerRecord {
+        topic: produce.topic.clone(),
+        partition: produce.partition,
+        key: produce.key.as_deref().map(|key| filled(key, number)),
+        value: Some(value),
+        headers: produce.header.iter().map(header).collect(),
+        timestamp_ms,
+    }
+}
+
+/// Records to be written.
+pub(super) struct Batch {
+    acks: Acks,
+    count: u64,
+    make: Box<dyn Fn(u64) -> ProducerRecord + Send>,
+}
+
+impl Batch {
+    pub(super) fn from_command(produce: &Produce) -> Batch {
+        let (acks, count) = (produce.acks, produce.load.count.unwrap_or(1));
+        let produce = produce.clone();
+        Batch { acks, count, make: Box::new(move |number| made_up(&produce, number, wall_ms())) }
+    }
+
+    pub(super) fn from_draft(draft: &ProduceDraft) -> Batch {
+        let (acks, count) = (draft.acks, u64::from(draft.count.max(1)));
+        let bytes = |text: &String| Bytes::from(text.clone());
+        let record = ProducerRecord {
+            topic: draft.topic.clone(),
+            partition: draft.partition,
+            key: draft.key.as_ref().map(bytes),
+            value: draft.value.as_ref().map(bytes),
+            headers: draft.headers.iter().map(|(name, value)| (name.clone(), Some(bytes(value)))).collect(),
+            timestamp_ms: 0,
+        };
+        let make = move |_| ProducerRecord { timestamp_ms: wall_ms(), ..record.clone() };
+        Batch { acks, count, make: Box::new(make) }
+    }
+}
+
+/// Where records went: how many to each partition, and the last offset there (−1 if the broker told none).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    count: u64,
+    places: BTreeMap<TopicPartition, (u64, i64)>,
+}
+
+impl Written {
+    /// In one sentence.
+    pub(super) fn sentence(&self, topic: &str) -> String {
+        match (self.count, self.places.iter().next()) {
+            (1, Some((partition, (_, offset)))) if *offset >= 0 => {
+                format!("Sent 1 record to {partition} at offset {offset}")
+            }
+            (1, Some((partition, _))) => format!("Sent 1 record to {partition}"),
+            (count, _) => format!("Sent {count} records to {} of {topic}", partitions(self.places.len())),
+        }
+    }
+
+    pub(super) fn reply(&self, topic: &str) -> Reply {
+        let place = |(partition, (count, last)): (&TopicPartition, &(u64, i64))| {
+            let last = (*last >= 0).then_some(*last);
+            json!({"topic": partition.topic, "partition": partition.partition, "records": count, "last_offset": last})
+        };
+        let places: Vec<Value> = self.places.iter().map(place).collect();
+        Reply::told(self.sentence(topic), json!({ "records": self.count, "partitions": places }))
+    }
+}
+
+fn partitions(count: usize) -> String {
+    format!("{count} partition{}", if count == 1 { "" } else { "s" })
+}
+
+/// Writes records and waits for each one's end.
+///
+/// # Errors
+/// Why the first one that failed did.
+pub(super) async fn write(bootstrap: String, batch: Batch) -> Result<Written, String> {
+    let options = ProducerOptions {
+        acks: acks_number(batch.acks),
+        delivery_timeout_ms: u64::try_from(super::PATIENCE.as_millis()).expect("seconds"),
+        ..ProducerOptions::default()
+    };
+    let mut driver = Driver::new(Producer::new(options), &bootstrap, CLIENT_ID);
+    let (mut sent, mut written) = (0, Written::default());
+    while sent < batch.count || driver.machine.unfinished() > 0 {
+        while sent < batch.count && (driver.machine.unfinished() as u64) < UNDER_WAY_MAX {
+            sent += 1;
+            let now_ms = driver.now_ms();
+            driver.machine.send(now_ms, (batch.make)(sent));
+        }
+        driver.step(STEP).await;
+        for delivery in driver.machine.take_deliveries() {
+            let offset = delivery.outcome.map_err(|reason| match driver.last_failure() {
+                Some(failure) => format!("{reason} ({failure})"),
+                None => reason,
+            })?;
+            written.count += 1;
+            if let Some(partition) = delivery.partition {
+                let place = written.places.entry(partition).or_insert((0, -1));
+                *place = (place.0 + 1, place.1.max(offset));
+            }
+        }
+    }
+    Ok(written)
+}
+
+/// Where a reader begins.
+fn start(from: ReadFrom) -> Start {
+    match from {
+        ReadFrom::Earliest => Start::Earliest,
+        ReadFrom::Latest => Start::Latest,
+        ReadFrom::Offset(offset) => Start::Offset(offset),
+        ReadFrom::Last(count) => Start::BeforeEnd(i64::from(count)),
+        ReadFrom::Ago(ago) => Start::Timestamp(wall_ms() - i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)),
+        ReadFrom::Moment(moment) => Start::Timestamp(moment),
+    }
+}
+
+/// Reads until the number asked for, the end, or nothing has come for `patience`.
+///
+/// # Errors
+/// What went wrong and will not mend itself; that nothing could be read in time.
+pub(super) async fn read(bootstrap: String, consume: Consume, patience: Duration) -> Result<Vec<TailRecord>, String> {
+    let options =
+        ConsumerOptions { start: start(consume.from), partitions: consume.partition, ..ConsumerOptions::default() };
+    let mut driver = Driver::new(Consumer::new(&[consume.topic], options), &bootstrap, CLIENT_ID);
+    let wanted = usize::try_from(consume.max.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+    let mut records = Vec::new();
+    let mut last = Instant::now();
+    while records.len() < wanted && (consume.follow || !driver.machine.is_at_end()) {
+        if last.elapsed() > patience {
+            let reason = driver.last_failure().map_or_else(|| "no leader answers".to_owned(), str::to_owned);
+            return if records.is_empty() && !consume.follow { Err(reason) } else { Ok(records) };
+        }
+        driver.step(STEP).await;
+        let more = driver.machine.take_records();
+        if !more.is_empty() {
+            last = Instant::now();
+        }
+        records.extend(more.iter().map(shown));
+        if let Some(error) = driver.machine.take_errors().into_iter().next() {
+            return Err(error);
+        }
+    }
+    records.truncate(wanted);
+    Ok(records)
+}
+
+/// Bytes as people can read them: UTF-8, and what is none as `\xNN`.
+fn text(bytes: &Bytes) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            write!(text, "\\x{byte:02x}").expect("a string takes everything");
+        }
+    }
+    text
+}
+
+/// A record as the console shows it.
+pub(super) fn shown(read: &ConsumerRecord) -> TailRecord {
+    let header = |(name, value): &(String, Option<Bytes>)| (name.clone(), value.as_ref().map(text).unwrap_or_default());
+    TailRecord {
+        partition: read.partition.partition,
+        offset: read.record.offset,
+        timestamp_ms: read.record.timestamp,
+        key: read.record.key.as_ref().map(text),
+        value: read.record.value.as_ref().map(text),
+        headers: read.record.headers.iter().map(header).collect(),
+    }
+}
+
+/// Records as an answer: a line each.
+pub(super) fn reply(records: &[TailRecord]) -> Reply {
+    let line = |record: &TailRecord| {
+        let key = record.key.as_ref().map(|key| format!("{key}  ")).unwrap_or_default();
+        let value = record.value.as_deref().unwrap_or("(tombstone)");
+        format!("{}/{}  {key}{value}", record.partition, record.offset)
+    };
+    let value = |record: &TailRecord| {
+        let headers: Vec<Value> =
+            record.headers.iter().map(|(name, value)| json!({"key": name, "value": value})).collect();
+        json!({
+            "partition": record.partition,
+            "offset": record.offset,
+            "timestamp": record.timestamp_ms,
+            "key": record.key,
+            "value": record.value,
+            "headers": headers,
+        })
+    };
+    let text = if records.is_empty() {
+        "no records".to_owned()
+    } else {
+        records.iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    Reply::told(text, Value::Array(records.iter().map(value).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::command::{Command, ProduceCommand, parse_line};
+    use crate::protocol::records::Record;
+
+    fn produce(line: &str) -> Produce {
+        match parse_line(line).expect("a line of the language") {
+            Command::Produce(ProduceCommand::Records(produce)) => produce,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_command_fills_numbers_in_and_pads_to_a_size() {
+        let record = made_up(&produce("produce orders --key user-{n} --value {n}:{n} --header a=b"), 7, 5);
+        assert_eq!(record.key.as_deref(), Some(&b"user-7"[..]));
+        assert_eq!(record.value.as_deref(), Some(&b"7:7"[..]));
+        assert_eq!(record.headers, [("a".to_owned(), Some(Bytes::from_static(b"b")))]);
+        let sized = made_up(&produce("produce orders --size 1KiB --partition 2"), 1, 5);
+        assert_eq!((sized.value.map(|value| value.len()), sized.partition), (Some(1_024), Some(2)));
+    }
+
+    #[test]
+    fn a_draft_keeps_a_tombstone_and_an_empty_key_apart_from_none() {
+        let draft = ProduceDraft { topic: "t".into(), key: Some(String::new()), count: 0, ..ProduceDraft::default() };
+        let batch = Batch::from_draft(&draft);
+        let record = (batch.make)(1);
+        assert_eq!((batch.count, record.key, record.value), (1, Some(Bytes::new()), None));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_shown_and_nothing_is_swallowed() {
+        assert_eq!(text(&Bytes::from_static(b"a\xffb\xc3\xa9\x80")), "a\\xffb\u{e9}\\x80");
+        let record = Record { offset: 3, timestamp: 9, key: None, value: None, headers: vec![("h".to_owned(), None)] };
+        let read = ConsumerRecord { partition: TopicPartition::new("t", 1), record, leader_epoch: 0 };
+        let Reply::Done { text, data } = reply(&[shown(&read)]) else { panic!("records were read") };
+        assert_eq!(text, "1/3  (tombstone)");
+        assert_eq!(data[0]["value"], Value::Null);
+    }
+
+    #[test]
+    fn what_was_written_is_told_in_a_sentence() {
+        let mut written = Written { count: 1, ..Written::default() };
+        written.places.insert(TopicPartition::new("orders", 3), (1, 12));
+        assert_eq!(written.sentence("orders"), "Sent 1 record to orders-3 at offset 12");
+        written.places.insert(TopicPartition::new("orders", 4), (9, -1));
+        written.count = 10;
+        assert_eq!(written.sentence("orders"), "Sent 10 records to 2 partitions of orders");
+    }
+}
