@@ -40,6 +40,7 @@ pub fn topic_name(name: &str) -> TopicName {
 pub struct Metadata {
     leaders: BTreeMap<TopicPartition, (Option<BrokerId>, i32)>,
     errors: BTreeMap<String, ErrorCode>,
+    ids: BTreeMap<String, uuid::Uuid>,
 }
 
 impl Metadata {
@@ -56,11 +57,18 @@ impl Metadata {
         for topic in &response.topics {
             let Some(name) = topic.name.as_ref().map(|name| name.0.to_string()) else { continue };
             self.errors.insert(name.clone(), ErrorCode::from_code(topic.error_code));
-            self.leaders.retain(|partition, _| partition.topic != name);
+            if self.ids.insert(name.clone(), topic.topic_id).is_some_and(|known| known != topic.topic_id) {
+                // Another topic under the same name: its epochs begin anew.
+                self.leaders.retain(|partition, _| partition.topic != name);
+            }
             for partition in &topic.partitions {
                 let leader = (partition.leader_id.0 >= 0).then_some(BrokerId(partition.leader_id.0));
                 let key = TopicPartition::new(&name, partition.partition_index);
-                self.leaders.insert(key, (leader, partition.leader_epoch));
+                let known = self.leaders.get(&key).map_or(-1, |(_, epoch)| *epoch);
+                // A broker that is cut off tells old news: a leader epoch never goes back (KIP-320).
+                if partition.leader_epoch < 0 || partition.leader_epoch >= known {
+                    self.leaders.insert(key, (leader, partition.leader_epoch));
+                }
             }
         }
         let address = |broker: &kafka_protocol::messages::metadata_response::MetadataResponseBroker| {

@@ -101,7 +101,8 @@ pub struct Client {
     deadline: Option<Instant>,
     producer: (i64, i16),
     sequences: BTreeMap<i32, i32>,
-    leaders: BTreeMap<i32, BrokerId>,
+    /// Leaders with their epochs: what a broker says that has an older epoch is old news (KIP-320).
+    leaders: BTreeMap<i32, (BrokerId, i32)>,
     pending: Option<Pending>,
     next_batch_at: Instant,
     /// Everything that was acknowledged.
@@ -208,7 +209,7 @@ impl Client {
             Stage::Send => {
                 let pending = self.pending.as_ref().expect("a batch was begun");
                 match self.leaders.get(&pending.partition) {
-                    Some(leader) => (*leader, self.produce(pending)),
+                    Some((leader, _)) => (*leader, self.produce(pending)),
                     None => {
                         self.stage = Stage::FindLeader;
                         (any, self.metadata())
@@ -282,10 +283,11 @@ impl Client {
                 self.advance(response.error_code == 0, Stage::FindLeader)
             }
             (Stage::FindLeader, Some(Response::Metadata(response))) => {
-                self.leaders.clear();
                 for partition in response.topics.iter().flat_map(|topic| &topic.partitions) {
-                    if partition.leader_id.0 >= 0 {
-                        self.leaders.insert(partition.partition_index, BrokerId(partition.leader_id.0));
+                    let known = self.leaders.get(&partition.partition_index).map_or(-1, |(_, epoch)| *epoch);
+                    if partition.leader_id.0 >= 0 && partition.leader_epoch >= known {
+                        let leader = (BrokerId(partition.leader_id.0), partition.leader_epoch);
+                        self.leaders.insert(partition.partition_index, leader);
                     }
                 }
                 let wanted = self.pending.as_ref().map(|pending| pending.partition);

@@ -211,9 +211,11 @@ impl World {
         match what {
             Happening::Wake { broker, life } => {
                 let node = self.nodes.get_mut(&broker).expect("a broker");
-                if node.life == life {
-                    node.planned_wake = None;
+                if node.life != life || node.planned_wake != Some(self.now) {
+                    // An earlier wake took its place.
+                    return StepOutcome::default();
                 }
+                node.planned_wake = None;
                 let why = node.broker.as_ref().and_then(Broker::next_wake).map_or("wake", |wake| wake.why);
                 self.input(broker, life, Input::Wake, why)
             }
@@ -448,9 +450,11 @@ impl World {
             return;
         }
         node.power = Power::On;
+        node.planned_wake = None;
         for (_, what) in std::mem::take(&mut node.missed) {
             self.plan(self.now, what);
         }
+        self.plan_wake(id);
     }
 
     /// An orderly stop: the broker hands over first.
