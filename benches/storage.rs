@@ -2,6 +2,7 @@
 //! flush into the database, until the last byte is in it. Tells MB of client data a second and CPU seconds (all three stores) per GB of it.
 //!
 //! `cargo bench --bench storage [-- MEGABYTES]`; set `TMPDIR` to the disk that is to be measured.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods)]
 
 use bytes::Bytes;
 use kafkarium::cluster::store::{BrokerStore, Durability, MemoryStore, StoreNote, StoreOptions};

@@ -116,6 +116,8 @@ fn live(world: &mut World, checkers: &mut Checkers, choices: &mut Prng) -> Resul
         if world.now >= deadline {
             return Err(Violation { rule: "Liveness", what: missing });
         }
+        // A broker that was asked to stop may have done so only now.
+        start_all(world, checkers)?;
         let next = world.now.plus_millis(LOOK_EVERY_MS);
         world.run_until(next, |world, outcome| checkers.look(world, outcome))?;
     }
@@ -124,6 +126,10 @@ fn live(world: &mut World, checkers: &mut Checkers, choices: &mut Prng) -> Resul
 
 fn heal(world: &mut World, checkers: &mut Checkers) -> Result<(), Violation> {
     world.network.heal();
+    start_all(world, checkers)
+}
+
+fn start_all(world: &mut World, checkers: &mut Checkers) -> Result<(), Violation> {
     let ids: Vec<BrokerId> = world.nodes.keys().copied().collect();
     for id in ids {
         world.resume(id);

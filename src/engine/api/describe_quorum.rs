@@ -20,6 +20,7 @@ pub(in crate::engine) fn answer(
     image: &MetadataImage,
     now: Instant,
     wall: WallTime,
+    version: i16,
     request: &DescribeQuorumRequest,
 ) -> Response {
     let topics = request.topics.iter().map(|topic| {
@@ -36,7 +37,9 @@ pub(in crate::engine) fn answer(
             .with_topic_name(TopicName(topic.topic_name.0.clone()))
             .with_partitions(partitions.collect())
     });
-    let nodes = image.voters.keys().filter_map(|voter| {
+    // Nodes with their listeners came with version 2 (KIP-853).
+    let told = image.voters.keys().filter(|_| version >= 2);
+    let nodes = told.filter_map(|voter| {
         let broker = image.brokers.get(voter)?;
         let listener = Listener::default()
             .with_name(StrBytes::from_static_str("CONTROLLER"))

@@ -126,7 +126,8 @@ impl Broker {
         if let Request::DescribeQuorum(describe) = request
             && self.controller.is_some()
         {
-            let response = describe_quorum::answer(&self.quorum, &self.image, cx.now, cx.wall, describe);
+            let response =
+                describe_quorum::answer(&self.quorum, &self.image, cx.now, cx.wall, header.version, describe);
             return self.answer_admin(cx, asker, response);
         }
         match &mut self.controller {

@@ -61,14 +61,14 @@ pub(in crate::engine) fn handle(
                     list(replicas, cx, env, id, wanted, request, header.version)
                 })
             };
-            partitions.push(answer_of(wanted.partition_index, outcome));
+            partitions.push(answer_of(wanted.partition_index, outcome, header.version));
         }
         topics.push(ListOffsetsTopicResponse::default().with_name(topic.name.clone()).with_partitions(partitions));
     }
     cx.respond(token, Response::ListOffsets(ListOffsetsResponse::default().with_topics(topics)));
 }
 
-fn answer_of(index: i32, outcome: Result<Option<Found>, ErrorCode>) -> ListOffsetsPartitionResponse {
+fn answer_of(index: i32, outcome: Result<Option<Found>, ErrorCode>, version: i16) -> ListOffsetsPartitionResponse {
     let nothing = Found { timestamp: -1, offset: -1, leader_epoch: -1 };
     let (error, found) = match outcome {
         Ok(found) => (ErrorCode::None, found.unwrap_or(nothing)),
@@ -79,7 +79,7 @@ fn answer_of(index: i32, outcome: Result<Option<Found>, ErrorCode>) -> ListOffse
         .with_error_code(error.code())
         .with_timestamp(found.timestamp)
         .with_offset(found.offset)
-        .with_leader_epoch(found.leader_epoch)
+        .with_leader_epoch(if version >= 4 { found.leader_epoch } else { -1 })
 }
 
 /// The rules of `Partition.fetchOffsetForTimestamp`.
