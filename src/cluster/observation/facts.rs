@@ -20,9 +20,6 @@ const TIMELINE_MAX: usize = 200;
 /// Facts within this time may be one, in milliseconds.
 const ONE_MOMENT_MS: u64 = 300;
 
-/// The "broker" of facts that nobody told and that follow from what is seen.
-const OBSERVER: BrokerId = BrokerId(-1);
-
 /// Something that happened.
 #[derive(Debug, Clone)]
 pub(super) struct Fact {
@@ -110,16 +107,16 @@ pub(super) struct Facts {
     /// What lasts, by what it is about.
     open: BTreeMap<(EventKind, PartitionId), u64>,
     ongoing: BTreeSet<u64>,
-    last_own_event: u64,
+    last_host_event: u64,
     /// Rises with every change.
     pub(super) revision: u64,
 }
 
 impl Facts {
-    /// A new name for a fact that the observer found itself.
-    pub(super) fn next_own_event(&mut self) -> EventId {
-        self.last_own_event += 1;
-        EventId { broker: OBSERVER, seq: self.last_own_event }
+    /// A new name for a fact of the host's.
+    pub(super) fn next_host_event(&mut self) -> EventId {
+        self.last_host_event += 1;
+        EventId { broker: EventId::HOST, seq: self.last_host_event }
     }
 
     fn link(&mut self, event: EventId, link: Link) {
@@ -136,13 +133,6 @@ impl Facts {
     /// Remembers the cause of an event that is no fact of its own.
     pub(super) fn pass(&mut self, event: EventId, cause: Option<EventId>) {
         self.link(event, Link::Cause(cause));
-    }
-
-    /// The same, unless the event was told as a fact meanwhile.
-    pub(super) fn pass_if_new(&mut self, event: EventId, cause: Option<EventId>) {
-        if !self.links.contains_key(&event) {
-            self.pass(event, cause);
-        }
     }
 
     fn index_of(&self, id: u64) -> Option<usize> {
@@ -322,7 +312,7 @@ mod tests {
 
     fn new(facts: &mut Facts, at_ms: u64, kind: EventKind, cause: Option<EventId>, number: Option<i32>) -> NewFact {
         NewFact {
-            event: facts.next_own_event(),
+            event: facts.next_host_event(),
             cause,
             at_ms,
             kind,
@@ -360,7 +350,7 @@ mod tests {
             let lost = new(&mut facts, at_ms, EventKind::LeaderLost, None, Some(number));
             facts.add(lost);
         }
-        let other = facts.next_own_event();
+        let other = facts.next_host_event();
         let lost = new(&mut facts, 1_400, EventKind::LeaderLost, Some(other), Some(2));
         facts.add(lost);
         assert_eq!(facts.timeline(2_000, 60_000).events.len(), 3);
@@ -389,11 +379,11 @@ mod tests {
         let death = new(&mut facts, 1_000, EventKind::BrokerDied, None, None);
         let cause = death.event;
         facts.add(death);
-        let (middle, last) = (facts.next_own_event(), facts.next_own_event());
+        let (middle, last) = (facts.next_host_event(), facts.next_host_event());
         facts.pass(middle, Some(cause));
         facts.pass(last, Some(middle));
         assert_eq!(facts.behind(last).expect("it is kept").expect("it is a fact").kind, EventKind::BrokerDied);
-        let alone = facts.next_own_event();
+        let alone = facts.next_host_event();
         facts.pass(alone, None);
         assert!(facts.behind(alone).expect("it is kept").is_none());
     }

@@ -1,8 +1,8 @@
 //! Observation: what turns the brokers' snapshots and events, and what the host does, into what the console draws.
 //!
 //! A host owns one [`Observer`] and feeds it: the moment ([`Observer::set_moment`]) a few dozen times a second, every broker's
-//! snapshot ([`Observer::snapshot`]) a few times a second, every event ([`Observer::event`]), and its own deeds, named and in the same
-//! order ([`Observer::broker_is`], [`Observer::note`], [`Observer::set_faults`]). It asks for a [`ClusterView`] ([`Observer::view`]), for
+//! snapshot ([`Observer::snapshot`]) a few times a second, every event ([`Observer::event`]), and its own deeds
+//! ([`Observer::broker_is`], [`Observer::note`], [`Observer::set_faults`]). It asks for a [`ClusterView`] ([`Observer::view`]), for
 //! consequences, completions, predicates and whom a WHO means.
 //!
 //! Invariants: what is shown is what snapshots hold; events tell when and why. A view costs what is in its window, whatever exists. A
@@ -93,19 +93,10 @@ pub struct Note {
     pub text: String,
     /// The broker it is about.
     pub broker: Option<BrokerId>,
-    /// It lasts until [`Observer::end`] (a cut, a slow disk).
-    pub lasts: bool,
-}
-
-/// Where a fact of the host's stands among the others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Origin {
-    /// Its name: what follows from it carries it as its cause.
-    pub event: EventId,
     /// What caused it.
     pub cause: Option<EventId>,
-    /// When, in milliseconds of cluster time.
-    pub at_ms: u64,
+    /// It lasts until [`Observer::end`] (a cut, a slow disk).
+    pub lasts: bool,
 }
 
 /// An active fault, and what it puts on the brokers' cards.
@@ -263,20 +254,27 @@ impl Observer {
             return;
         }
         self.unknown_since_ms = Some(self.moment.at_ms);
-        let note = Note {
+        self.note(Note {
             kind: EventKind::Clock,
             text: "events were missed: what is said of records is unknown from here".to_owned(),
             broker: None,
+            cause: None,
             lasts: false,
-        };
-        self.derive(note, None);
+        });
     }
 
-    /// The host did something to a broker's process, or it ended by itself. That it runs and that it hands over to stop it tells
-    /// itself, by events.
-    pub fn broker_is(&mut self, id: BrokerId, state: BrokerState, origin: Origin) {
-        let Origin { event, cause, at_ms } = origin;
-        let Some(broker) = self.brokers.get_mut(&id) else { return };
+    /// The host did something to a broker's process, or it ended by itself. The fact's name is what the broker's steps and messages
+    /// that follow from it carry as their cause.
+    pub fn broker_is(&mut self, id: BrokerId, state: BrokerState, cause: Option<EventId>) -> EventId {
+        let at_ms = self.moment.at_ms;
+        let event = self.facts.next_host_event();
+        let Some(broker) =
+            self.brokers.get_mut(&id).filter(|broker| broker.host_state != state || broker.fact.is_none())
+        else {
+            // Told twice, or of nobody: it is no news, and still a name that others may carry as their cause.
+            self.facts.pass(event, cause);
+            return event;
+        };
         let before = broker.fact;
         let line = match (&broker.host_state, &state) {
             (BrokerState::Suspended, BrokerState::Running) => {
@@ -284,7 +282,7 @@ impl Observer {
             }
             _ => narrate::process(id, &state),
         };
-        // The end of a stop is caused by its beginning, whoever asked for it.
+        // A stop is caused by whoever asked for it; what follows is its own next step.
         let follows = matches!(state, BrokerState::Running | BrokerState::Stopped);
         let cause = cause.or(before.filter(|_| follows));
         broker.turn(at_ms, state.clone(), line.is_some().then_some(event));
@@ -300,30 +298,26 @@ impl Observer {
             None => self.facts.pass(event, cause),
         }
         self.settle();
-    }
-
-    /// Takes a fact of the host's down.
-    pub fn note(&mut self, note: Note, origin: Origin) {
-        let Note { kind, text, broker, lasts } = note;
-        let Origin { event, cause, at_ms } = origin;
-        self.facts.add(NewFact { event, cause, at_ms, kind, text, broker, partition: None, lasts });
-    }
-
-    /// A fact that follows from what is seen.
-    fn derive(&mut self, note: Note, cause: Option<EventId>) -> EventId {
-        let event = self.facts.next_own_event();
-        self.note(note, Origin { event, cause, at_ms: self.moment.at_ms });
         event
     }
 
-    /// What a fact began is over.
-    pub fn end(&mut self, event: EventId, at_ms: u64) {
-        self.facts.end(event, at_ms);
+    /// Takes a fact of the host's down. Its name is what follows from it carries as its cause.
+    pub fn note(&mut self, note: Note) -> EventId {
+        let event = self.facts.next_host_event();
+        let Note { kind, text, broker, cause, lasts } = note;
+        let at_ms = self.moment.at_ms;
+        self.facts.add(NewFact { event, cause, at_ms, kind, text, broker, partition: None, lasts });
+        event
+    }
+
+    /// What a note began is over.
+    pub fn end(&mut self, event: EventId) {
+        self.facts.end(event, self.moment.at_ms);
     }
 
     /// Whatever lasts and is told in these words is over.
-    pub fn end_of(&mut self, text: &str, at_ms: u64) {
-        self.facts.end_of(text, at_ms);
+    pub fn end_of(&mut self, text: &str) {
+        self.facts.end_of(text, self.moment.at_ms);
     }
 
     /// What the next snapshot of a broker should hold: everything while that is little; else what is in view, what needs attention and
@@ -405,7 +399,7 @@ impl Observer {
                 None => format!("{}'s high watermark stands", partition.name),
             };
             let new = NewFact {
-                event: self.facts.next_own_event(),
+                event: self.facts.next_host_event(),
                 cause: trouble.or(partition.isr_change.map(|told| told.event)),
                 at_ms: partition.severity_since_ms,
                 kind: EventKind::HighWatermarkStalled,
@@ -562,9 +556,13 @@ impl Observer {
             (Some(before), None) => {
                 self.no_controller_since_ms = Some(at_ms);
                 let cause = self.facts.trouble_of(before).map(|fact| fact.event);
-                let kind = EventKind::ControllerLost;
-                let text = format!("no controller: {before} was it");
-                self.controller_lost = Some(self.derive(Note { kind, text, broker: Some(before), lasts: true }, cause));
+                self.controller_lost = Some(self.note(Note {
+                    kind: EventKind::ControllerLost,
+                    text: format!("no controller: {before} was it"),
+                    broker: Some(before),
+                    cause,
+                    lasts: true,
+                }));
             }
             (_, Some(_)) => {
                 self.no_controller_since_ms = None;

@@ -7,7 +7,7 @@
 
 use super::facts::NewFact;
 use super::partition::{Life, Told, life};
-use super::{Observer, Origin, Report};
+use super::{Observer, Report};
 use crate::cluster::command::values::join_ids;
 use crate::cluster::view::{BrokerState, EventKind as Shown, PartitionName};
 use crate::engine::observe::{ElectionReason, Event, EventId, EventKind, QuorumRole};
@@ -85,27 +85,18 @@ impl Observer {
                 let text = format!("{} moved to {}", partition.name, ids(replicas));
                 Line { partition: Some((partition.id, partition.name.clone())), ..Line::new(Shown::TopicChanged, text) }
             }),
-            kind => self.about_brokers(event.id, cause, at_ms, kind),
+            kind => self.about_brokers(event.id, at_ms, kind),
         };
         let Some(Line { kind, text, broker, partition, lasts }) = line else {
-            self.facts.pass_if_new(event.id, cause);
+            self.facts.pass(event.id, cause);
             return;
         };
         self.facts.add(NewFact { event: event.id, cause, at_ms, kind, text, broker, partition, lasts });
     }
 
-    fn about_brokers(&mut self, event: EventId, cause: Option<EventId>, at_ms: u64, kind: &EventKind) -> Option<Line> {
+    fn about_brokers(&mut self, event: EventId, at_ms: u64, kind: &EventKind) -> Option<Line> {
         let teller = event.broker;
-        let origin = Origin { event, cause, at_ms };
         Some(match kind {
-            EventKind::Started { .. } => {
-                self.broker_is(teller, BrokerState::Running, origin);
-                return None;
-            }
-            EventKind::ShutdownBegan => {
-                self.broker_is(teller, BrokerState::Stopping, origin);
-                return None;
-            }
             EventKind::BrokerFenced { broker: id } => {
                 if let Some(broker) = self.brokers.get_mut(id) {
                     (broker.fenced_at_ms, broker.fencing) = (Some(at_ms), Some(event));
@@ -236,7 +227,7 @@ impl Observer {
             loss.first_offset,
             loss.last_offset
         );
-        let (event, at_ms) = (self.facts.next_own_event(), self.moment.at_ms);
+        let (event, at_ms) = (self.facts.next_host_event(), self.moment.at_ms);
         let kind = Shown::RecordsLost;
         self.facts.add(NewFact { event, cause, at_ms, kind, text, broker: None, partition: named, lasts: false });
     }
