@@ -1,0 +1,125 @@
+"""Cases of kafka-python: produce, consume by assignment, admin."""
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
+from kafka.errors import TopicAlreadyExistsError
+
+from contract import (
+    BOOTSTRAP, FIRE_SECONDS, PARTITIONS, Positions, Report, equal, eventually, key, rounds, timestamp, topic_name, value,
+)
+
+report = Report()
+admin = KafkaAdminClient(bootstrap_servers=BOOTSTRAP)
+
+
+def described(topic):
+    """The partitions of a topic, as far as they have leaders."""
+    found = [one for one in admin.describe_topics([topic]) if one["error_code"] == 0]
+    return [one for one in (found[0]["partitions"] if found else []) if one["error_code"] == 0]
+
+
+def create(name, partitions=PARTITIONS):
+    topic = topic_name(name)
+    admin.create_topics([NewTopic(name=topic, num_partitions=partitions, replication_factor=3)])
+    eventually("it has leaders", lambda: len(described(topic)) == partitions)
+    return topic
+
+
+def produce(topic, **configuration):
+    configuration = {"acks": "all", "linger_ms": 5, "delivery_timeout_ms": 120_000} | configuration
+    producer = KafkaProducer(bootstrap_servers=BOOTSTRAP, **configuration)
+    count = 0
+    for lot in rounds():
+        futures = [
+            producer.send(
+                topic, partition=i % PARTITIONS, key=key(i).encode(), value=value(topic, i).encode(),
+                timestamp_ms=timestamp(i), headers=[("n", str(i).encode())],
+            )
+            for i in lot
+        ]
+        producer.flush()
+        for future in futures:
+            future.get(timeout=60)
+        count = lot[-1] + 1
+    producer.close()
+    return count
+
+
+def consumer():
+    return KafkaConsumer(bootstrap_servers=BOOTSTRAP, group_id=None, auto_offset_reset="none", enable_auto_commit=False)
+
+
+def verify(topic, count, first=None):
+    first = {0: 0, 1: 0, 2: 0} if first is None else first
+    reader = consumer()
+    reader.assign([TopicPartition(topic, partition) for partition in first])
+    for partition, offset in first.items():
+        reader.seek(TopicPartition(topic, partition), offset)
+    positions = Positions(topic, count, first)
+    while positions.behind():
+        for records in reader.poll(timeout_ms=200).values():
+            for record in records:
+                headers = [(name, text.decode()) for name, text in record.headers]
+                found = (record.key.decode(), record.value.decode(), record.timestamp, headers)
+                positions.take(record.partition, record.offset, *found)
+    reader.close()
+
+
+def round_trip(name, **configuration):
+    topic = create(name)
+    verify(topic, produce(topic, **configuration))
+
+
+def from_timestamp():
+    topic = create("timestamp")
+    count = produce(topic, batch_size=0)
+    reader = consumer()
+    partition = TopicPartition(topic, 1)
+    # Partition 1 has the records 1, 4, 7 ...: the first not before record 41 is 43, at offset 14.
+    found = reader.offsets_for_times({partition: timestamp(41)})[partition]
+    equal("offset and timestamp", (14, timestamp(43)), (found.offset, found.timestamp))
+    equal("after every record", None, reader.offsets_for_times({partition: timestamp(count + 10)})[partition])
+    equal("ends", {partition: 30}, reader.end_offsets([partition]))
+    reader.close()
+    verify(topic, count, {1: 14})
+
+
+def topics():
+    topic = create("created")
+    for partition in described(topic):
+        found = (sorted(partition["replica_nodes"]), sorted(partition["isr_nodes"]))
+        equal("replicas and ISR", ([1, 2, 3], [1, 2, 3]), found)
+    try:
+        admin.create_topics([NewTopic(name=topic, num_partitions=1, replication_factor=1)])
+    except TopicAlreadyExistsError:
+        pass
+    else:
+        raise AssertionError("created twice")
+    admin.create_partitions({topic: NewPartitions(total_count=5)})
+    eventually("five partitions", lambda: len(described(topic)) == 5)
+    admin.delete_topics([topic])
+    eventually("it is gone", lambda: topic not in admin.list_topics())
+
+
+def configs():
+    topic = create("configured", 1)
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, {"retention.ms": "7200000"})])
+
+    def retention():
+        answer = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+        return "7200000" in str(answer)
+
+    eventually("retention.ms is 7200000", retention)
+
+
+for codec in (None, "gzip", "snappy", "lz4", "zstd"):
+    report.run(f"produce.{codec or 'none'}", lambda: round_trip(f"produce-{codec or 'none'}", compression_type=codec))
+report.run("idempotent", lambda: round_trip("idempotent", enable_idempotence=True))
+if not FIRE_SECONDS:
+    for acks in (0, 1, "all"):
+        report.run(f"acks.{acks}", lambda: round_trip(f"acks-{acks}", acks=acks, enable_idempotence=False))
+    report.run("consume.offset", lambda: verify(t := create("offset"), produce(t), {0: 7, 1: 29, 2: 0}))
+    report.run("consume.timestamp", from_timestamp)
+    report.run("topics", topics)
+    report.run("configs", configs)
+report.done()
