@@ -29,8 +29,8 @@ pub struct LinkFaults {
     pub delay: Duration,
     /// ... and up to so much more.
     pub jitter: Duration,
-    /// So many of 1000 messages are lost.
-    pub loss_permille: u32,
+    /// So many of a million messages are lost.
+    pub loss_per_million: u32,
     /// Everything waits until it is released.
     pub is_held: bool,
     /// So many bytes a second pass.
@@ -160,7 +160,7 @@ impl Links {
         }
         let Some(state) = self.states.get_mut(&link) else { return Fate::Now(message) };
         let faults = state.faults;
-        let is_lost = faults.loss_permille > 0 && rng.below(1_000) < u64::from(faults.loss_permille);
+        let is_lost = faults.loss_per_million > 0 && rng.below(1_000_000) < u64::from(faults.loss_per_million);
         if faults.is_cut || is_lost {
             return Fate::Lost;
         }

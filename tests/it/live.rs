@@ -1,16 +1,23 @@
 //! The live host with a real client: what is acknowledged is there, whatever happens to one broker.
 
+use kafkarium::cluster::command::{Execute, Reply, parse_line};
 use kafkarium::cluster::data_dir::DataDir;
-use kafkarium::cluster::live::LiveCluster;
+use kafkarium::cluster::live::{Ended, FactKind, HostFact, LiveCluster, LivePort};
 use kafkarium::cluster::options::{ClusterOptions, Durability, Place};
+use kafkarium::cluster::view::{BrokerState, ClusterPort, Outcome, ViewRequest};
+use kafkarium::protocol::ids::BrokerId;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn start(folder: &Path, durability: Durability) -> LiveCluster {
     let place = Place::Folder(folder.to_owned());
@@ -21,40 +28,93 @@ fn start(folder: &Path, durability: Durability) -> LiveCluster {
     cluster
 }
 
-fn produce(cluster: &LiveCluster, topic: &str, count: usize) {
-    let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
+fn run(cluster: &LiveCluster, line: &str) -> Reply {
+    cluster.execute(parse_line(line).expect("a command"))
+}
+
+fn done(cluster: &LiveCluster, line: &str) -> String {
+    match run(cluster, line) {
+        Reply::Done { text, .. } => text,
+        Reply::Failed { reason, .. } => panic!("`{line}`: {reason}\n{:#?}", cluster.facts_after(0).0),
+    }
+}
+
+fn failed(cluster: &LiveCluster, line: &str) -> String {
+    match run(cluster, line) {
+        Reply::Failed { reason, .. } => reason,
+        Reply::Done { text, .. } => panic!("`{line}` was done: {text}"),
+    }
+}
+
+/// Where every acknowledged record went: number by partition and offset.
+#[derive(Default, Clone)]
+struct Acked(Arc<Mutex<Vec<(i32, i64, u64)>>>, Arc<AtomicU64>);
+
+impl rdkafka::ClientContext for Acked {}
+
+impl ProducerContext for Acked {
+    type DeliveryOpaque = Box<u64>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, number: Box<u64>) {
+        match result {
+            Ok(message) => self.0.lock().expect("whole").push((message.partition(), message.offset(), *number)),
+            Err(_) => _ = self.1.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+}
+
+fn producer(cluster: &LiveCluster, acked: &Acked) -> ThreadedProducer<Acked> {
+    ClientConfig::new()
         .set("bootstrap.servers", cluster.bootstrap_servers())
         .set("acks", "all")
         .set("enable.idempotence", "true")
-        .set("linger.ms", "5")
-        .create()
-        .expect("a producer");
-    for n in 0..count {
-        let (key, value) = (n.to_string(), format!("value {n}"));
-        producer.send(BaseRecord::to(topic).key(&key).payload(&value)).map_err(|(error, _)| error).expect("queued");
-    }
-    producer.flush(PATIENCE).expect("all acknowledged");
-    assert_eq!(producer.in_flight_count(), 0);
+        .set("linger.ms", "2")
+        .set("message.timeout.ms", "60000")
+        .set("reconnect.backoff.ms", "20")
+        .set("reconnect.backoff.max.ms", "200")
+        .create_with_context(acked.clone())
+        .expect("a producer")
 }
 
-fn consume(cluster: &LiveCluster, topic: &str, count: usize) -> Vec<String> {
+fn produce(cluster: &LiveCluster, topic: &str, count: u64) {
+    let acked = Acked::default();
+    let producer = producer(cluster, &acked);
+    for n in 0..count {
+        let (key, value) = (n.to_string(), n.to_string());
+        let record = BaseRecord::with_opaque_to(topic, Box::new(n)).key(&key).payload(&value);
+        producer.send(record).map_err(|(error, _)| error).expect("queued");
+    }
+    producer.flush(PATIENCE).expect("all acknowledged");
+    assert_eq!(acked.0.lock().expect("whole").len() as u64, count);
+}
+
+/// Everything in so many partitions: partition, offset, number.
+fn consume(cluster: &LiveCluster, topic: &str, partitions: i32, at_least: usize) -> Vec<(i32, i64, u64)> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", cluster.bootstrap_servers())
         .set("group.id", "unused")
         .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
         .create()
         .expect("a consumer");
     let mut assignment = rdkafka::TopicPartitionList::new();
-    assignment.add_partition_offset(topic, 0, rdkafka::Offset::Beginning).expect("an offset");
+    for partition in 0..partitions {
+        assignment.add_partition_offset(topic, partition, rdkafka::Offset::Beginning).expect("an offset");
+    }
     consumer.assign(&assignment).expect("assigned");
-    let until = std::time::Instant::now() + PATIENCE;
-    let mut values = Vec::new();
-    while values.len() < count && std::time::Instant::now() < until {
-        if let Some(Ok(message)) = consumer.poll(Duration::from_millis(200)) {
-            values.push(String::from_utf8_lossy(message.payload().expect("a value")).into_owned());
+    let until = Instant::now() + PATIENCE;
+    let (mut read, mut ends) = (Vec::new(), std::collections::BTreeSet::new());
+    while (read.len() < at_least || ends.len() < usize::try_from(partitions).expect("few")) && Instant::now() < until {
+        match consumer.poll(Duration::from_millis(200)) {
+            Some(Ok(message)) => {
+                let value = std::str::from_utf8(message.payload().expect("a value")).expect("text");
+                read.push((message.partition(), message.offset(), value.parse().expect("a number")));
+            }
+            Some(Err(rdkafka::error::KafkaError::PartitionEOF(partition))) => _ = ends.insert(partition),
+            _ => {}
         }
     }
-    values
+    read
 }
 
 #[test]
@@ -62,10 +122,215 @@ fn a_real_client_produces_and_consumes_and_the_data_outlive_a_stop() {
     let folder = tempfile::tempdir().expect("a folder");
     let cluster = start(folder.path(), Durability::Process);
     produce(&cluster, "orders", 1_000);
-    assert_eq!(consume(&cluster, "orders", 1_000).len(), 1_000);
+    let before = consume(&cluster, "orders", 1, 1_000);
+    assert_eq!(before.iter().map(|read| read.2).collect::<Vec<_>>(), (0..1_000).collect::<Vec<_>>());
+    let began = Instant::now();
     cluster.shut_down();
+    assert!(began.elapsed() < Duration::from_secs(5), "stopped in {:?}", began.elapsed());
     drop(cluster);
     let cluster = start(folder.path(), Durability::Process);
-    let values = consume(&cluster, "orders", 1_000);
-    assert_eq!(values, (0..1_000).map(|n| format!("value {n}")).collect::<Vec<_>>());
+    assert_eq!(consume(&cluster, "orders", 1, 1_000), before);
+    let facts = cluster.facts_after(0).0;
+    let clean = facts.iter().filter(|fact| {
+        matches!(fact.kind, FactKind::Broker(kafkarium::engine::observe::EventKind::Started { was_clean: true }))
+    });
+    assert_eq!(clean.count(), 3, "every store was closed cleanly");
+}
+
+/// One thing after another happens to one broker at a time, under load.
+fn ordeal(durability: Durability, deeds: &[&str]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = start(folder.path(), durability);
+    done(&cluster, "topic create ordeal --partitions 3 --replicas 3");
+    let acked = Acked::default();
+    let (is_over, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+    let producer = producer(&cluster, &acked);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                let n = sent.fetch_add(1, Ordering::Relaxed);
+                let value = n.to_string();
+                let record: BaseRecord<'_, str, str, Box<u64>> =
+                    BaseRecord::with_opaque_to("ordeal", Box::new(n)).payload(value.as_str()).partition((n % 3) as i32);
+                producer.send(record).map_err(|(error, _)| error).expect("queued");
+                std::thread::park_timeout(Duration::from_micros(500));
+            }
+        });
+        for deed in deeds {
+            let before = acked.0.lock().expect("whole").len();
+            let until = Instant::now() + PATIENCE;
+            // Something has to be at stake.
+            while acked.0.lock().expect("whole").len() < before + 100 {
+                assert!(Instant::now() < until, "nothing is acknowledged before {deed}");
+                std::thread::park_timeout(Duration::from_millis(1));
+            }
+            for line in deed.split("; ") {
+                done(&cluster, line);
+            }
+            done(&cluster, "wait under-replicated = 0 --within 60s");
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    producer.flush(PATIENCE).expect("all ended");
+    assert_eq!(acked.1.load(Ordering::Relaxed), 0, "nothing was given up");
+    let mut expected = acked.0.lock().expect("whole").clone();
+    assert_eq!(expected.len() as u64, sent.load(Ordering::Relaxed));
+    let mut read = consume(&cluster, "ordeal", 3, expected.len());
+    for partition in 0..3 {
+        let numbers: Vec<u64> = read.iter().filter(|read| read.0 == partition).map(|read| read.2).collect();
+        assert!(numbers.is_sorted_by(|a, b| a < b), "order and no duplicates in partition {partition}");
+    }
+    read.sort_unstable();
+    expected.sort_unstable();
+    let lost: Vec<_> =
+        expected.iter().filter(|record| read.binary_search_by_key(&record.2, |r| r.2).is_err()).collect();
+    let found: std::collections::BTreeSet<u64> = read.iter().map(|read| read.2).collect();
+    assert!(expected.iter().all(|record| found.contains(&record.2)), "lost: {:?}", lost.len());
+    assert_eq!(read.len(), expected.len(), "nothing came twice");
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_brokers_die_and_come_back() {
+    ordeal(
+        Durability::Process,
+        &[
+            "kill leader of ordeal-0; start killed",
+            "kill controller; start killed",
+            "stop 1; start 1",
+            "suspend 2; wait under-replicated > 0 --within 30s; resume 2",
+            "powerloss 3; wait under-replicated > 0 --within 30s; start 3",
+            "link cut 1 2,3; wait under-replicated > 0 --within 30s; heal",
+            "kill 2; start 2",
+            "restart controller",
+        ],
+    );
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_in_memory_and_with_every_write_synced() {
+    ordeal(Durability::Memory, &["kill leader of ordeal-1; start killed", "powerloss 2; start 2"]);
+    ordeal(Durability::Sync, &["kill leader of ordeal-1; start killed", "powerloss 2; start 2"]);
+}
+
+#[test]
+fn commands_say_what_they_did_and_why_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = start(folder.path(), Durability::Memory);
+    assert_eq!(done(&cluster, "kill 2"), "Broker 2 is dead.");
+    assert_eq!(failed(&cluster, "kill 2"), "broker 2 does not run");
+    assert_eq!(failed(&cluster, "kill 7"), "there is no broker 7");
+    assert!(done(&cluster, "undo").contains("Broker 2 is up."));
+    assert_eq!(done(&cluster, "wait alive = 3 --within 20s"), "alive is 3.");
+    assert_eq!(failed(&cluster, "undo"), "there is nothing to undo");
+    done(&cluster, "link cut 1 2");
+    done(&cluster, "disk slow 3 5ms");
+    done(&cluster, "clock skew 1 +5s");
+    assert_eq!(done(&cluster, "expect faults = 3"), "faults is 3.");
+    done(&cluster, "undo");
+    assert_eq!(done(&cluster, "expect faults = 2"), "faults is 2.");
+    done(&cluster, "heal");
+    assert_eq!(done(&cluster, "expect faults = 0"), "faults is 0.");
+    done(&cluster, "pause");
+    assert!(failed(&cluster, "topic create late").contains("paused"));
+    done(&cluster, "run");
+    done(&cluster, "topic create mine --partitions 2");
+    assert!(
+        done(&cluster, "produce mine --value hello --partition 1").contains("1 record written at mine-1, offset 0")
+    );
+    assert!(done(&cluster, "consume mine").contains("mine-1@0 hello"));
+    assert_eq!(done(&cluster, "broker add"), "Broker 4 is up.");
+    assert!(failed(&cluster, "broker remove 1").contains("votes"));
+    assert_eq!(done(&cluster, "broker remove 4"), "Broker 4 is no longer part of the cluster.");
+    assert_eq!(cluster.bootstrap_servers().split(',').count(), 3);
+}
+
+#[test]
+fn a_full_disk_takes_its_broker_down_and_no_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = start(folder.path(), Durability::Process);
+    done(&cluster, "topic create orders --partitions 3 --replicas 3");
+    done(&cluster, "disk full 2");
+    produce(&cluster, "orders", 50);
+    done(&cluster, "wait alive = 2 --within 30s");
+    let crashed = cluster.facts_after(0).0.into_iter().any(|fact| {
+        matches!(fact.kind, FactKind::Host(HostFact::BrokerEnded { broker: BrokerId(2), how: Ended::Crashed { .. } }))
+    });
+    assert!(crashed, "and it says so");
+    done(&cluster, "heal");
+    done(&cluster, "wait alive = 3 --within 30s");
+    assert_eq!(consume(&cluster, "orders", 3, 50).len(), 50);
+}
+
+#[test]
+fn a_replaced_disk_fills_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = start(folder.path(), Durability::Process);
+    done(&cluster, "topic create orders --partitions 1 --replicas 3");
+    produce(&cluster, "orders", 500);
+    done(&cluster, "wipe 3");
+    done(&cluster, "start 3");
+    done(&cluster, "wait isr orders-0 = 1,2,3 --within 60s");
+    assert_eq!(consume(&cluster, "orders", 1, 500).len(), 500);
+}
+
+#[test]
+fn hostile_frames_cost_their_own_connection() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = start(folder.path(), Durability::Memory);
+    let address = cluster.bootstrap_servers().split(',').next().expect("one").to_owned();
+    let hostile: [&[u8]; 4] = [
+        &[0xFF, 0xFF, 0xFF, 0xFF],
+        &[0x7F, 0xFF, 0xFF, 0xFF],
+        // Metadata version 0 with more topics than there are bytes.
+        &[0, 0, 0, 14, 0, 3, 0, 0, 0, 0, 0, 1, 0xFF, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF],
+        b"GET / HTTP/1.1\r\n\r\n",
+    ];
+    for bytes in hostile {
+        let mut stream = TcpStream::connect(&address).expect("connects");
+        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        stream.write_all(bytes).expect("written");
+        // Closed, with or without a reset.
+        assert!(!matches!(stream.read(&mut [0; 16]), Ok(1..)), "{bytes:?}");
+    }
+    // ApiVersions of a version that nobody knows gets an answer.
+    let mut stream = TcpStream::connect(&address).expect("connects");
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    stream.write_all(&[0, 0, 0, 10, 0, 18, 0, 99, 0, 0, 0, 9, 0xFF, 0xFF]).expect("written");
+    let mut head = [0; 10];
+    stream.read_exact(&mut head).expect("an answer");
+    assert_eq!(head[4..], [0, 0, 0, 9, 0, 35], "UNSUPPORTED_VERSION");
+    let told = cluster.facts_after(0).0;
+    let refused = told.iter().filter(|fact| matches!(fact.kind, FactKind::Host(HostFact::ClientRefused { .. })));
+    assert_eq!(refused.count(), hostile.len());
+    produce(&cluster, "orders", 10);
+}
+
+#[test]
+fn the_console_sees_what_happens() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = start(folder.path(), Durability::Memory);
+    let mut port = LivePort::open(&cluster).expect("opens");
+    let id = port.submit("kill 2");
+    let until = Instant::now() + PATIENCE;
+    let reply = loop {
+        assert!(Instant::now() < until, "no reply");
+        if let Some(reply) = port.replies().into_iter().find(|reply| reply.id == id) {
+            break reply;
+        }
+        std::thread::yield_now();
+    };
+    assert!(matches!(reply.outcome, Outcome::Done { .. }), "{reply:?}");
+    let view = loop {
+        assert!(Instant::now() < until, "not seen");
+        let view = port.view(&ViewRequest::default());
+        let has_controller = view.situation.no_controller_since_ms.is_none();
+        if view.brokers[1].state == BrokerState::Killed && has_controller && !view.faults.is_empty() {
+            break view;
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!((view.brokers.len(), view.faults.len()), (3, 1));
+    assert_eq!(view.faults[0].undo, "start 2");
+    assert_eq!(port.undo_of("kill 3").as_deref(), Some("start 3"));
+    assert!(port.consequence("kill 3").is_some());
 }

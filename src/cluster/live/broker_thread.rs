@@ -120,6 +120,7 @@ pub fn live(birth: Birth, ready: impl FnOnce()) -> Afterlife {
         if let Err(how) = life.begin(config, cause) {
             return how;
         }
+        life.host.tell_caused(HostFact::BrokerRunning { broker: life.id }, cause);
         ready();
         life.run()
     }));

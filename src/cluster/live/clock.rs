@@ -1,7 +1,7 @@
 //! Live time: the brokers' common monotonic time, which can be paused and slowed, and from which the machine's own stalls are taken out.
 //!
 //! Invariants: never goes backwards; between two ticks it advances by no more than [`STALL`], so no broker ever sees the jump of a laptop
-//! that slept: the tick that comes late takes the excess out for good and counts it. Wall time is never slowed.
+//! that slept: the tick that comes late takes the excess out for good. Wall time is never slowed.
 //!
 //! Deliberately not here: who ticks (the supervisor), and what waits for a moment (the brokers' threads ask [`LiveClock::real_deadline`]).
 
@@ -31,8 +31,6 @@ struct State {
     speed_permille: u32,
     is_paused: bool,
     last_tick: RealInstant,
-    stalled: Duration,
-    stalls: u32,
 }
 
 impl State {
@@ -62,8 +60,6 @@ impl Default for LiveClock {
                 speed_permille: NORMAL,
                 is_paused: false,
                 last_tick: now,
-                stalled: Duration::ZERO,
-                stalls: 0,
             }),
         }
     }
@@ -144,18 +140,8 @@ impl LiveClock {
             // `rebase` sees the old tick and so keeps the excess out.
             state.rebase(now);
             state.last_tick = now;
-            if let Some(stalled) = stalled {
-                state.stalled += stalled;
-                state.stalls += 1;
-            }
             stalled
         })
-    }
-
-    /// How often, and how long in all, the machine stood still.
-    pub fn stalls(&self) -> (u32, Duration) {
-        let state = self.read();
-        (state.stalls, state.stalled)
     }
 }
 
@@ -196,7 +182,6 @@ mod tests {
         let stalled = clock.tick().expect("a stall");
         assert!(stalled >= Duration::from_millis(4_900));
         assert!(clock.now() >= before && clock.now().as_millis() < 1_000);
-        assert_eq!(clock.stalls().0, 1);
         assert_eq!(clock.tick(), None);
     }
 }

@@ -76,6 +76,16 @@ impl Faults {
         self.undo.pop()
     }
 
+    /// How many interventions can be undone.
+    pub fn undo_depth(&self) -> usize {
+        self.undo.len()
+    }
+
+    /// Forgets what was added beyond so many.
+    pub fn keep_undo(&mut self, depth: usize) {
+        self.undo.truncate(depth);
+    }
+
     /// Nothing is left to be undone.
     pub fn forget_undo(&mut self) {
         self.undo.clear();

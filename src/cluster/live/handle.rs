@@ -4,6 +4,7 @@
 //!
 //! Deliberately not here: the work (`supervisor.rs`), the language (`execute.rs`).
 
+use crate::cluster::command::{Execute, Reply, parse_line};
 use crate::cluster::data_dir::DataDir;
 use crate::cluster::live::history::Fact;
 use crate::cluster::live::supervisor::{StartError, Supervisor};
@@ -29,10 +30,7 @@ impl LiveCluster {
 
     /// `HOST:PORT,…` as a client wants it.
     pub fn bootstrap_servers(&self) -> String {
-        let host = self.inner.options.advertised_host();
-        let slots = self.inner.slots();
-        let addresses: Vec<String> = slots.values().map(|slot| format!("{host}:{}", slot.address.port())).collect();
-        addresses.join(",")
+        self.inner.bootstrap_servers()
     }
 
     /// The folder the cluster lives in.
@@ -61,6 +59,24 @@ impl LiveCluster {
     /// Waits for up to `limit` until there is more to tell than when `seen` was returned; returns what to wait with next.
     pub fn wait_change(&self, seen: u64, limit: Duration) -> u64 {
         self.inner.host.history.wait(seen, limit)
+    }
+
+    /// Starts the demo workload: a stream of orders with keys, followed by the ledger's reader. Blocks until its topic is there.
+    ///
+    /// # Errors
+    /// Why there is no topic.
+    pub fn start_demo_load(&self) -> Result<(), String> {
+        // At most 64 MiB a partition are kept, however long it runs.
+        let topic =
+            "topic create orders --partitions 6 --config retention.bytes=67108864 --config segment.bytes=8388608";
+        for line in [topic, "produce orders --key customer-%n --value 'order %n' --rate 50/s --name demo"] {
+            let command = parse_line(line).map_err(|error| error.to_string())?;
+            match self.execute(command) {
+                Reply::Failed { reason, .. } if !reason.contains("exists") => return Err(reason),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Milliseconds of cluster time since the start.

@@ -1,7 +1,7 @@
 //! What has happened: the facts of all brokers and of the host itself, in one order, each with what caused it.
 //!
 //! Invariants: facts are kept in the order in which they were told, the oldest go when there are more than [`KEPT`], and how many went is
-//! known; a fact's number never changes. Progress (appends, high watermarks) is counted and not kept.
+//! known; a fact's number never changes. Progress (appends, high watermarks) is not kept: snapshots tell it.
 //!
 //! Deliberately not here: what facts look like.
 
@@ -11,7 +11,6 @@ use crate::protocol::ids::BrokerId;
 use crate::protocol::peer::EventId;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -52,6 +51,10 @@ pub enum FaultSort {
 pub enum HostFact {
     /// A broker's life begins.
     BrokerStarting { broker: BrokerId },
+    /// A broker takes part.
+    BrokerRunning { broker: BrokerId },
+    /// A broker was told to stop in order.
+    BrokerStopping { broker: BrokerId },
     /// A broker's life has ended.
     BrokerEnded { broker: BrokerId, how: Ended },
     /// A broker is frozen.
@@ -102,7 +105,6 @@ pub struct Fact {
 struct Kept {
     facts: VecDeque<Fact>,
     last_number: u64,
-    host_seq: u64,
     /// Rises with every fact and every change that somebody may wait for.
     changes: u64,
 }
@@ -112,8 +114,6 @@ struct Kept {
 pub struct History {
     kept: Mutex<Kept>,
     changed: Condvar,
-    records: AtomicU64,
-    progress: AtomicU64,
 }
 
 impl History {
@@ -121,27 +121,16 @@ impl History {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A broker tells something.
+    /// A broker tells something. Progress is let go.
     pub fn add_event(&self, event: Event) {
         if event.kind.is_fact() {
             self.add(event.id, event.cause, event.at, FactKind::Broker(event.kind));
-            return;
-        }
-        self.progress.fetch_add(1, Ordering::Relaxed);
-        if let EventKind::Appended { first, last, .. } = event.kind {
-            self.records.fetch_add(u64::try_from(last - first + 1).unwrap_or(0), Ordering::Relaxed);
         }
     }
 
-    /// The host tells something; returns its id, to be the cause of others.
-    pub fn add_host(&self, at: Instant, cause: Option<EventId>, fact: HostFact) -> EventId {
-        let id = {
-            let mut kept = self.lock();
-            kept.host_seq += 1;
-            EventId { broker: EventId::HOST, seq: kept.host_seq }
-        };
+    /// The host tells something under an id that the observer gave.
+    pub fn add_host(&self, id: EventId, at: Instant, cause: Option<EventId>, fact: HostFact) {
         self.add(id, cause, at, FactKind::Host(fact));
-        id
     }
 
     fn add(&self, id: EventId, cause: Option<EventId>, at: Instant, kind: FactKind) {
@@ -182,38 +171,6 @@ impl History {
         let from = usize::try_from((number + 1).saturating_sub(first)).unwrap_or(usize::MAX);
         (kept.facts.iter().skip(from).cloned().collect(), first > number + 1)
     }
-
-    /// The fact with an id, if it is still kept.
-    pub fn find(&self, id: EventId) -> Option<Fact> {
-        self.lock().facts.iter().rev().find(|fact| fact.id == id).cloned()
-    }
-
-    /// The chain of causes that ends with a fact, the first cause first; whether it begins with one that is no longer kept.
-    pub fn causes(&self, last: &Fact) -> (Vec<Fact>, bool) {
-        let mut chain = vec![last.clone()];
-        while let Some(cause) = chain[chain.len() - 1].cause {
-            match self.find(cause) {
-                // A cause is always older, so the walk ends.
-                Some(fact) if fact.number < chain[chain.len() - 1].number => chain.push(fact),
-                _ => {
-                    chain.reverse();
-                    return (chain, true);
-                }
-            }
-        }
-        chain.reverse();
-        (chain, false)
-    }
-
-    /// Records appended by leaders since the start.
-    pub fn records(&self) -> u64 {
-        self.records.load(Ordering::Relaxed)
-    }
-
-    /// Progress told since the start: to be compared.
-    pub fn progress(&self) -> u64 {
-        self.progress.load(Ordering::Relaxed)
-    }
 }
 
 #[cfg(test)]
@@ -221,22 +178,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn causes_are_walked_back_as_far_as_they_are_kept() {
+    fn what_is_no_longer_kept_is_said_so() {
         let history = History::default();
-        let paused = |is_paused| HostFact::Paused { is_paused };
-        let first = history.add_host(Instant::ZERO, None, paused(true));
-        let second = history.add_host(Instant::ZERO, Some(first), paused(false));
-        let (facts, has_gap) = history.after(0);
-        assert!(!has_gap);
-        let (chain, is_cut) = history.causes(&facts[1]);
-        assert_eq!((chain.iter().map(|fact| fact.id).collect::<Vec<_>>(), is_cut), (vec![first, second], false));
-        for _ in 0..KEPT - 1 {
-            history.add_host(Instant::ZERO, Some(second), paused(true));
+        for seq in 1..=3 {
+            let id = EventId { broker: EventId::HOST, seq };
+            history.add_host(id, Instant::ZERO, None, HostFact::Paused { is_paused: true });
         }
-        let (facts, has_gap) = history.after(0);
+        let (facts, has_gap) = history.after(1);
+        assert_eq!((facts.iter().map(|fact| fact.number).collect::<Vec<_>>(), has_gap), (vec![2, 3], false));
+        for seq in 4..=3 + KEPT as u64 {
+            let id = EventId { broker: EventId::HOST, seq };
+            history.add_host(id, Instant::ZERO, None, HostFact::Paused { is_paused: false });
+        }
+        let (facts, has_gap) = history.after(1);
         assert!(has_gap && facts.len() == KEPT);
-        let (chain, is_cut) = history.causes(&facts[1]);
-        assert_eq!((chain.len(), is_cut), (2, true), "the very first is gone");
-        assert_eq!(history.after(facts[KEPT - 1].number).0, []);
+        assert_eq!(history.after(facts[KEPT - 1].number), (Vec::new(), false));
     }
 }

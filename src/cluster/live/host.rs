@@ -9,6 +9,8 @@ use crate::cluster::link::{Drops, Fate, Link, LinkFaults, Links};
 use crate::cluster::live::clock::LiveClock;
 use crate::cluster::live::history::{History, HostFact};
 use crate::cluster::live::mailbox::{Item, Mailbox};
+use crate::cluster::live::watch::Watch;
+use crate::cluster::observation::Observer;
 use crate::engine::io::RequestToken;
 use crate::engine::prng::Prng;
 use crate::protocol::ids::BrokerId;
@@ -23,6 +25,7 @@ pub struct Host {
     pub clock: LiveClock,
     /// What has happened.
     pub history: History,
+    watch: Mutex<Watch>,
     links: Mutex<(Links, Prng)>,
     /// Whether a link may not be healthy: only then are they looked at.
     has_faults: AtomicBool,
@@ -32,10 +35,11 @@ pub struct Host {
 
 impl Host {
     /// A host without brokers.
-    pub fn new(rng: Prng) -> Host {
+    pub fn new(rng: Prng, observer: Observer) -> Host {
         Host {
             clock: LiveClock::default(),
             history: History::default(),
+            watch: Mutex::new(Watch::new(observer)),
             links: Mutex::new((Links::default(), rng)),
             has_faults: AtomicBool::new(false),
             peers: RwLock::default(),
@@ -53,9 +57,23 @@ impl Host {
         RequestToken(self.next_number())
     }
 
-    /// The host tells something.
+    /// The host tells something; returns its id, to be the cause of others.
     pub fn tell(&self, fact: HostFact) -> EventId {
-        self.history.add_host(self.clock.now(), None, fact)
+        self.tell_caused(fact, None)
+    }
+
+    /// The host tells something that something else caused.
+    pub fn tell_caused(&self, fact: HostFact, cause: Option<EventId>) -> EventId {
+        let mut watch = self.watch();
+        watch.catch_up(&self.clock, &self.history);
+        let id = watch.hear(&fact, cause);
+        self.history.add_host(id, self.clock.now(), cause, fact);
+        id
+    }
+
+    /// What is watched, to look at or to feed.
+    pub fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A broker lives.

@@ -8,22 +8,26 @@
 //!
 //! Deliberately not here: how anything is drawn or parsed.
 
-#![expect(dead_code, reason = "the command language is about to use the rest")]
-
 mod broker_thread;
 mod clock;
 mod conn;
+mod execute;
 mod faults;
 mod handle;
 mod history;
 mod host;
+mod interventions;
 mod listener;
+mod loads;
 mod mailbox;
+mod port;
 mod roster;
 mod status;
 mod supervisor;
+mod watch;
 
 pub use handle::LiveCluster;
 pub use history::{Ended, Fact, FactKind, FaultSort, HostFact};
+pub use port::LivePort;
 pub use status::Phase;
 pub use supervisor::{StartError, Supervisor};

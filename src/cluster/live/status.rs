@@ -26,7 +26,6 @@ struct Inner {
     is_fenced: bool,
     is_controller: bool,
     is_suspended: bool,
-    is_stopping: bool,
     store: Option<StoreControl>,
 }
 
@@ -71,17 +70,6 @@ impl Status {
         inner.phase == Phase::Running && !inner.is_fenced && !inner.is_suspended
     }
 
-    /// The controller does not let it take part, as far as it knows.
-    pub fn is_fenced(&self) -> bool {
-        self.lock().is_fenced
-    }
-
-    /// It is the active controller.
-    pub fn is_controller(&self) -> bool {
-        let inner = self.lock();
-        inner.is_controller && inner.phase == Phase::Running
-    }
-
     /// It is frozen, or no longer.
     pub fn set_suspended(&self, is_suspended: bool) {
         self.lock().is_suspended = is_suspended;
@@ -90,16 +78,6 @@ impl Status {
     /// It is frozen.
     pub fn is_suspended(&self) -> bool {
         self.lock().is_suspended
-    }
-
-    /// It was told to stop in order.
-    pub fn set_stopping(&self) {
-        self.lock().is_stopping = true;
-    }
-
-    /// It was told to stop in order.
-    pub fn is_stopping(&self) -> bool {
-        self.lock().is_stopping
     }
 
     /// Its store is open.

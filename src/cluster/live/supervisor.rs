@@ -13,11 +13,14 @@ use crate::cluster::live::faults::Faults;
 use crate::cluster::live::history::{Ended, HostFact};
 use crate::cluster::live::host::Host;
 use crate::cluster::live::listener;
+use crate::cluster::live::loads::Loads;
 use crate::cluster::live::mailbox::{Control, End, Item, Mailbox};
 use crate::cluster::live::roster::{Member, Roster, RosterError};
 use crate::cluster::live::status::{Phase, Status};
+use crate::cluster::observation::{Observer, Setup};
 use crate::cluster::options::{ClusterOptions, Durability};
 use crate::cluster::store::{self, MemoryStore, StoreOptions};
+use crate::cluster::view::Capabilities;
 use crate::engine::config::{BrokerConfig, ClusterConfig};
 use crate::engine::controller::statics::set_static;
 use crate::engine::io::{LogInfo, Sequences};
@@ -30,7 +33,7 @@ use crate::protocol::peer::EventId;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -82,8 +85,6 @@ pub(super) struct Slot {
     pub(super) since: Instant,
     /// What is left of its logs, while it does not live.
     pub(super) logs: Vec<LogInfo>,
-    /// Its last snapshot, for when it cannot tell.
-    pub(super) last_snapshot: Option<Arc<BrokerSnapshot>>,
 }
 
 /// The shared inside of a live cluster.
@@ -93,6 +94,9 @@ pub struct Supervisor {
     pub(super) config: ClusterConfig,
     pub(super) faults: Mutex<Faults>,
     pub(super) slots: Mutex<BTreeMap<BrokerId, Slot>>,
+    /// Held while all brokers are asked how they are.
+    pub(super) round: Mutex<()>,
+    pub(super) loads: Loads,
     roster: Mutex<Roster>,
     rng: Mutex<Prng>,
     runtime: tokio::runtime::Runtime,
@@ -124,13 +128,16 @@ impl Supervisor {
             .thread_name("sockets")
             .enable_all()
             .build()?;
-        let host = Arc::new(Host::new(rng.fork("links")));
+        let observer = Observer::new(setup(&options, &config));
+        let host = Arc::new(Host::new(rng.fork("links"), observer));
         host.clock.set_speed(options.speed.permille);
         let supervisor = Arc::new(Supervisor {
             host,
             config,
             faults: Mutex::default(),
             slots: Mutex::default(),
+            round: Mutex::default(),
+            loads: Loads::default(),
             roster: Mutex::new(roster),
             rng: Mutex::new(rng),
             runtime,
@@ -145,6 +152,7 @@ impl Supervisor {
         for (member, listener) in members.into_iter().zip(listeners) {
             supervisor.add_slot(member, listener)?;
         }
+        supervisor.tell_addresses();
         Ok(supervisor)
     }
 
@@ -202,11 +210,11 @@ impl Supervisor {
             skew_ms: Arc::default(),
             since: self.host.clock.now(),
             logs: Vec::new(),
-            last_snapshot: None,
             member,
         };
-        let mut slots = self.slots();
         let id = slot.member.id;
+        self.host.watch().observer.add_broker(id, slot.address.port());
+        let mut slots = self.slots();
         slots.insert(id, slot);
         self.begin(slots.get_mut(&id).expect("just put in"), listener)
     }
@@ -261,6 +269,27 @@ impl Supervisor {
         })?;
         slot.thread = Some(thread);
         Ok(())
+    }
+
+    /// `HOST:PORT,…` as a client wants it.
+    pub fn bootstrap_servers(&self) -> String {
+        let host = self.options.advertised_host();
+        let slots = self.slots();
+        let addresses: Vec<String> = slots.values().map(|slot| format!("{host}:{}", slot.address.port())).collect();
+        addresses.join(",")
+    }
+
+    /// Where the cluster's own clients find it, whatever clients elsewhere are told.
+    pub(super) fn own_servers(&self) -> String {
+        let ip = if self.options.listen.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { self.options.listen };
+        let slots = self.slots();
+        let addresses = slots.values().map(|slot| SocketAddr::new(ip, slot.address.port()).to_string());
+        addresses.collect::<Vec<_>>().join(",")
+    }
+
+    fn tell_addresses(&self) {
+        let servers = self.bootstrap_servers();
+        self.host.watch().observer.set_bootstrap_servers(servers);
     }
 
     fn broker_config(&self, member: &Member, rng: &mut Prng) -> BrokerConfig {
@@ -333,11 +362,10 @@ impl Supervisor {
         let status = {
             let slots = self.slots();
             let Some(slot) = slots.get(&id).filter(|slot| is_alive(slot)) else { return false };
-            slot.status.set_stopping();
-            slot.mailbox.push(Item::ControlledShutdown { cause: None });
+            let cause = self.host.tell(HostFact::BrokerStopping { broker: id });
+            slot.mailbox.push(Item::ControlledShutdown { cause: Some(cause) });
             Arc::clone(&slot.status)
         };
-        self.host.history.poke();
         if !self.wait_until(SHUTDOWN_PATIENCE, || matches!(status.phase(), Phase::Ended(_))) {
             return self.end(id, End::Close, Ended::Stopped);
         }
@@ -431,7 +459,7 @@ impl Supervisor {
         }
         let directory = DirectoryId(self.rng.lock().unwrap_or_else(PoisonError::into_inner).uuid());
         slot.member.directory = directory;
-        (slot.logs, slot.last_snapshot) = (Vec::new(), None);
+        slot.logs = Vec::new();
         self.roster().set_directory(id, directory).map_err(io::Error::other)?;
         self.host.tell(HostFact::Wiped { broker: id });
         Ok(())
@@ -456,6 +484,7 @@ impl Supervisor {
         let member = Member { id, port: listener.local_addr()?.port(), directory };
         self.roster().add(member.clone())?;
         self.add_slot(member, listener)?;
+        self.tell_addresses();
         Ok(id)
     }
 
@@ -472,7 +501,10 @@ impl Supervisor {
         }
         slots.remove(&id);
         store::wipe(&self.directory_of(id))?;
+        drop(slots);
         self.roster().remove(id)?;
+        self.host.watch().observer.remove_broker(id);
+        self.tell_addresses();
         self.host.history.poke();
         Ok(true)
     }
@@ -500,35 +532,24 @@ impl Supervisor {
         self.host.poke_all();
     }
 
-    /// What a broker says of itself now; its last word if it cannot say anything in time or does not live.
-    pub fn snapshot(&self, id: BrokerId, scope: &Scope) -> Option<Arc<BrokerSnapshot>> {
-        self.snapshots(scope).remove(&id)
-    }
-
-    /// What every broker says of itself, asked all at once.
-    pub fn snapshots(&self, scope: &Scope) -> BTreeMap<BrokerId, Arc<BrokerSnapshot>> {
-        let asked: Vec<(BrokerId, Option<Receiver<BrokerSnapshot>>)> = self
+    /// What every broker that lives says of itself, asked all at once; those that are busy for long are left out.
+    pub(super) fn snapshots(&self, scopes: &BTreeMap<BrokerId, Scope>) -> Vec<BrokerSnapshot> {
+        let asked: Vec<Receiver<BrokerSnapshot>> = self
             .slots()
             .iter()
-            .map(|(id, slot)| {
+            .filter(|(_, slot)| slot.status.phase() == Phase::Running)
+            .filter_map(|(id, slot)| {
                 let (reply, answer) = channel();
-                let is_asked = slot.mailbox.control(Control::Snapshot { scope: scope.clone(), reply });
-                (*id, is_asked.then_some(answer))
+                let scope = scopes.get(id).cloned().unwrap_or_default();
+                slot.mailbox.control(Control::Snapshot { scope, reply }).then_some(answer)
             })
             .collect();
         let until = std::time::Instant::now() + SNAPSHOT_PATIENCE;
-        let mut told = BTreeMap::new();
-        for (id, answer) in asked {
+        let told = asked.into_iter().filter_map(|answer| {
             let left = until.saturating_duration_since(std::time::Instant::now());
-            let snapshot = answer.and_then(|answer| answer.recv_timeout(left).ok()).map(Arc::new);
-            let mut slots = self.slots();
-            let Some(slot) = slots.get_mut(&id) else { continue };
-            if snapshot.is_some() {
-                slot.last_snapshot.clone_from(&snapshot);
-            }
-            told.extend(snapshot.or_else(|| slot.last_snapshot.clone()).map(|snapshot| (id, snapshot)));
-        }
-        told
+            answer.recv_timeout(left).ok()
+        });
+        told.collect()
     }
 
     /// Waits until something is true, looking again whenever anything has happened. Says whether it came true in time.
@@ -553,9 +574,9 @@ impl Supervisor {
         if self.is_stopped.swap(true, Ordering::SeqCst) {
             return;
         }
+        self.loads.stop(None);
         // Time may stand still: the ends wait for nothing. All at once, and then each is waited for.
         for slot in self.slots().values() {
-            slot.status.set_stopping();
             slot.mailbox.control(Control::End(End::Close));
         }
         for slot in self.slots().values_mut() {
@@ -601,6 +622,21 @@ fn cluster_config(options: &ClusterOptions, roster: &Roster) -> Result<ClusterCo
             .map_err(|error| StartError::Setting { name: setting.key.clone(), reason: error.to_string() })?;
     }
     Ok(config)
+}
+
+fn setup(options: &ClusterOptions, config: &ClusterConfig) -> Setup {
+    let can = Capabilities { pause: true, slow: true, step: false, rewind: false, faults: true, demo: true };
+    let quit_loses =
+        (options.durability == Durability::Memory).then(|| "The records of this run are in memory only.".to_owned());
+    Setup {
+        name: "local".to_owned(),
+        bootstrap_servers: String::new(),
+        can,
+        quit_loses,
+        utc_offset_s: 0,
+        cluster: config.clone(),
+        brokers: Vec::new(),
+    }
 }
 
 fn store_options(options: &ClusterOptions) -> StoreOptions {

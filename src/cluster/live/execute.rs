@@ -1,0 +1,472 @@
+//! The command language carried out on a live cluster.
+//!
+//! Invariants: a command returns when what it says is so (`kill`: the broker is dead; `start`: it answers and is unfenced), or says why it
+//! is not; what can be undone is remembered only once it was done.
+//!
+//! Deliberately not here: the grammar (`command`), requests to the cluster (`admin`), lives (`supervisor.rs`).
+
+use crate::client::Target;
+use crate::cluster::admin::remote::Remote;
+use crate::cluster::admin::{self, Ask};
+use crate::cluster::command::predicate::Facts;
+use crate::cluster::command::{
+    BrokerCommand, ClockCommand, Command, Consume, DiskCommand, Execute, LinkCommand, Predicate, Produce,
+    ProduceCommand, Reply, Who,
+};
+use crate::cluster::live::handle::LiveCluster;
+use crate::cluster::live::loads;
+use crate::cluster::live::status::Phase;
+use crate::cluster::live::supervisor::is_alive;
+use crate::protocol::codec::{Request, Response};
+use crate::protocol::ids::BrokerId;
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+/// A broker that is not unfenced after this long is told to be so.
+const START_PATIENCE: Duration = Duration::from_secs(20);
+/// How often a predicate is looked at while nothing is told.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
+
+impl Execute for LiveCluster {
+    fn execute(&self, command: Command) -> Reply {
+        let supervisor = &self.inner;
+        if command.needs_time() && supervisor.host.clock.is_paused() {
+            return Reply::failed("paused: time stands still until `run`");
+        }
+        let command = match pin(command, |who| self.resolve(who)) {
+            Ok(command) => command,
+            Err(reason) => return Reply::failed(reason),
+        };
+        let outcome = match &command {
+            Command::Stop { who }
+            | Command::Kill { who }
+            | Command::Powerloss { who }
+            | Command::Wipe { who }
+            | Command::Suspend { who }
+            | Command::Resume { who }
+            | Command::Start { who }
+            | Command::Restart { who } => self.lives(&command, who),
+            Command::Broker(command) => self.brokers(command),
+            Command::Pause => self.pause(true),
+            Command::Run => self.pause(false),
+            Command::Speed { speed } => self.speed(speed.permille),
+            Command::Link(link) => self.links(link),
+            Command::Drop(drop) => {
+                supervisor.drop_next(drop);
+                Ok(Reply::done(format!("`{command}` is set.")))
+            }
+            Command::Disk(disk) => self.disks(disk),
+            Command::Clock(ClockCommand::Skew(skew)) => self.each(&skew.who, |id| {
+                supervisor.skew_clock(id, skew.skew.millis);
+                Ok(())
+            }),
+            Command::Heal => self.heal(),
+            Command::Undo => self.undo(),
+            Command::Produce(produce) => self.produce(produce),
+            Command::Consume(consume) => self.consume(consume),
+            Command::Wait { predicate, within } => self.wait(predicate, *within),
+            Command::Expect { predicate } => self.expect(predicate),
+            other => self.ask(other),
+        };
+        let reply = outcome.unwrap_or_else(Reply::failed);
+        let takes_part = !matches!(command, Command::Undo | Command::Run | Command::Resume { .. });
+        if let Some(undo) = command.undo().filter(|_| takes_part && reply.is_done()) {
+            supervisor.faults().push_undo(undo);
+        }
+        reply
+    }
+}
+
+type Outcome = Result<Reply, String>;
+
+/// `1`, `1 and 3`, `1, 2 and 3`.
+fn listed(ids: &[BrokerId]) -> String {
+    match ids {
+        [] => "none".to_owned(),
+        [one] => one.to_string(),
+        [first @ .., last] => {
+            format!("{} and {last}", first.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// `Broker 1 is`, `Brokers 1 and 3 are`.
+fn are(ids: &[BrokerId]) -> String {
+    if ids.len() == 1 { format!("Broker {} is", listed(ids)) } else { format!("Brokers {} are", listed(ids)) }
+}
+
+/// Whom a command is about, if it says so by a WHO.
+fn who_of(command: &mut Command) -> Option<&mut Who> {
+    match command {
+        Command::Stop { who }
+        | Command::Kill { who }
+        | Command::Powerloss { who }
+        | Command::Wipe { who }
+        | Command::Suspend { who }
+        | Command::Resume { who }
+        | Command::Start { who }
+        | Command::Restart { who }
+        | Command::Broker(BrokerCommand::Remove { who })
+        | Command::Disk(
+            DiskCommand::Slow { who, .. }
+            | DiskCommand::Full { who }
+            | DiskCommand::Corrupt { who, .. }
+            | DiskCommand::Heal { who },
+        ) => Some(who),
+        Command::Clock(ClockCommand::Skew(skew)) => Some(&mut skew.who),
+        _ => None,
+    }
+}
+
+/// The command with the brokers it means now: what is undone later is about them, whoever leads then.
+pub(super) fn pin(
+    mut command: Command,
+    resolve: impl Fn(&Who) -> Result<Vec<BrokerId>, String>,
+) -> Result<Command, String> {
+    if let Some(who) = who_of(&mut command) {
+        *who = Who::Ids(resolve(who)?);
+    }
+    Ok(command)
+}
+
+impl LiveCluster {
+    /// Whom somebody means now.
+    fn resolve(&self, who: &Who) -> Result<Vec<BrokerId>, String> {
+        if !matches!(who, Who::Ids(_)) {
+            self.inner.refresh();
+        }
+        let ids = self.inner.host.watch().observer.resolve(who)?;
+        if ids.is_empty() { Err("there is no such broker now".to_owned()) } else { Ok(ids) }
+    }
+
+    fn each(&self, who: &Who, act: impl Fn(BrokerId) -> Result<(), String>) -> Outcome {
+        let ids = self.resolve(who)?;
+        for id in &ids {
+            act(*id)?;
+        }
+        Ok(Reply::told(format!("Done on {}.", listed(&ids)), json!({ "brokers": numbers(&ids) })))
+    }
+
+    fn lives(&self, command: &Command, who: &Who) -> Outcome {
+        let ids = self.resolve(who)?;
+        for id in &ids {
+            self.check_life(command, *id)?;
+        }
+        let supervisor = &self.inner;
+        let word = match command {
+            Command::Start { .. } => return self.start_all(&ids),
+            Command::Restart { .. } => {
+                for id in &ids {
+                    supervisor.stop(*id);
+                    self.start_all(&[*id])?;
+                }
+                "up again"
+            }
+            Command::Stop { .. } => {
+                ids.iter().for_each(|id| _ = supervisor.stop(*id));
+                "stopped"
+            }
+            Command::Kill { .. } => {
+                ids.iter().for_each(|id| _ = supervisor.kill(*id));
+                "dead"
+            }
+            Command::Powerloss { .. } => {
+                ids.iter().for_each(|id| _ = supervisor.power_loss(*id));
+                "without power"
+            }
+            Command::Suspend { .. } => {
+                ids.iter().for_each(|id| _ = supervisor.suspend(*id));
+                "suspended"
+            }
+            Command::Resume { .. } => {
+                ids.iter().for_each(|id| _ = supervisor.resume(*id));
+                "running again"
+            }
+            _ => {
+                for id in &ids {
+                    supervisor.kill(*id);
+                    supervisor.wipe(*id).map_err(|error| format!("broker {id}: {error}"))?;
+                }
+                "down, with an empty disk"
+            }
+        };
+        Ok(Reply::told(format!("{} {word}.", are(&ids)), json!({ "brokers": numbers(&ids) })))
+    }
+
+    /// Whether a broker is in a state in which the command makes sense.
+    fn check_life(&self, command: &Command, id: BrokerId) -> Result<(), String> {
+        let slots = self.inner.slots();
+        let slot = slots.get(&id).ok_or_else(|| format!("there is no broker {id}"))?;
+        let lives = is_alive(slot);
+        let (allowed, reason) = match command {
+            Command::Start { .. } => (!lives, "runs already"),
+            Command::Resume { .. } => (lives && slot.status.is_suspended(), "is not suspended"),
+            Command::Suspend { .. } => (lives && !slot.status.is_suspended(), "does not run"),
+            Command::Restart { .. } | Command::Wipe { .. } => (true, ""),
+            Command::Stop { .. } if lives && slot.status.is_suspended() => (false, "is suspended: resume it first"),
+            _ => (lives, "does not run"),
+        };
+        if allowed { Ok(()) } else { Err(format!("broker {id} {reason}")) }
+    }
+
+    fn start_all(&self, ids: &[BrokerId]) -> Outcome {
+        for id in ids {
+            self.inner.revive(*id).map_err(|error| error.to_string())?;
+        }
+        for id in ids {
+            if self.wait_serving(*id, START_PATIENCE) {
+                continue;
+            }
+            let slots = self.inner.slots();
+            let phase = slots.get(id).map(|slot| slot.status.phase());
+            return match phase {
+                Some(Phase::Ended(how)) => Err(format!("broker {id} did not come up: {how:?}")),
+                _ => Ok(Reply::timed_out(format!(
+                    "broker {id} runs and is still fenced after {} s: is there a controller?",
+                    START_PATIENCE.as_secs()
+                ))),
+            };
+        }
+        Ok(Reply::told(format!("{} up.", are(ids)), json!({ "brokers": numbers(ids) })))
+    }
+
+    fn brokers(&self, command: &BrokerCommand) -> Outcome {
+        match command {
+            BrokerCommand::Add => {
+                let id = self.inner.add().map_err(|error| error.to_string())?;
+                self.start_all(&[id])
+            }
+            BrokerCommand::Remove { who } => {
+                let ids = self.resolve(who)?;
+                for id in &ids {
+                    self.remove(*id)?;
+                }
+                let text = format!("{} no longer part of the cluster.", are(&ids));
+                Ok(Reply::told(text, json!({ "brokers": numbers(&ids) })))
+            }
+            BrokerCommand::List => {
+                self.inner.refresh();
+                let watch = &mut self.inner.host.watch();
+                let view = watch.observer.view(&crate::cluster::view::ViewRequest::default());
+                let line = |card: &crate::cluster::view::BrokerCard| {
+                    format!("{:>2}  port {:<5}  {:?}  leads {}", card.id, card.port, card.state, card.leaders)
+                };
+                let text = view.brokers.iter().map(line).collect::<Vec<_>>().join("\n");
+                let data = |card: &crate::cluster::view::BrokerCard| {
+                    json!({
+                        "broker": card.id.0, "port": card.port, "state": format!("{:?}", card.state),
+                        "leaders": card.leaders, "replicas": card.replicas,
+                    })
+                };
+                Ok(Reply::told(text, json!(view.brokers.iter().map(data).collect::<Vec<_>>())))
+            }
+        }
+    }
+
+    fn remove(&self, id: BrokerId) -> Result<(), String> {
+        self.inner.refresh();
+        let image = std::sync::Arc::clone(self.inner.host.watch().observer.image());
+        if image.voters.contains_key(&id) {
+            return Err(format!("broker {id} votes in the metadata quorum: it cannot be removed"));
+        }
+        for topic in image.topics.values() {
+            let holds = topic.partitions.iter().find(|(_, state)| state.replicas.contains(&id));
+            if let Some((number, _)) = holds {
+                let name = &topic.name;
+                return Err(format!("broker {id} holds a replica of {name}-{number}: `reassign start` moves it away"));
+            }
+        }
+        self.inner.stop(id);
+        let request = kafka_protocol::messages::UnregisterBrokerRequest::default()
+            .with_broker_id(kafka_protocol::messages::BrokerId(id.0));
+        match self.remote()?.ask(Target::Any, Request::UnregisterBroker(request))? {
+            Response::UnregisterBroker(response) if response.error_code == 0 => {}
+            Response::UnregisterBroker(response) => {
+                let told = response.error_message.map(|text| text.to_string()).unwrap_or_default();
+                return Err(format!("the controller refuses (error {}): {told}", response.error_code));
+            }
+            _ => return Err("the controller's answer makes no sense".to_owned()),
+        }
+        self.inner.forget(id).map_err(|error| error.to_string())?;
+        Ok(())
+    }
+
+    fn pause(&self, is_paused: bool) -> Outcome {
+        let word = if is_paused { "stands still" } else { "goes on" };
+        if self.inner.set_paused(is_paused) {
+            Ok(Reply::done(format!("Time {word}.")))
+        } else {
+            Ok(Reply::done(format!("Time {word} already.")))
+        }
+    }
+
+    fn speed(&self, permille: u32) -> Outcome {
+        if !(100..=1_000).contains(&permille) {
+            return Ok(Reply::unavailable("a live cluster runs at 1 to 0.1: slower worlds are simulated ones"));
+        }
+        self.inner.set_speed(permille);
+        Ok(Reply::done(format!("Time runs at {}.", f64::from(permille) / 1_000.0)))
+    }
+
+    fn links(&self, command: &LinkCommand) -> Outcome {
+        let known = self.inner.slots();
+        let unknown = command.link().from.iter().chain(&command.link().to).find(|id| !known.contains_key(id));
+        if let Some(id) = unknown {
+            return Err(format!("there is no broker {id}"));
+        }
+        drop(known);
+        self.inner.change_links(command);
+        Ok(Reply::done(format!("`{}` is done.", Command::Link(command.clone()))))
+    }
+
+    fn disks(&self, command: &DiskCommand) -> Outcome {
+        let supervisor = &self.inner;
+        match command {
+            DiskCommand::Slow { who, by } => self.each(who, |id| {
+                supervisor.slow_disk(id, *by);
+                Ok(())
+            }),
+            DiskCommand::Full { who } => self.each(who, |id| {
+                supervisor.fill_disk(id);
+                Ok(())
+            }),
+            DiskCommand::Heal { who } => self.each(who, |id| {
+                supervisor.heal_disk(id);
+                Ok(())
+            }),
+            DiskCommand::Corrupt { partition: Some(_), .. } => {
+                Ok(Reply::unavailable("a live disk is damaged where it was written last: leave --partition out"))
+            }
+            DiskCommand::Corrupt { who, .. } => self.each(who, |id| supervisor.corrupt_disk(id)),
+        }
+    }
+
+    fn heal(&self) -> Outcome {
+        let down = self.inner.heal();
+        self.inner.faults().forget_undo();
+        if !down.is_empty() {
+            let reply = self.start_all(&down)?;
+            if !reply.is_done() {
+                return Ok(reply);
+            }
+        }
+        Ok(Reply::done("Every fault has ended."))
+    }
+
+    fn undo(&self) -> Outcome {
+        let Some(command) = self.inner.faults().pop_undo() else {
+            return Err("there is nothing to undo".to_owned());
+        };
+        let line = command.to_string();
+        let before = self.inner.faults().undo_depth();
+        let reply = self.execute(command);
+        // What takes an intervention back is not one to be taken back itself.
+        self.inner.faults().keep_undo(before);
+        match reply {
+            Reply::Done { text, data } => Ok(Reply::told(format!("{line}: {text}"), data)),
+            failed @ Reply::Failed { .. } => Ok(failed),
+        }
+    }
+
+    fn produce(&self, command: &ProduceCommand) -> Outcome {
+        let supervisor = &self.inner;
+        match command {
+            ProduceCommand::Stop { name } => {
+                let stopped = supervisor.loads.stop(name.as_deref());
+                if stopped.is_empty() { Err("no such load runs".to_owned()) } else { told_loads("Stopped", &stopped) }
+            }
+            ProduceCommand::Records(produce) if produce.load.rate.is_some() => {
+                if supervisor.loads.start(supervisor.runtime(), supervisor.own_servers(), produce.clone()) {
+                    told_loads("Writing", std::slice::from_ref(&produce.topic))
+                } else {
+                    Err("a load of this name runs: --name gives it another, `produce stop` ends it".to_owned())
+                }
+            }
+            ProduceCommand::Records(produce) => self.produce_once(produce),
+        }
+    }
+
+    /// Writes records and waits for their acknowledgement.
+    pub(super) fn produce_once(&self, produce: &Produce) -> Outcome {
+        let supervisor = &self.inner;
+        let servers = supervisor.own_servers();
+        let places = supervisor.runtime().block_on(loads::write_once(&servers, produce))?;
+        let records = if places.len() == 1 { "record" } else { "records" };
+        let at = match places.as_slice() {
+            [(partition, offset)] if *offset >= 0 => format!(" at {}-{partition}, offset {offset}", produce.topic),
+            _ => format!(" to {}", produce.topic),
+        };
+        let data: Vec<_> = places.iter().map(|(partition, offset)| json!([partition, offset])).collect();
+        Ok(Reply::told(format!("{} {records} written{at}.", places.len()), json!(data)))
+    }
+
+    fn consume(&self, consume: &Consume) -> Outcome {
+        let servers = self.inner.own_servers();
+        let records = self.inner.runtime().block_on(loads::read_once(&servers, consume))?;
+        let text =
+            |bytes: &Option<bytes::Bytes>| bytes.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let line = |read: &crate::client::consumer::ConsumerRecord| {
+            let key = text(&read.record.key).map(|key| format!("{key} ")).unwrap_or_default();
+            let value = text(&read.record.value).unwrap_or_default();
+            format!("{}-{}@{} {key}{value}", consume.topic, read.partition.partition, read.record.offset)
+        };
+        let data = |read: &crate::client::consumer::ConsumerRecord| {
+            json!({
+                "partition": read.partition.partition, "offset": read.record.offset,
+                "key": text(&read.record.key), "value": text(&read.record.value),
+            })
+        };
+        let lines = records.iter().map(line).collect::<Vec<_>>().join("\n");
+        Ok(Reply::told(lines, json!(records.iter().map(data).collect::<Vec<_>>())))
+    }
+
+    fn wait(&self, predicate: &Predicate, within: Duration) -> Outcome {
+        let until = Instant::now() + within;
+        let mut seen = self.inner.host.history.changes();
+        loop {
+            let verdict = self.check(predicate);
+            if verdict.holds {
+                return Ok(Reply::told(format!("{}.", verdict.seen), json!({ "seen": verdict.seen })));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(Reply::timed_out(format!("{predicate} did not come true: {}", verdict.seen)));
+            }
+            seen = self.inner.host.history.wait(seen, left.min(LOOK_AGAIN));
+        }
+    }
+
+    fn expect(&self, predicate: &Predicate) -> Outcome {
+        let verdict = self.check(predicate);
+        if verdict.holds {
+            Ok(Reply::told(format!("{}.", verdict.seen), json!({ "seen": verdict.seen })))
+        } else {
+            Err(format!("expected {predicate}, but {}", verdict.seen))
+        }
+    }
+
+    fn check(&self, predicate: &Predicate) -> crate::cluster::command::predicate::Verdict {
+        self.inner.refresh();
+        let watch = self.inner.host.watch();
+        let facts: &dyn Facts = &watch.observer;
+        predicate.check(facts)
+    }
+
+    fn remote(&self) -> Result<Remote, String> {
+        Remote::new(&self.inner.own_servers(), "kafkarium").map_err(|error| error.to_string())
+    }
+
+    fn ask(&self, command: &Command) -> Outcome {
+        let mut remote = self.remote()?;
+        admin::run(command, &mut remote)
+            .ok_or_else(|| format!("`{command}` is about a console: type it at its `:` prompt"))
+    }
+}
+
+fn told_loads(word: &str, names: &[String]) -> Outcome {
+    Ok(Reply::told(format!("{word} {}.", names.join(", ")), json!({ "loads": names })))
+}
+
+fn numbers(ids: &[BrokerId]) -> Vec<i32> {
+    ids.iter().map(|id| id.0).collect()
+}

@@ -1,0 +1,286 @@
+//! Faults begun and ended: links, messages, disks, clocks; what is active, told in the words of the language.
+//!
+//! Invariants: what [`Supervisor::active_faults`] lists is what acts at this moment, each with the command that ends it.
+//!
+//! Deliberately not here: lives and deaths (`supervisor.rs`).
+
+use crate::cluster::command::values::{LinkSpec, duration_text};
+use crate::cluster::command::{Command, Direction, DropCommand, LinkCommand};
+use crate::cluster::link::{Drops, LinkFaults};
+use crate::cluster::live::faults::DiskFaults;
+use crate::cluster::live::history::{Ended, FaultSort, HostFact};
+use crate::cluster::live::status::Phase;
+use crate::cluster::live::supervisor::{Supervisor, is_alive};
+use crate::cluster::observation::Fault;
+use crate::cluster::store;
+use crate::cluster::view::{ActiveFault, FaultChip, FaultKind};
+use crate::protocol::ids::BrokerId;
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+impl Supervisor {
+    /// Carries out a command about links.
+    pub(super) fn change_links(&self, command: &LinkCommand) {
+        for link in command.link().directed() {
+            self.host.change_link(link, |faults| match command {
+                LinkCommand::Cut { .. } => faults.is_cut = true,
+                LinkCommand::Delay { by, jitter, .. } => {
+                    (faults.delay, faults.jitter) = (*by, jitter.unwrap_or_default());
+                }
+                LinkCommand::Lose { share, .. } => faults.loss_per_million = share.per_million,
+                LinkCommand::Hold { .. } => faults.is_held = true,
+                LinkCommand::Release { .. } => faults.is_held = false,
+                LinkCommand::Throttle { rate, .. } => faults.bytes_per_s = Some(rate.0.0),
+                LinkCommand::Heal { .. } => *faults = LinkFaults::default(),
+            });
+        }
+        let sort = match command {
+            LinkCommand::Cut { .. } => FaultSort::LinkCut,
+            LinkCommand::Delay { .. } | LinkCommand::Throttle { .. } => FaultSort::LinkSlow,
+            _ => FaultSort::LinkLossy,
+        };
+        let text = Command::Link(command.clone()).to_string();
+        if matches!(command, LinkCommand::Release { .. } | LinkCommand::Heal { .. }) {
+            let spec = command.link().to_string();
+            self.host.watch().healed(|fault| fault.starts_with("link ") && fault.contains(&format!(" {spec}")));
+        }
+        self.tell(match command {
+            LinkCommand::Release { .. } | LinkCommand::Heal { .. } => HostFact::FaultEnded { text, broker: None },
+            _ => HostFact::FaultBegan { sort, text, broker: None },
+        });
+    }
+
+    /// Messages of a kind are to be lost.
+    pub(super) fn drop_next(&self, command: &DropCommand) {
+        let DropCommand::Next { traffic, broker, count } = command;
+        let of_responses = traffic.direction == Direction::Response;
+        let api = traffic.api.to_string();
+        self.host.drop_next(Drops { of_responses, api, by: *broker, left: *count });
+        let text = Command::Drop(command.clone()).to_string();
+        self.tell(HostFact::FaultBegan { sort: FaultSort::LinkLossy, text, broker: *broker });
+    }
+
+    /// A disk is slow from now on.
+    pub(super) fn slow_disk(&self, id: BrokerId, by: Duration) {
+        self.change_disk(id, FaultSort::DiskSlow, Some(format!("disk slow {id} {}", duration_text(by))), |faults| {
+            faults.delay = by;
+        });
+    }
+
+    /// A disk takes nothing more.
+    pub(super) fn fill_disk(&self, id: BrokerId) {
+        self.change_disk(id, FaultSort::DiskFault, Some(format!("disk full {id}")), |faults| faults.is_full = true);
+    }
+
+    /// A disk is as it should be.
+    pub(super) fn heal_disk(&self, id: BrokerId) {
+        self.change_disk(id, FaultSort::DiskFault, None, |faults| *faults = DiskFaults::default());
+    }
+
+    fn change_disk(&self, id: BrokerId, sort: FaultSort, begins: Option<String>, change: impl FnOnce(&mut DiskFaults)) {
+        let faults = self.faults().change_disk(id, change);
+        if let Some(store) = self.slots().get(&id).and_then(|slot| slot.status.store()) {
+            store.set_disk_delay(faults.delay);
+            store.set_disk_full(faults.is_full);
+        }
+        self.tell(match begins {
+            Some(text) => HostFact::FaultBegan { sort, text, broker: Some(id) },
+            None => {
+                let (slow, full) = (format!("disk slow {id}"), format!("disk full {id}"));
+                self.host.watch().healed(|fault| fault.starts_with(&slow) || fault.starts_with(&full));
+                HostFact::FaultEnded { text: format!("disk heal {id}"), broker: Some(id) }
+            }
+        });
+    }
+
+    /// Damages what a broker wrote last.
+    ///
+    /// # Errors
+    /// If it keeps no files, or there is nothing to damage.
+    pub(super) fn corrupt_disk(&self, id: BrokerId) -> Result<(), String> {
+        if self.options.durability == crate::cluster::options::Durability::Memory {
+            return Err("there are no files to damage in mode `memory`".to_owned());
+        }
+        let slots = self.slots();
+        let slot = slots.get(&id).ok_or_else(|| format!("there is no broker {id}"))?;
+        if is_alive(slot) {
+            let store = slot.status.store().ok_or_else(|| format!("broker {id} is starting"))?;
+            store.corrupt_tail();
+        } else {
+            let did = store::corrupt_tail(&self.directory_of(id)).map_err(|error| error.to_string())?;
+            if !did {
+                return Err(format!("everything broker {id} wrote is flushed: its journal is empty"));
+            }
+        }
+        drop(slots);
+        let text = format!("disk corrupt {id}");
+        self.tell(HostFact::FaultBegan { sort: FaultSort::DiskFault, text, broker: Some(id) });
+        Ok(())
+    }
+
+    /// A broker's wall clock is wrong by so much; zero sets it right.
+    pub(super) fn skew_clock(&self, id: BrokerId, milliseconds: i64) {
+        if let Some(slot) = self.slots().get(&id) {
+            slot.skew_ms.store(milliseconds, Ordering::Relaxed);
+        }
+        let text = format!("clock skew {id} {milliseconds:+}ms");
+        let before = format!("clock skew {id} ");
+        self.host.watch().healed(|fault| fault.starts_with(&before));
+        self.tell(if milliseconds == 0 {
+            HostFact::FaultEnded { text, broker: Some(id) }
+        } else {
+            HostFact::FaultBegan { sort: FaultSort::Clock, text, broker: Some(id) }
+        });
+    }
+
+    /// Ends every fault of links, messages, disks and clocks, and thaws what is frozen. Returns the brokers that are down.
+    pub(super) fn heal(&self) -> Vec<BrokerId> {
+        let links: Vec<_> = self.host.with_links(|links| links.faulty().map(|(link, _)| link).collect());
+        for link in links {
+            self.host.change_link(link, |faults| *faults = LinkFaults::default());
+        }
+        self.host.forget_drops();
+        let disks: Vec<BrokerId> = self.faults().disks().map(|(id, _)| id).collect();
+        for id in disks {
+            self.heal_disk(id);
+        }
+        let ids: Vec<BrokerId> = self.slots().keys().copied().collect();
+        for id in &ids {
+            self.resume(*id);
+            let skew = self.slots().get(id).map_or(0, |slot| slot.skew_ms.load(Ordering::Relaxed));
+            if skew != 0 {
+                self.skew_clock(*id, 0);
+            }
+        }
+        self.host.watch().all_healed();
+        self.tell(HostFact::FaultEnded { text: "everything healed".to_owned(), broker: None });
+        let slots = self.slots();
+        slots.iter().filter(|(_, slot)| !is_alive(slot)).map(|(id, _)| *id).collect()
+    }
+
+    /// Every fault that acts now, the newest first, with what it puts on the brokers' cards.
+    pub(super) fn shown_faults(&self) -> Vec<Fault> {
+        let mut found = self.broken_brokers();
+        found.extend(self.broken_links());
+        for (id, disk) in self.faults().disks() {
+            let undo = format!("disk heal {id}");
+            if disk.is_full {
+                found.push(Found::new(FaultKind::Disk, format!("disk of {id} full"), &undo).on(id, "full"));
+            }
+            if !disk.delay.is_zero() {
+                let by = format!("+{}", duration_text(disk.delay));
+                found.push(Found::new(FaultKind::Slow, format!("disk of {id} {by}"), &undo).on(id, &by));
+            }
+        }
+        let now = self.host.clock.now();
+        let mut faults = self.faults();
+        let names: Vec<String> = found.iter().map(|found| found.text.clone()).collect();
+        faults.keep_only(&names);
+        let mut shown: Vec<Fault> = found
+            .into_iter()
+            .map(|Found { kind, text, undo, chips }| {
+                let since_ms = faults.since(&text, now).as_millis();
+                let chip = |(id, text)| (id, FaultChip { kind, text });
+                Fault {
+                    active: ActiveFault { kind, text, since_ms, undo },
+                    chips: chips.into_iter().map(chip).collect(),
+                }
+            })
+            .collect();
+        shown.sort_by_key(|fault| std::cmp::Reverse(fault.active.since_ms));
+        shown
+    }
+
+    fn broken_brokers(&self) -> Vec<Found> {
+        let mut found = Vec::new();
+        for (id, slot) in self.slots().iter() {
+            let down = match slot.status.phase() {
+                Phase::Ended(Ended::Stopped) => Some("stopped"),
+                Phase::Ended(Ended::Killed) => Some("killed"),
+                Phase::Ended(Ended::PowerLost) => Some("without power"),
+                Phase::Ended(Ended::Crashed { .. }) => Some("crashed"),
+                _ => None,
+            };
+            if let Some(word) = down {
+                found.push(Found::new(FaultKind::Down, format!("broker {id} {word}"), &format!("start {id}")));
+            } else if slot.status.is_suspended() {
+                let undo = format!("resume {id}");
+                found.push(Found::new(FaultKind::Suspended, format!("broker {id} suspended"), &undo));
+            }
+            let skew = slot.skew_ms.load(Ordering::Relaxed);
+            if skew != 0 {
+                let by = format!("{skew:+} ms");
+                let undo = format!("clock skew {id} +0s");
+                found.push(Found::new(FaultKind::Clock, format!("clock of {id} {by}"), &undo).on(*id, &by));
+            }
+        }
+        found
+    }
+
+    fn broken_links(&self) -> Vec<Found> {
+        let mut found = Vec::new();
+        self.host.with_links(|links| {
+            let mut told = BTreeSet::new();
+            for ((from, to), faults) in links.faulty() {
+                let both = links.faults((to, from)) == faults;
+                if both && !told.insert((from.min(to), from.max(to))) {
+                    continue;
+                }
+                let spec = LinkSpec { from: vec![from], to: vec![to], one_way: !both };
+                let arrow = if both { "⇄" } else { "→" };
+                for (kind, word) in words(faults, links.held((from, to))) {
+                    let (text, undo) = (format!("link {from} {arrow} {to} {word}"), format!("link heal {spec}"));
+                    let of =
+                        |other: BrokerId| if kind == FaultKind::Cut { format!("cut {other}") } else { word.clone() };
+                    found.push(Found::new(kind, text, &undo).on(from, &of(to)).on(to, &of(from)));
+                }
+            }
+            for drops in links.drops() {
+                let half = if drops.of_responses { "responses" } else { "requests" };
+                let by = drops.by.map(|id| format!(" at {id}")).unwrap_or_default();
+                let text = format!("next {} {half} of {}{by} dropped", drops.left, drops.api);
+                found.push(Found::new(FaultKind::Loss, text, "heal"));
+            }
+        });
+        found
+    }
+}
+
+struct Found {
+    kind: FaultKind,
+    text: String,
+    undo: String,
+    chips: Vec<(BrokerId, String)>,
+}
+
+impl Found {
+    fn new(kind: FaultKind, text: String, undo: &str) -> Found {
+        Found { kind, text, undo: undo.to_owned(), chips: Vec::new() }
+    }
+
+    /// A chip has nine cells.
+    fn on(mut self, broker: BrokerId, chip: &str) -> Found {
+        self.chips.push((broker, chip.chars().take(9).collect()));
+        self
+    }
+}
+fn words(faults: LinkFaults, held: usize) -> Vec<(FaultKind, String)> {
+    let mut words = Vec::new();
+    if faults.is_cut {
+        words.push((FaultKind::Cut, "cut".to_owned()));
+    }
+    if !faults.delay.is_zero() || !faults.jitter.is_zero() {
+        words.push((FaultKind::Slow, format!("+{}", duration_text(faults.delay))));
+    }
+    if let Some(rate) = faults.bytes_per_s {
+        words.push((FaultKind::Slow, format!("{rate} B/s")));
+    }
+    if faults.loss_per_million > 0 {
+        words.push((FaultKind::Loss, format!("loses {} %", f64::from(faults.loss_per_million) / 10_000.0)));
+    }
+    if faults.is_held {
+        words.push((FaultKind::Loss, format!("holds {held}")));
+    }
+    words
+}
