@@ -1,5 +1,6 @@
-//! The whole path of a write at replication factor 3: three stores, each with its own thread that writes groups as a broker does, journal,
-//! flush into the database, until the last byte is in it. Tells MB of client data a second and CPU seconds (all three stores) per GB of it.
+//! The whole path of a write at replication factor 3: three stores, each with its own thread that writes groups as a
+//! broker does, journal, flush into the database, until the last byte is in it. Tells MB of client data a second and
+//! CPU seconds (all three stores) per GB of it.
 //!
 //! `cargo bench --bench storage [-- MEGABYTES]`; set `TMPDIR` to the disk that is to be measured.
 #![allow(clippy::disallowed_types, clippy::disallowed_methods)]

@@ -1,9 +1,10 @@
 //! The links between the brokers of one process: what happens to a message on its way, by the faults that are active.
 //!
-//! A link is directed and behaves like a connection: messages keep their order, whatever delays them. Everything here is a decision;
-//! the host carries it out (puts the message into a mailbox now or later, or nowhere).
+//! A link is directed and behaves like a connection: messages keep their order, whatever delays them. Everything here
+//! is a decision; the host carries it out (puts the message into a mailbox now or later, or nowhere).
 //!
-//! Invariants: the same calls with the same random numbers give the same decisions; without faults a message is delivered at once.
+//! Invariants: the same calls with the same random numbers give the same decisions; without faults a message is
+//! delivered at once.
 //!
 //! Deliberately not here: threads, clocks, and what a peer makes of silence.
 

@@ -1,8 +1,8 @@
-//! One broker's thread: takes what is in the mailbox, steps the state machine, carries out what comes of it. No lock around the broker,
-//! nothing async inside, no wait but for the mailbox.
+//! One broker's thread: takes what is in the mailbox, steps the state machine, carries out what comes of it. No lock
+//! around the broker, nothing async inside, no wait but for the mailbox.
 //!
-//! Invariants: effects are carried out in order before the next input; a snapshot or an end waits for one step at most; a panic
-//! ends this broker's life, with its message, and no other's.
+//! Invariants: effects are carried out in order before the next input; a snapshot or an end waits for one step at most;
+//! a panic ends this broker's life, with its message, and no other's.
 //!
 //! Deliberately not here: who begins and ends lives (`supervisor.rs`).
 

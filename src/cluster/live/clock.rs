@@ -1,9 +1,11 @@
-//! Live time: the brokers' common monotonic time, which can be paused and slowed, and from which the machine's own stalls are taken out.
+//! Live time: the brokers' common monotonic time, which can be paused and slowed, and from which the machine's own
+//! stalls are taken out.
 //!
-//! Invariants: never goes backwards; between two ticks it advances by no more than [`STALL`], so no broker ever sees the jump of a laptop
-//! that slept: the tick that comes late takes the excess out for good. Wall time is never slowed.
+//! Invariants: never goes backwards; between two ticks it advances by no more than [`STALL`], so no broker ever sees
+//! the jump of a laptop that slept: the tick that comes late takes the excess out for good. Wall time is never slowed.
 //!
-//! Deliberately not here: who ticks (the supervisor), and what waits for a moment (the brokers' threads ask [`LiveClock::real_deadline`]).
+//! Deliberately not here: who ticks (the supervisor), and what waits for a moment (the brokers' threads ask
+//! [`LiveClock::real_deadline`]).
 
 use crate::engine::time::{Instant, WallTime};
 use std::sync::{PoisonError, RwLock};
@@ -87,7 +89,8 @@ impl LiveClock {
         WallTime(i64::try_from(since.as_millis()).unwrap_or(i64::MAX).saturating_add(skew_ms))
     }
 
-    /// The real moment at which cluster time will be `at`, if nothing is changed meanwhile; `None` while time stands still.
+    /// The real moment at which cluster time will be `at`, if nothing is changed meanwhile; `None` while time stands
+    /// still.
     pub fn real_deadline(&self, at: Instant) -> Option<RealInstant> {
         let state = self.read();
         if state.is_paused {

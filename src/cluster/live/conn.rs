@@ -1,10 +1,11 @@
 //! One client's connection: bytes into requests, responses into bytes, in the order of the requests.
 //!
-//! A task reads; a response goes out on the broker's own thread if it is small and the socket takes it, else a second task writes it.
+//! A task reads; a response goes out on the broker's own thread if it is small and the socket takes it, else a second
+//! task writes it.
 //!
-//! Invariants: responses leave in the order in which their requests came; a connection holds at most [`MAX_REQUESTS`] unanswered
-//! requests, and all of a broker's connections together at most the bytes of its [`Budget`]: beyond, nothing is read. Whatever arrives
-//! costs its own connection at most, and is told with peer and reason.
+//! Invariants: responses leave in the order in which their requests came; a connection holds at most [`MAX_REQUESTS`]
+//! unanswered requests, and all of a broker's connections together at most the bytes of its [`Budget`]: beyond, nothing
+//! is read. Whatever arrives costs its own connection at most, and is told with peer and reason.
 //!
 //! Deliberately not here: what a request means.
 

@@ -1,7 +1,7 @@
 //! The command language carried out on a live cluster.
 //!
-//! Invariants: a command returns when what it says is so (`kill`: the broker is dead; `start`: it answers and is unfenced), or says why it
-//! is not; what can be undone is remembered only once it was done.
+//! Invariants: a command returns when what it says is so (`kill`: the broker is dead; `start`: it answers and is
+//! unfenced), or says why it is not; what can be undone is remembered only once it was done.
 //!
 //! Deliberately not here: the grammar (`command`), requests to the cluster (`admin`), lives (`supervisor.rs`).
 

@@ -1,6 +1,8 @@
-//! The faults that are active: on links, disks and clocks, and brokers that are down or frozen. What was done last can be undone.
+//! The faults that are active: on links, disks and clocks, and brokers that are down or frozen. What was done last can
+//! be undone.
 //!
-//! Invariants: a fault stands here exactly as long as it acts; undoing goes back one intervention at a time, the newest first.
+//! Invariants: a fault stands here exactly as long as it acts; undoing goes back one intervention at a time, the newest
+//! first.
 //!
 //! Deliberately not here: what a fault does (`link.rs`, `store`, `supervisor.rs`).
 

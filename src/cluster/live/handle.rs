@@ -1,6 +1,7 @@
 //! [`LiveCluster`]: the handle of a live cluster that everybody holds: command line, control socket, console, tests.
 //!
-//! Invariants: cheap to clone; the cluster is stopped in order when the last handle goes, or earlier by [`LiveCluster::shut_down`].
+//! Invariants: cheap to clone; the cluster is stopped in order when the last handle goes, or earlier by
+//! [`LiveCluster::shut_down`].
 //!
 //! Deliberately not here: the work (`supervisor.rs`), the language (`execute.rs`).
 
@@ -38,7 +39,8 @@ impl LiveCluster {
         self.inner.data()
     }
 
-    /// Waits until every broker that lives is unfenced: a produce with acks=all would succeed. False if that took longer than `limit`.
+    /// Waits until every broker that lives is unfenced: a produce with acks=all would succeed. False if that took
+    /// longer than `limit`.
     pub fn wait_ready(&self, limit: Duration) -> bool {
         self.inner.wait_until(limit, || {
             let slots = self.inner.slots();
@@ -56,12 +58,14 @@ impl LiveCluster {
         self.inner.host.history.after(number)
     }
 
-    /// Waits for up to `limit` until there is more to tell than when `seen` was returned; returns what to wait with next.
+    /// Waits for up to `limit` until there is more to tell than when `seen` was returned; returns what to wait with
+    /// next.
     pub fn wait_change(&self, seen: u64, limit: Duration) -> u64 {
         self.inner.host.history.wait(seen, limit)
     }
 
-    /// Starts the demo workload: a stream of orders with keys, followed by the ledger's reader. Blocks until its topic is there.
+    /// Starts the demo workload: a stream of orders with keys, followed by the ledger's reader. Blocks until its topic
+    /// is there.
     ///
     /// # Errors
     /// Why there is no topic.
@@ -84,7 +88,8 @@ impl LiveCluster {
         self.inner.host.clock.now().as_millis()
     }
 
-    /// Stops every broker, flushed and marked as clean. Blocks until it is done, well below a second. Does nothing the second time.
+    /// Stops every broker, flushed and marked as clean. Blocks until it is done, well below a second. Does nothing the
+    /// second time.
     pub fn shut_down(&self) {
         self.inner.shut_down();
     }

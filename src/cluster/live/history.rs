@@ -1,7 +1,8 @@
 //! What has happened: the facts of all brokers and of the host itself, in one order, each with what caused it.
 //!
-//! Invariants: facts are kept in the order in which they were told, the oldest go when there are more than [`KEPT`], and how many went is
-//! known; a fact's number never changes. Progress (appends, high watermarks) is not kept: snapshots tell it.
+//! Invariants: facts are kept in the order in which they were told, the oldest go when there are more than [`KEPT`],
+//! and how many went is known; a fact's number never changes. Progress (appends, high watermarks) is not kept:
+//! snapshots tell it.
 //!
 //! Deliberately not here: what facts look like.
 

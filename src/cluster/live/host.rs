@@ -1,7 +1,7 @@
 //! What all brokers of a live cluster share: time, the links between them, the history, and numbers.
 //!
-//! Invariants: a message reaches the mailbox of a broker that lives, or is lost; without faults a link costs one lock of the receiver's
-//! mailbox and nothing else.
+//! Invariants: a message reaches the mailbox of a broker that lives, or is lost; without faults a link costs one lock
+//! of the receiver's mailbox and nothing else.
 //!
 //! Deliberately not here: lives and deaths (`supervisor.rs`).
 
@@ -81,7 +81,8 @@ impl Host {
         self.peers.write().unwrap_or_else(PoisonError::into_inner).insert(broker, mailbox);
     }
 
-    /// A broker lives no longer. With a reset the others notice at once, and what it had sent and has not arrived is lost.
+    /// A broker lives no longer. With a reset the others notice at once, and what it had sent and has not arrived is
+    /// lost.
     pub fn leave(&self, broker: BrokerId, with_reset: bool, cause: Option<EventId>) {
         let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
         if peers.remove(&broker).is_none() {
@@ -154,7 +155,8 @@ impl Host {
         self.links().0.forget_drops();
     }
 
-    /// Whether a client's message is one of those that are to be lost. `by` is the broker it is said to, or that answers.
+    /// Whether a client's message is one of those that are to be lost. `by` is the broker it is said to, or that
+    /// answers.
     pub fn takes_client_drop(&self, by: BrokerId, is_response: bool, api: &str) -> bool {
         self.has_faults.load(Ordering::Acquire) && self.links().0.takes_drop(by, is_response, api)
     }

@@ -1,6 +1,7 @@
 //! Faults begun and ended: links, messages, disks, clocks; what is active, told in the words of the language.
 //!
-//! Invariants: what [`Supervisor::active_faults`] lists is what acts at this moment, each with the command that ends it.
+//! Invariants: what [`Supervisor::active_faults`] lists is what acts at this moment, each with the command that ends
+//! it.
 //!
 //! Deliberately not here: lives and deaths (`supervisor.rs`).
 
@@ -134,7 +135,8 @@ impl Supervisor {
         });
     }
 
-    /// Ends every fault of links, messages, disks and clocks, and thaws what is frozen. Returns the brokers that are down.
+    /// Ends every fault of links, messages, disks and clocks, and thaws what is frozen. Returns the brokers that are
+    /// down.
     pub(super) fn heal(&self) -> Vec<BrokerId> {
         let links: Vec<_> = self.host.with_links(|links| links.faulty().map(|(link, _)| link).collect());
         for link in links {

@@ -1,7 +1,7 @@
 //! A broker's port: bound once for the life of the cluster, given back to the same broker after each of its deaths.
 //!
-//! Invariants: a port is bound before its broker's life begins, so that a port in use is told before anything has happened; while a
-//! broker is suspended its port accepts in the kernel only, as that of a stopped process does.
+//! Invariants: a port is bound before its broker's life begins, so that a port in use is told before anything has
+//! happened; while a broker is suspended its port accepts in the kernel only, as that of a stopped process does.
 //!
 //! Deliberately not here: what is said on a connection (`conn.rs`).
 

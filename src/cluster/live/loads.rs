@@ -1,7 +1,8 @@
-//! The cluster's own clients: records written once or as a steady load, records read, and the ledger that follows every record of a load
-//! from its acknowledgement to the moment a reader sees it.
+//! The cluster's own clients: records written once or as a steady load, records read, and the ledger that follows every
+//! record of a load from its acknowledgement to the moment a reader sees it.
 //!
-//! Invariants: a record of a load carries its tag, by which the ledger knows it again; loads run on the sockets' runtime and never on a broker's thread.
+//! Invariants: a record of a load carries its tag, by which the ledger knows it again; loads run on the sockets'
+//! runtime and never on a broker's thread.
 //!
 //! Deliberately not here: the protocol (`client/`), connections (`dial.rs`).
 

@@ -1,8 +1,9 @@
 //! A broker's mailbox: everything that happens to it, in one queue that its thread empties in batches.
 //!
-//! Invariants: nothing is put in the way of a snapshot or of an end (they are a channel of their own, looked at between steps, also while
-//! time stands still); messages that come late by a link's fault come in the order of their moments; the thread is woken only if it sleeps.
-//! Clients' requests are bounded by those who put them in (`conn.rs`), messages of peers by the protocol.
+//! Invariants: nothing is put in the way of a snapshot or of an end (they are a channel of their own, looked at between
+//! steps, also while time stands still); messages that come late by a link's fault come in the order of their moments;
+//! the thread is woken only if it sleeps. Clients' requests are bounded by those who put them in (`conn.rs`), messages
+//! of peers by the protocol.
 //!
 //! Deliberately not here: what the thread does with it.
 

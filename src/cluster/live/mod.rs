@@ -1,10 +1,10 @@
 //! The live host: real brokers on real sockets, each with a thread of its own, in one process.
 //!
-//! [`LiveCluster`] is the handle; `supervisor.rs` begins and ends lives, `broker_thread.rs` lives them, `conn.rs` speaks to clients,
-//! `mailbox.rs` is what lies between.
+//! [`LiveCluster`] is the handle; `supervisor.rs` begins and ends lives, `broker_thread.rs` lives them, `conn.rs`
+//! speaks to clients, `mailbox.rs` is what lies between.
 //!
-//! Invariants: what one broker, client or console does costs the others nothing but what Kafka's protocol says; no call of the handle waits
-//! for a broker longer than its documentation tells.
+//! Invariants: what one broker, client or console does costs the others nothing but what Kafka's protocol says; no call
+//! of the handle waits for a broker longer than its documentation tells.
 //!
 //! Deliberately not here: how anything is drawn or parsed.
 

@@ -1,7 +1,7 @@
 //! [`LivePort`]: the console's door to a live cluster.
 //!
-//! Invariants: nothing here waits for a broker: a thread asks them how they are as long as a port is open, commands run on threads of their
-//! own and answer by [`ClusterPort::replies`], tails are read by the sockets' runtime.
+//! Invariants: nothing here waits for a broker: a thread asks them how they are as long as a port is open, commands run
+//! on threads of their own and answer by [`ClusterPort::replies`], tails are read by the sockets' runtime.
 //!
 //! Deliberately not here: what is shown (`observation`), what commands do (`execute.rs`).
 

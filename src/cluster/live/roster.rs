@@ -1,8 +1,8 @@
-//! Who belongs to a cluster: its id, its brokers with their ports and log directories, its first voters. Kept as `cluster.json` in the data
-//! folder, so that the same cluster comes back.
+//! Who belongs to a cluster: its id, its brokers with their ports and log directories, its first voters. Kept as
+//! `cluster.json` in the data folder, so that the same cluster comes back.
 //!
-//! Invariants: an id, once given, keeps its directory until a wipe; the first voters never change (later changes are in the metadata log);
-//! the file is replaced as a whole or not at all.
+//! Invariants: an id, once given, keeps its directory until a wipe; the first voters never change (later changes are in
+//! the metadata log); the file is replaced as a whole or not at all.
 //!
 //! Deliberately not here: what a broker stores.
 
@@ -57,7 +57,8 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// Reads the roster of a folder, or makes one for what the options ask for. Ports are the options' if they name some.
+    /// Reads the roster of a folder, or makes one for what the options ask for. Ports are the options' if they name
+    /// some.
     ///
     /// # Errors
     /// If the file cannot be read or written.

@@ -1,9 +1,11 @@
-//! Owns the brokers of a live cluster: begins their lives, ends them in every way there is, freezes and thaws them, and ticks.
+//! Owns the brokers of a live cluster: begins their lives, ends them in every way there is, freezes and thaws them, and
+//! ticks.
 //!
-//! Invariants: a broker has at most one life at a time; it keeps its id, port, log directory and event numbers through all of them, but
-//! for the directory that a wipe replaces; what a command changes is changed when its call returns.
+//! Invariants: a broker has at most one life at a time; it keeps its id, port, log directory and event numbers through
+//! all of them, but for the directory that a wipe replaces; what a command changes is changed when its call returns.
 //!
-//! Deliberately not here: the command language (`execute.rs`), faults of links, disks and clocks (`faults.rs`), pictures (`picture.rs`).
+//! Deliberately not here: the command language (`execute.rs`), faults of links, disks and clocks (`faults.rs`),
+//! pictures (`picture.rs`).
 
 use crate::cluster::data_dir::DataDir;
 use crate::cluster::live::broker_thread::{Afterlife, Birth, Home, live};
@@ -107,7 +109,8 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Starts all brokers of a data folder, or those the options ask for in an empty one. Returns once all have begun their lives.
+    /// Starts all brokers of a data folder, or those the options ask for in an empty one. Returns once all have begun
+    /// their lives.
     ///
     /// # Errors
     /// If a port is in use, a setting is wrong, or the folder cannot be used. Nothing runs then.

@@ -1,7 +1,7 @@
 //! The cluster's observer and how a live host feeds it.
 //!
-//! Invariants: facts reach the observer in the order of the history, each once; host facts get their ids from it, so that what brokers
-//! carry on as a cause is what it knows.
+//! Invariants: facts reach the observer in the order of the history, each once; host facts get their ids from it, so
+//! that what brokers carry on as a cause is what it knows.
 //!
 //! Deliberately not here: what is made of it all (`observation`).
 

@@ -1,8 +1,8 @@
-//! The store with files: what a broker's thread holds. It writes to memory and hands everything on to the storage threads; it reads from
-//! memory, and from the database what is no longer there.
+//! The store with files: what a broker's thread holds. It writes to memory and hands everything on to the storage
+//! threads; it reads from memory, and from the database what is no longer there.
 //!
-//! Invariants: nothing here waits for a write, but for the small ones that the idle journal takes at once (page cache, no sync); a read
-//! finds a batch in memory or in the database, never twice, never neither.
+//! Invariants: nothing here waits for a write, but for the small ones that the idle journal takes at once (page cache,
+//! no sync); a read finds a batch in memory or in the database, never twice, never neither.
 //!
 //! Deliberately not here: the work of the threads (`storage_thread.rs`).
 
@@ -170,8 +170,8 @@ impl DiskStore {
             .map_err(|error| StoreError::Io { path: self.directory.clone(), error })
     }
 
-    /// Ends at once and leaves the files as the end of the process, or a loss of power, would have left them. Returns what is known of the
-    /// logs that are left.
+    /// Ends at once and leaves the files as the end of the process, or a loss of power, would have left them. Returns
+    /// what is known of the logs that are left.
     ///
     /// # Errors
     /// If the files cannot be cut.

@@ -1,6 +1,8 @@
-//! What can be done to a broker's disk on purpose, and what its threads share: how far writes have come, whether the disk has failed.
+//! What can be done to a broker's disk on purpose, and what its threads share: how far writes have come, whether the
+//! disk has failed.
 //!
-//! Invariants: `journaled_op >= synced_op`, `journaled_op >= flushed_op`; a store that has failed stays so until it is opened again.
+//! Invariants: `journaled_op >= synced_op`, `journaled_op >= flushed_op`; a store that has failed stays so until it is
+//! opened again.
 //!
 //! Deliberately not here: what a broker does about a failed store.
 
@@ -111,8 +113,8 @@ impl Shared {
     }
 }
 
-/// Damages what a broker wrote last and has not flushed, as a bad sector would: a byte of the newest record that the journal still holds.
-/// Returns whether there was one. The broker must not run.
+/// Damages what a broker wrote last and has not flushed, as a bad sector would: a byte of the newest record that the
+/// journal still holds. Returns whether there was one. The broker must not run.
 ///
 /// # Errors
 /// What the disk says.

@@ -1,8 +1,8 @@
-//! What a flush does to the database: the writes since the last one, folded. A batch that was appended and cut again in between is never
-//! written; of a named value only the last is.
+//! What a flush does to the database: the writes since the last one, folded. A batch that was appended and cut again in
+//! between is never written; of a named value only the last is.
 //!
-//! Invariants: folding and committing equals applying the writes one by one (`tests.rs` holds it against the tail); the extents move by the
-//! very rules of the tail ([`Extent`]).
+//! Invariants: folding and committing equals applying the writes one by one (`tests.rs` holds it against the tail); the
+//! extents move by the very rules of the tail ([`Extent`]).
 //!
 //! Deliberately not here: the database (`redb.rs`) and the thread (`storage_thread.rs`).
 

@@ -1,14 +1,17 @@
-//! The journal: every write of a broker, appended to a file before it counts as persisted, so that it survives the end of the process
-//! (and, once synced, the loss of power).
+//! The journal: every write of a broker, appended to a file before it counts as persisted, so that it survives the end
+//! of the process (and, once synced, the loss of power).
 //!
-//! A segment file is a 32-byte header (mark, generation, number of its first write, CRC-32C) and records:
-//! `length u32 | crc u32 | log u64 | kind u8 | payload`, little endian, `length` counting from `log` on. The CRC begins with the generation,
-//! so that what a reused file still holds of its former life never counts. It covers everything but the body of a record batch, which has a
-//! CRC-32C of its own inside the batch's header: replay checks both, and every byte is hashed once.
+//! A segment file is a 32-byte header (mark, generation, number of its first write, CRC-32C) and records: `length u32 |
+//! crc u32 | log u64 | kind u8 | payload`, little endian, `length` counting from `log` on. The CRC begins with the
+//! generation, so that what a reused file still holds of its former life never counts. It covers everything but the
+//! body of a record batch, which has a CRC-32C of its own inside the batch's header: replay checks both, and every byte
+//! is hashed once.
 //!
-//! Invariants: the valid part of a segment ends at the first record that does not check out; nothing behind that is looked at.
+//! Invariants: the valid part of a segment ends at the first record that does not check out; nothing behind that is
+//! looked at.
 //!
-//! Deliberately not here: when to sync, when to begin a new segment (`storage_thread.rs`), what the operations mean (`tail.rs`).
+//! Deliberately not here: when to sync, when to begin a new segment (`storage_thread.rs`), what the operations mean
+//! (`tail.rs`).
 
 use crate::cluster::store::tail::OpNumber;
 use crate::engine::io::StorageOp;
@@ -164,8 +167,8 @@ impl Segment {
         Ok(Segment { file, path, generation, position: SEGMENT_HEADER as u64, synced: 0 })
     }
 
-    /// A segment of a former life that is needed until the next flush; not to be appended to. What was read of it is synced here: it may
-    /// have been promised to survive a loss of power.
+    /// A segment of a former life that is needed until the next flush; not to be appended to. What was read of it is
+    /// synced here: it may have been promised to survive a loss of power.
     ///
     /// # Errors
     /// What the disk says.

@@ -1,12 +1,14 @@
 //! The store without files, for mode `memory` and for the simulator: everything is in the tail and stays there.
 //!
-//! It belongs to the host and not to the broker, so that it survives a broker's `kill`. For `powerloss` it can go back to the moment of its
-//! last sync: it keeps the inverse of every write since then, which costs nothing to speak of and needs no second copy.
+//! It belongs to the host and not to the broker, so that it survives a broker's `kill`. For `powerloss` it can go back
+//! to the moment of its last sync: it keeps the inverse of every write since then, which costs nothing to speak of and
+//! needs no second copy.
 //!
-//! Invariants: [`MemoryStore::lose_power`] restores exactly the state of the last [`MemoryStore::mark_synced`]; a store that is never
-//! synced grows by one inverse a write.
+//! Invariants: [`MemoryStore::lose_power`] restores exactly the state of the last [`MemoryStore::mark_synced`]; a store
+//! that is never synced grows by one inverse a write.
 //!
-//! Deliberately not here: time (who calls `mark_synced` each second), and removal of old records at the limit, which is retention's.
+//! Deliberately not here: time (who calls `mark_synced` each second), and removal of old records at the limit, which is
+//! retention's.
 
 use crate::cluster::store::tail::{OpNumber, Tail, TailLog, meta_prefix, take_within, visit_headers};
 use crate::engine::io::{LogInfo, LogRead, LogStore, ReadError, StorageOp};
@@ -38,7 +40,8 @@ enum Undo {
 }
 
 impl MemoryStore {
-    /// An empty store. Beyond `limit_bytes` of batches it has no room, and [`LogRead::excess_bytes`] says how much has to go.
+    /// An empty store. Beyond `limit_bytes` of batches it has no room, and [`LogRead::excess_bytes`] says how much has
+    /// to go.
     pub fn new(limit_bytes: Option<u64>) -> MemoryStore {
         MemoryStore { limit_bytes, ..MemoryStore::default() }
     }

@@ -1,11 +1,12 @@
 //! A broker's store: logs of record batches and small named values, kept as safe as the durability mode promises.
 //!
-//! The path of a write: memory (`tail.rs`, readable at once) → journal (`journal.rs`, safe from the end of the process; synced, also from
-//! the loss of power) → flush (`flush.rs`, `redb.rs`: the database, each second or 16 MiB). A broker's thread holds a [`BrokerStore`];
-//! the threads behind it are in `storage_thread.rs`; `memory.rs` is the store without files.
+//! The path of a write: memory (`tail.rs`, readable at once) → journal (`journal.rs`, safe from the end of the process;
+//! synced, also from the loss of power) → flush (`flush.rs`, `redb.rs`: the database, each second or 16 MiB). A
+//! broker's thread holds a [`BrokerStore`]; the threads behind it are in `storage_thread.rs`; `memory.rs` is the store
+//! without files.
 //!
-//! Invariants: what was persisted is found again after any end of the process; what was synced, after any loss of power; both come back
-//! as a prefix of what was written. The broker's thread waits for no write.
+//! Invariants: what was persisted is found again after any end of the process; what was synced, after any loss of
+//! power; both come back as a prefix of what was written. The broker's thread waits for no write.
 //!
 //! Deliberately not here: what is written and why (the engine), and which faults are active (`live/faults.rs`).
 
@@ -171,7 +172,8 @@ impl BrokerStore {
         BrokerStore { inner: Inner::Memory(Box::new(memory)), control }
     }
 
-    /// Makes everything written since the last call safe. True if it is already; otherwise [`StoreNote::Persisted`] with `seq` will tell.
+    /// Makes everything written since the last call safe. True if it is already; otherwise [`StoreNote::Persisted`]
+    /// with `seq` will tell.
     pub fn persist(&mut self, seq: u64, sync: bool) -> bool {
         match &mut self.inner {
             Inner::Disk(disk) => disk.persist(seq, sync),

@@ -1,7 +1,9 @@
-//! Opening a broker's store, whatever state its last life left it in: the database, then the journal's writes that are not in it.
+//! Opening a broker's store, whatever state its last life left it in: the database, then the journal's writes that are
+//! not in it.
 //!
-//! Invariants: what is recovered is a prefix of what was written, with everything in it that was persisted; a segment that begins behind a
-//! gap is not looked at; the store counts as cleanly closed only if the mark names the very last write.
+//! Invariants: what is recovered is a prefix of what was written, with everything in it that was persisted; a segment
+//! that begins behind a gap is not looked at; the store counts as cleanly closed only if the mark names the very last
+//! write.
 //!
 //! Deliberately not here: what the broker rebuilds from its logs (`Broker::recover`).
 

@@ -1,12 +1,14 @@
 //! The database below the tail: one redb file a broker, written by whole flushes only, each one transaction.
 //!
-//! A log is a stream of bytes: its batches one after another, cut at every 65,512 bytes (a redb page of 64 KiB less its own 24) into the
-//! values of one table for all logs. The last value of a flush may be shorter; it is never filled up later. A second table says at which
-//! position of the stream some batches begin: at least the first that begins in each value. Extents, names, named values and the number
-//! of the last write are in the same transaction, so that the file is one consistent moment whenever it is opened.
+//! A log is a stream of bytes: its batches one after another, cut at every 65,512 bytes (a redb page of 64 KiB less its
+//! own 24) into the values of one table for all logs. The last value of a flush may be shorter; it is never filled up
+//! later. A second table says at which position of the stream some batches begin: at least the first that begins in
+//! each value. Extents, names, named values and the number of the last write are in the same transaction, so that the
+//! file is one consistent moment whenever it is opened.
 //!
-//! Invariants: the first batch that a log has kept is in the index, so a search never begins in the middle of a batch; positions only
-//! grow, also after a truncation to zero, so a key is never reused for other bytes by a later flush without having been removed.
+//! Invariants: the first batch that a log has kept is in the index, so a search never begins in the middle of a batch;
+//! positions only grow, also after a truncation to zero, so a key is never reused for other bytes by a later flush
+//! without having been removed.
 //!
 //! Deliberately not here: what happens between flushes, and any cache of batches (`tail.rs`).
 
@@ -21,7 +23,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-/// The size of a full value: with redb's 24 bytes beside it exactly one page of 64 KiB. One byte more would take 128 KiB.
+/// The size of a full value: with redb's 24 bytes beside it exactly one page of 64 KiB. One byte more would take 128
+/// KiB.
 pub const VALUE_SIZE: usize = 65_512;
 
 /// A read allocates at most so much ahead; more only as it is filled.
@@ -177,8 +180,8 @@ impl Tables {
         Ok(contents)
     }
 
-    /// Batches from the one that holds `from` (or the first after it) on that end at or below `cold_end`: the first whatever its size,
-    /// more within `max_bytes`.
+    /// Batches from the one that holds `from` (or the first after it) on that end at or below `cold_end`: the first
+    /// whatever its size, more within `max_bytes`.
     ///
     /// # Errors
     /// What the disk says, or bytes that are no batch.

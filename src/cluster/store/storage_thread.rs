@@ -1,9 +1,10 @@
-//! What happens behind a broker's store: a thread that journals and syncs, grouping what has queued up, and a thread that flushes into the
-//! database, so that journaling goes on meanwhile. Small writes to an idle journal are made by the broker's own thread at once, which
-//! saves two changes of thread on the way of a single record.
+//! What happens behind a broker's store: a thread that journals and syncs, grouping what has queued up, and a thread
+//! that flushes into the database, so that journaling goes on meanwhile. Small writes to an idle journal are made by
+//! the broker's own thread at once, which saves two changes of thread on the way of a single record.
 //!
-//! Invariants: writes reach the journal in the order of their numbers; a sync covers every earlier write, in whatever segment it is; a
-//! segment is retired only when everything in it is in the database; after an error nothing is journaled, flushed or answered any more.
+//! Invariants: writes reach the journal in the order of their numbers; a sync covers every earlier write, in whatever
+//! segment it is; a segment is retired only when everything in it is in the database; after an error nothing is
+//! journaled, flushed or answered any more.
 //!
 //! Deliberately not here: recovery (`recovery.rs`), reads (`disk.rs`).
 
@@ -28,7 +29,8 @@ use std::time::Instant;
 const GROUP_BYTES: u64 = 8 * 1024 * 1024;
 /// Spare files kept for reuse.
 const SPARE_SEGMENTS: usize = 3;
-/// What is synced in the journal already waits so many times longer for its flush: nothing depends on it, and an idle broker rests.
+/// What is synced in the journal already waits so many times longer for its flush: nothing depends on it, and an idle
+/// broker rests.
 const SYNCED_FLUSH_FACTOR: u32 = 30;
 
 /// What the journal's thread is told.

@@ -1,9 +1,10 @@
-//! The part of a broker's store that lives in memory: what every log is (its name, start and end), all small named values, and the hot
-//! suffix of each log's batches as shared bytes.
+//! The part of a broker's store that lives in memory: what every log is (its name, start and end), all small named
+//! values, and the hot suffix of each log's batches as shared bytes.
 //!
-//! Invariants: a write is readable here at once; the hot batches of a log follow one another without another batch between them and reach
-//! to the log's end; everything a log has before [`TailLog::cold_end`] is in the database below (or nowhere, in memory mode); a batch
-//! leaves the memory only once its flush is known to be done, so a reader always finds it here or there.
+//! Invariants: a write is readable here at once; the hot batches of a log follow one another without another batch
+//! between them and reach to the log's end; everything a log has before [`TailLog::cold_end`] is in the database below
+//! (or nowhere, in memory mode); a batch leaves the memory only once its flush is known to be done, so a reader always
+//! finds it here or there.
 //!
 //! Deliberately not here: files, threads, and any knowledge of what is safe.
 
@@ -18,7 +19,8 @@ use std::sync::Arc;
 /// The number of a write in a broker's store, from 1: what journal, flush and memory agree on.
 pub type OpNumber = u64;
 
-/// The offsets a log reaches from and to, and the rules by which operations move them. Memory and database use the same rules.
+/// The offsets a log reaches from and to, and the rules by which operations move them. Memory and database use the same
+/// rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
     /// The first offset.
@@ -145,7 +147,8 @@ pub fn size_of(batch: &Batch) -> u64 {
 pub struct Tail {
     logs: BTreeMap<LogId, TailLog>,
     meta: BTreeMap<String, Bytes>,
-    /// Hot batches in the order of their writes, for eviction; entries of batches that went otherwise are skipped. `None`: never evicts.
+    /// Hot batches in the order of their writes, for eviction; entries of batches that went otherwise are skipped.
+    /// `None`: never evicts.
     order: Option<VecDeque<(OpNumber, LogId)>>,
     hot_bytes: u64,
 }
@@ -262,7 +265,8 @@ impl Tail {
         }
     }
 
-    /// Lets batches go that were flushed (write number at most `flushed`), the oldest first, until at most `keep_bytes` are in memory.
+    /// Lets batches go that were flushed (write number at most `flushed`), the oldest first, until at most `keep_bytes`
+    /// are in memory.
     pub fn evict(&mut self, keep_bytes: u64, flushed: OpNumber) {
         let Some(order) = &mut self.order else { return };
         while self.hot_bytes > keep_bytes

@@ -1,4 +1,5 @@
-//! The journal's format under damage: whatever a file holds, replay yields a prefix of what was written and never panics.
+//! The journal's format under damage: whatever a file holds, replay yields a prefix of what was written and never
+//! panics.
 
 use super::*;
 use crate::protocol::batch::BatchHeader;
