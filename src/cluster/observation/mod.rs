@@ -20,6 +20,8 @@ mod partition;
 mod partitions;
 mod ranking;
 mod situation;
+#[cfg(test)]
+mod tests;
 mod why;
 
 pub use broker::DiskUse;
@@ -504,7 +506,14 @@ impl Observer {
         let image = Arc::clone(&self.image);
         let mut is_changed = false;
         for broker in self.brokers.values_mut() {
-            is_changed |= broker.settle(at_ms, &image);
+            if broker.settle(at_ms, &image) {
+                is_changed = true;
+                if broker.state == BrokerState::Running
+                    && let Some(start) = broker.fact
+                {
+                    self.facts.end(start, at_ms);
+                }
+            }
             if broker.is_back
                 && broker.state == BrokerState::Running
                 && self.partitions.share(broker.id).lagging == 0

@@ -106,10 +106,6 @@ impl Observer {
             EventKind::BrokerUnfenced { broker } => {
                 if let Some(known) = self.brokers.get_mut(broker) {
                     (known.fenced_at_ms, known.fencing) = (None, None);
-                    let start = known.fact.take();
-                    if let Some(start) = start {
-                        self.facts.end(start, at_ms);
-                    }
                 }
                 Line::new(Shown::BrokerUp, format!("broker {broker} is up")).broker(*broker)
             }
