@@ -18,8 +18,10 @@ mod produce;
 pub mod ready;
 mod records;
 mod remote;
+mod serve;
 pub mod sim;
 mod topics;
+mod up;
 pub mod version;
 
 use crate::cluster::command;
@@ -43,6 +45,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Host a cluster and show it in the console (the default)
+    Up(Box<up::Up>),
+    /// Host a cluster without the console
+    Serve(Box<serve::Serve>),
     /// Send one command to a running kafkarium
     Ctl(ctl::Ctl),
     /// List, describe, create, alter and delete topics of any Kafka-compatible cluster
@@ -65,6 +71,8 @@ enum Verb {
 impl Verb {
     fn run(&self) -> Outcome {
         match self {
+            Verb::Up(up) => up.run(),
+            Verb::Serve(serve) => serve.run(),
             Verb::Ctl(ctl) => ctl.run(),
             Verb::Topics(topics) => topics.run(),
             Verb::Produce(produce) => produce.run(),
@@ -93,6 +101,7 @@ pub fn run() -> ExitCode {
 }
 
 fn run_words(words: Vec<OsString>) -> Exit {
+    let words = with_default_verb(words);
     let parsed = grammar().try_get_matches_from(&words).and_then(|matches| Cli::from_arg_matches(&matches));
     let cli = match parsed {
         Ok(cli) => cli,
@@ -107,6 +116,16 @@ fn run_words(words: Vec<OsString>) -> Exit {
             failure.exit
         }
     }
+}
+
+/// Without a verb it is `up`: its options may stand alone.
+fn with_default_verb(mut words: Vec<OsString>) -> Vec<OsString> {
+    let is_own = |word: &OsString| word == "-h" || word == "--help" || word == "-V" || word == "--version";
+    let is_up = words.get(1).is_none_or(|first| first.to_string_lossy().starts_with('-') && !is_own(first));
+    if is_up && !words.is_empty() {
+        words.insert(1, "up".into());
+    }
+    words
 }
 
 /// Tells what is wrong with the command line, or the help that was asked for.

@@ -10,7 +10,8 @@ use crate::cluster::data_dir::DataDir;
 use crate::cluster::live::history::Fact;
 use crate::cluster::live::supervisor::{StartError, Supervisor};
 use crate::cluster::options::ClusterOptions;
-use crate::protocol::ids::BrokerId;
+use crate::engine::observe::Scope;
+use crate::protocol::ids::{BrokerId, TopicId};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,6 +82,14 @@ impl LiveCluster {
             }
         }
         Ok(())
+    }
+
+    /// A topic's name, by the metadata of a broker that knows it.
+    pub fn topic_name(&self, topic: TopicId) -> Option<String> {
+        let ids: Vec<BrokerId> = self.inner.slots().keys().copied().collect();
+        let none = Scope { partitions: Some(Vec::new()) };
+        let snapshots = self.inner.snapshots(&ids.into_iter().map(|id| (id, none.clone())).collect());
+        snapshots.iter().find_map(|snapshot| Some(snapshot.image.topics.get(&topic)?.name.clone()))
     }
 
     /// Milliseconds of cluster time since the start.

@@ -1,0 +1,114 @@
+//! `kafkarium up`, the default: the console on a cluster that this process hosts.
+
+use super::exit::{Exit, Failure, Outcome};
+use super::host::HostArgs;
+use super::ready::ReadyFile;
+use super::{output, ports, serve};
+use crate::cluster::live::LivePort;
+use crate::cluster::options::ClusterOptions;
+use crate::tui::run::{self, ConsoleOptions};
+use crate::tui::screens::start::{PortChoice, PortTaken};
+use crate::tui::theme::ThemeName;
+use clap::Args;
+use std::io::IsTerminal;
+use std::time::Duration;
+
+/// How long the first picture may wait for the brokers.
+const READY_TIME: Duration = Duration::from_secs(5);
+
+/// Host a cluster and show it (the default)
+#[derive(Debug, Clone, Args)]
+pub struct Up {
+    #[command(flatten)]
+    host: HostArgs,
+    /// Start without the demo workload
+    #[arg(long, help_heading = "Console")]
+    empty: bool,
+    /// dark, light, high-contrast or mono
+    #[arg(long, value_name = "NAME", value_parser = theme, help_heading = "Console")]
+    theme: Option<ThemeName>,
+    /// Draw with ASCII characters alone
+    #[arg(long, help_heading = "Console")]
+    ascii: bool,
+    /// Show end states only, nothing that moves
+    #[arg(long, env = "REDUCE_MOTION", value_parser = clap::builder::FalseyValueParser::new(), help_heading = "Console")]
+    reduced_motion: bool,
+    /// Leave the mouse to the terminal
+    #[arg(long, help_heading = "Console")]
+    no_mouse: bool,
+}
+
+impl Up {
+    fn console(&self) -> ConsoleOptions {
+        ConsoleOptions {
+            theme: self.theme,
+            ascii: self.ascii.then_some(true),
+            mouse: !self.no_mouse,
+            reduced_motion: self.reduced_motion,
+            ..ConsoleOptions::default()
+        }
+    }
+
+    /// Shows the cluster until the user quits.
+    pub fn run(&self) -> Outcome {
+        if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
+            return Err(Failure::new(Exit::Usage, "the console needs a terminal; `kafkarium serve` does without"));
+        }
+        let console = self.console();
+        let mut options = self.host.options(!self.empty)?;
+        let ready = self.host.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
+        let hosted = loop {
+            match serve::host(&self.host, options.clone()) {
+                Ok(hosted) => break hosted,
+                Err(failure) if failure.exit == Exit::PortInUse => match self.ask(&options, &console, failure)? {
+                    Some(first_port) => options.first_port = first_port,
+                    None => return Ok(()),
+                },
+                Err(failure) => return Err(failure),
+            }
+        };
+        let cluster = &hosted.cluster;
+        let is_ready = cluster.wait_ready(READY_TIME);
+        if let (Some(ready), true) = (&ready, is_ready) {
+            ready.write(&cluster.bootstrap_servers())?;
+        }
+        let port = LivePort::open(cluster)?;
+        if !self.empty
+            && let Err(reason) = cluster.start_demo_load()
+        {
+            output::narrate(&format!("kafkarium: no demo workload: {reason}"));
+        }
+        let ended = run::run(port, console);
+        cluster.shut_down();
+        drop(ready);
+        ended?;
+        Ok(())
+    }
+
+    /// A port is taken: the page that says by whom, and what is free instead.
+    fn ask(
+        &self,
+        options: &ClusterOptions,
+        console: &ConsoleOptions,
+        failure: Failure,
+    ) -> Result<Option<u16>, Failure> {
+        let taken = (0..u16::from(options.brokers))
+            .map(|offset| options.first_port + offset)
+            .find(|port| std::net::TcpListener::bind((options.listen, *port)).is_err());
+        let Some(port) = taken else { return Err(failure) };
+        let free = ports::free_range(options.listen, options.first_port, options.brokers);
+        let page = PortTaken { port, holder: ports::holder(port), free };
+        match run::ask_port(&page, console)? {
+            PortChoice::UseFrom(first) => Ok(Some(first)),
+            PortChoice::TryAgain => Ok(Some(options.first_port)),
+            PortChoice::Quit => Err(failure),
+        }
+    }
+}
+
+fn theme(name: &str) -> Result<ThemeName, String> {
+    ThemeName::parse(name).ok_or_else(|| {
+        let names: Vec<&str> = ThemeName::ALL.iter().map(|theme| theme.name()).collect();
+        format!("there are {}", names.join(", "))
+    })
+}
