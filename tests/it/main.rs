@@ -4,5 +4,7 @@
 mod cli;
 mod console;
 mod live;
+mod sim;
 mod storage;
+mod tidy;
 mod wire;
