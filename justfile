@@ -11,7 +11,3 @@ test:
 # Seeds of the simulator
 sim seeds="1000":
     cargo run --release -- sim --seeds {{seeds}}
-
-# The long loops: many seeds, all kills, all clients
-long:
-    scripts/long
