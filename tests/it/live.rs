@@ -1,10 +1,12 @@
 //! The live host with a real client: what is acknowledged is there, whatever happens to one broker.
 
+use kafkarium::cluster::command::values::Size;
 use kafkarium::cluster::command::{Execute, Reply, parse_line};
 use kafkarium::cluster::data_dir::DataDir;
 use kafkarium::cluster::live::{Ended, FactKind, HostFact, LiveCluster, LivePort};
 use kafkarium::cluster::options::{ClusterOptions, Durability, Place};
 use kafkarium::cluster::view::{BrokerState, ClusterPort, Outcome, ViewRequest};
+use kafkarium::engine::observe::EventKind;
 use kafkarium::protocol::ids::BrokerId;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -131,9 +133,8 @@ fn a_real_client_produces_and_consumes_and_the_data_outlive_a_stop() {
     let cluster = start(folder.path(), Durability::Process);
     assert_eq!(consume(&cluster, "orders", 1, 1_000), before);
     let facts = cluster.facts_after(0).0;
-    let clean = facts.iter().filter(|fact| {
-        matches!(fact.kind, FactKind::Broker(kafkarium::engine::observe::EventKind::Started { was_clean: true }))
-    });
+    let clean =
+        facts.iter().filter(|fact| matches!(fact.kind, FactKind::Broker(EventKind::Started { was_clean: true })));
     assert_eq!(clean.count(), 3, "every store was closed cleanly");
 }
 
@@ -259,6 +260,37 @@ fn a_full_disk_takes_its_broker_down_and_no_other() {
     done(&cluster, "heal");
     done(&cluster, "wait alive = 3 --within 30s");
     assert_eq!(consume(&cluster, "orders", 3, 50).len(), 50);
+}
+
+#[test]
+fn a_memory_limit_lets_the_oldest_records_go_and_the_newest_in() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = Place::Folder(folder.path().to_owned());
+    let data = DataDir::open(&place).expect("a data folder");
+    let memory_limit = Some(Size(6 << 20));
+    let durability = Durability::Memory;
+    let options = ClusterOptions { first_port: 0, durability, place, memory_limit, ..ClusterOptions::default() };
+    let cluster = LiveCluster::start(options, data).expect("starts");
+    assert!(cluster.wait_ready(PATIENCE));
+    done(&cluster, "topic create orders --partitions 1 --replicas 3");
+    // Four times what each broker may hold.
+    done(&cluster, "produce orders --count 800 --size 10KiB");
+    let first = done(&cluster, "consume orders --max 1");
+    assert!(!first.starts_with("orders-0@0 "), "the oldest are gone: {}", &first[..20]);
+    assert!(done(&cluster, "consume orders --from -1 --partition 0").starts_with("orders-0@799 "));
+}
+
+#[test]
+fn a_slow_disk_holds_producers_back_and_loses_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = start(folder.path(), Durability::Process);
+    done(&cluster, "topic create orders --partitions 3 --replicas 3");
+    done(&cluster, "disk slow 1,2,3 100ms");
+    done(&cluster, "produce orders --count 120 --size 900KiB");
+    done(&cluster, "heal");
+    assert_eq!(done(&cluster, "wait under-replicated = 0 --within 30s"), "under-replicated is 0.");
+    let shrunk = |kind: &FactKind| matches!(kind, FactKind::Broker(EventKind::IsrChanged { shrunk: true, .. }));
+    assert!(!cluster.facts_after(0).0.iter().any(|fact| shrunk(&fact.kind)), "no follower fell behind");
 }
 
 #[test]

@@ -18,11 +18,11 @@ use crate::engine::config::BrokerConfig;
 use crate::engine::io::{Ctx, Effect, Input, LogInfo, LogRead, RequestToken, Sequences};
 use crate::engine::observe::{Event, EventKind};
 use crate::engine::prng::Prng;
-use crate::protocol::codec::{Request, Response};
+use crate::protocol::codec::{Request, RequestHeader, Response};
 use crate::protocol::ids::{BrokerId, ConnectionId};
 use crate::protocol::peer::EventId;
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -111,6 +111,7 @@ pub fn live(birth: Birth, ready: impl FnOnce()) -> Afterlife {
         status,
         skew_ms,
         awaited: HashMap::new(),
+        held: VecDeque::new(),
         effects: Vec::new(),
         persisted: None,
         failure: None,
@@ -138,6 +139,14 @@ enum Finish {
     Crash(String),
 }
 
+/// A request on its way to the broker.
+struct Held {
+    token: RequestToken,
+    connection: ConnectionId,
+    header: RequestHeader,
+    request: Request,
+}
+
 struct Life {
     id: BrokerId,
     /// `None` only before it has recovered.
@@ -152,6 +161,8 @@ struct Life {
     status: Arc<Status>,
     skew_ms: Arc<AtomicI64>,
     awaited: HashMap<RequestToken, Arc<Connection>>,
+    /// Produce requests that wait until the store has room, in order.
+    held: VecDeque<Held>,
     effects: Vec<Effect>,
     /// What was safe at once and is to be told next.
     persisted: Option<u64>,
@@ -234,19 +245,41 @@ impl Life {
                 scale_waits(&mut request, self.host.clock.speed_permille());
                 let id = connection.id;
                 self.awaited.insert(token, connection);
-                self.step(None, Input::Request { token, connection: id, header, request });
+                let held = Held { token, connection: id, header, request };
+                if matches!(held.request, Request::Produce(_)) && !(self.held.is_empty() && self.has_room()) {
+                    self.held.push_back(held);
+                } else {
+                    self.request(held);
+                }
             }
             Item::ConnectionClosed(id) => {
                 self.awaited.retain(|_, connection| connection.id != id);
+                self.held.retain(|held| held.connection != id);
                 self.step(None, Input::ConnectionClosed(id));
             }
             Item::Peer { from, message } => self.step(message.cause, Input::Peer { from, message }),
             Item::LinkDown { peer, cause } => self.step(cause, Input::LinkDown { peer }),
             Item::Store(StoreNote::Persisted { seq }) => self.step(None, Input::Persisted { seq }),
-            Item::Store(StoreNote::HasRoom) => self.step(None, Input::StoreHasRoom),
+            Item::Store(StoreNote::HasRoom) => {
+                self.step(None, Input::StoreHasRoom);
+                while !self.held.is_empty() && self.has_room() {
+                    if let Some(held) = self.held.pop_front() {
+                        self.request(held);
+                    }
+                }
+            }
             Item::Store(StoreNote::Failed { reason }) => self.storage_failed(reason),
             Item::ControlledShutdown { cause } => self.step(cause, Input::ControlledShutdown),
         }
+    }
+
+    fn has_room(&self) -> bool {
+        self.store.as_ref().is_some_and(BrokerStore::has_room_for_clients)
+    }
+
+    fn request(&mut self, held: Held) {
+        let Held { token, connection, header, request } = held;
+        self.step(None, Input::Request { token, connection, header, request });
     }
 
     fn storage_failed(&mut self, reason: String) {

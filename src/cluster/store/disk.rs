@@ -216,6 +216,20 @@ impl DiskStore {
         StoreControl::of_disk(Arc::clone(&self.shared), Arc::clone(&self.tables), self.jobs.clone())
     }
 
+    /// Whether clients may write: they wait earlier than replicas, which only bring what some leader has taken in already.
+    pub fn has_room_for_clients(&self) -> bool {
+        self.has_room_within(self.options.tail_bytes / 8 * 5)
+    }
+
+    fn has_room_within(&self, limit: u64) -> bool {
+        if self.unflushed_bytes() < limit {
+            return true;
+        }
+        self.shared.wants_room.store(true, Ordering::Release);
+        // A flush may have ended in between and found nobody waiting.
+        self.unflushed_bytes() < limit
+    }
+
     fn unflushed_bytes(&self) -> u64 {
         self.written_bytes.saturating_sub(self.shared.flushed_bytes.load(Ordering::Acquire))
     }
@@ -284,12 +298,7 @@ impl LogRead for DiskStore {
     }
 
     fn has_room(&self) -> bool {
-        if self.unflushed_bytes() < self.options.tail_bytes {
-            return true;
-        }
-        self.shared.wants_room.store(true, Ordering::Release);
-        // A flush may have ended in between and found nobody waiting.
-        self.unflushed_bytes() < self.options.tail_bytes
+        self.has_room_within(self.options.tail_bytes)
     }
 
     fn was_clean(&self) -> bool {

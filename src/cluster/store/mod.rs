@@ -226,6 +226,15 @@ impl BrokerStore {
         }
     }
 
+    /// Whether clients may write; if not, [`StoreNote::HasRoom`] will come. They wait earlier than replicas do
+    /// ([`LogRead::has_room`]), so that a slow disk holds producers back before it throws followers out of the ISR.
+    pub fn has_room_for_clients(&self) -> bool {
+        match &self.inner {
+            Inner::Disk(disk) => disk.has_room_for_clients(),
+            Inner::Memory(_) => self.has_room(),
+        }
+    }
+
     /// Every log as a loss of power would leave it.
     pub fn synced_infos(&self) -> Vec<LogInfo> {
         match &self.inner {

@@ -179,6 +179,7 @@ impl Replicas {
                 self.on_follower_persisted(id);
             }
         }
+        self.relieve_store(cx, env);
         self.settle(cx, rpc, env);
     }
 

@@ -6,6 +6,7 @@ use super::{PRODUCER_CHECK_INTERVAL_MS, ReplicaEnv, Replicas};
 use crate::engine::io::{Ctx, LogRead};
 use crate::engine::observe::{ReplicaRole, ReplicaSnapshot, Scope};
 use crate::protocol::ids::PartitionId;
+use std::ops::ControlFlow;
 
 impl Replicas {
     /// The account of all replicas within a scope.
@@ -64,6 +65,39 @@ impl Replicas {
                 continue;
             }
             if replica.log.retention(cx, replica.high_watermark, &replica.config).is_some() {
+                moved.push(*id);
+            }
+        }
+        for id in moved {
+            self.log_start_moved(cx, id);
+            self.finish_deleted(cx, env, id);
+        }
+    }
+
+    /// A store with a limit (`--memory-limit`) holds too much: the oldest records go, below the high watermark, from every
+    /// log by its share of the whole, and a sixteenth more than has to, so that not every batch comes here.
+    pub(super) fn relieve_store(&mut self, cx: &mut Ctx, env: &ReplicaEnv) {
+        let excess = cx.log().excess_bytes();
+        let total: u64 = self.partitions.values().map(|replica| replica.log.size_bytes()).sum();
+        if excess == 0 || total == 0 {
+            return;
+        }
+        let wanted = u128::from(excess + total / 16);
+        let mut moved = Vec::new();
+        for (id, replica) in &mut self.partitions {
+            let share = wanted * u128::from(replica.log.size_bytes()) / u128::from(total);
+            let (mut removed, mut start_offset) = (0_u128, replica.log.start_offset());
+            let high_watermark = replica.high_watermark;
+            let scanned = cx.log().scan(replica.log.id(), start_offset, &mut |header| {
+                if removed >= share || header.next_offset() > high_watermark {
+                    return ControlFlow::Break(());
+                }
+                removed += header.size() as u128;
+                start_offset = header.next_offset();
+                ControlFlow::Continue(())
+            });
+            // What cannot be read is told by whoever wants to read it.
+            if scanned.is_ok() && replica.log.trim(cx, start_offset) {
                 moved.push(*id);
             }
         }
