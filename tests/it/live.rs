@@ -281,7 +281,7 @@ fn a_memory_limit_lets_the_oldest_records_go_and_the_newest_in() {
 }
 
 #[test]
-fn a_slow_disk_holds_producers_back_and_loses_nobody() {
+fn a_slow_disk_slows_everybody_and_loses_nobody() {
     let folder = tempfile::tempdir().expect("a folder");
     let cluster = start(folder.path(), Durability::Process);
     done(&cluster, "topic create orders --partitions 3 --replicas 3");

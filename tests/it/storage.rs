@@ -418,9 +418,12 @@ fn a_full_tail_says_so_and_tells_when_there_is_room() {
     let options =
         StoreOptions { tail_bytes: 3_000, flush_interval: Duration::from_secs(60), ..StoreOptions::default() };
     let mut rig = Rig::new(Some(directory.path()), options);
-    one_log(&mut rig, 2);
+    one_log(&mut rig, 1);
     rig.persist(false);
-    assert!(rig.store().has_room());
+    assert!(rig.store().has_room_for_clients());
+    rig.write(StorageOp::Append { log: LogId(0), batch: batch(10, 10, 1_000) });
+    rig.persist(false);
+    assert!(rig.store().has_room() && !rig.store().has_room_for_clients(), "clients wait before replicas do");
     rig.options.flush_bytes = 4_000;
     drop(rig.store.take());
     rig.open(None);
