@@ -198,13 +198,14 @@ pub fn decode_request(mut frame: Bytes) -> Result<(RequestHeader, Request), Deco
     frame.advance(body_at);
     let (api, version) = (header.api, header.version);
     let malformed = |reason: String| DecodeError::Malformed { what: api.name(), reason };
-    walk::check(&frame, schema::request(api), version, walk::REQUEST_ELEMENTS)
-        .map_err(|error| malformed(error.to_string()))?;
-    let request = Request::decode(api, version, &mut frame).map_err(malformed)?;
-    match frame.is_empty() {
-        true => Ok((header, request)),
-        false => Err(malformed(format!("{} bytes are left over", frame.len()))),
+    match walk::check(&frame, schema::request(api), version, walk::REQUEST_ELEMENTS) {
+        // Kafka takes no notice of what follows the last field, and librdkafka lives by that: it leaves three bytes when it asks for
+        // the metadata of all topics.
+        Ok(()) | Err(walk::WalkError::LeftOver(_)) => {}
+        Err(error) => return Err(malformed(error.to_string())),
     }
+    let request = Request::decode(api, version, &mut frame).map_err(malformed)?;
+    Ok((header, request))
 }
 
 /// Reads a request's header, and says where its body begins.
@@ -354,13 +355,28 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_the_last_field_is_ignored() {
+        let mut frame = BytesMut::new();
+        header_bytes(&mut frame, 3, 12);
+        // No tagged fields, then what librdkafka sends for all topics: null, no, no, no tagged fields, three bytes more.
+        frame.put_slice(&[0, 0, 0, 0, 0, 1, 0, 0]);
+        let (_, request) = decode_request(frame.freeze()).expect("decodes");
+        let asked = m::MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
+        assert_eq!(request, Request::Metadata(asked));
+    }
+
+    fn header_bytes(bytes: &mut BytesMut, key: i16, version: i16) {
+        bytes.put_i16(key);
+        bytes.put_i16(version);
+        bytes.put_i32(3);
+        bytes.put_i16(-1);
+    }
+
+    #[test]
     fn what_is_not_served_is_said_so() {
         let frame = |key: i16, version: i16| {
             let mut bytes = BytesMut::new();
-            bytes.put_i16(key);
-            bytes.put_i16(version);
-            bytes.put_i32(3);
-            bytes.put_i16(-1);
+            header_bytes(&mut bytes, key, version);
             bytes.freeze()
         };
         assert_eq!(decode_request(frame(17, 0)), Err(DecodeError::UnknownApi(17)));

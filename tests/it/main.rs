@@ -3,8 +3,10 @@
 
 mod cli;
 mod console;
+mod kafka_clients;
 mod live;
 mod sim;
 mod storage;
+mod support;
 mod tidy;
 mod wire;
