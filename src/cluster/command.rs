@@ -137,6 +137,8 @@ pub enum Command {
     Produce(ProduceCommand),
     /// Read records
     Consume(Consume),
+    /// Start the demo workload: a stream of orders and two readers
+    Demo,
     /// Wait until something is true
     Wait {
         /// What has to be true.
@@ -184,10 +186,11 @@ impl Command {
             Command::Stop { .. }
             | Command::Start { .. }
             | Command::Restart { .. }
-            | Command::Produce(_)
             | Command::Consume(_)
+            | Command::Demo
             | Command::Elect(_)
             | Command::Wait { .. } => true,
+            Command::Produce(produce) => !matches!(produce, ProduceCommand::Stop { .. }),
             Command::Topic(topic) => !matches!(topic, TopicCommand::List { .. } | TopicCommand::Describe { .. }),
             Command::Config(config) => matches!(config, ConfigCommand::Alter { .. }),
             Command::Reassign(reassign) => !matches!(reassign, ReassignCommand::List),
@@ -237,6 +240,7 @@ impl Command {
                 let name = load.name.clone().unwrap_or_else(|| topic.clone());
                 Some(Command::Produce(ProduceCommand::Stop { name: Some(name) }))
             }
+            Command::Demo => Some(Command::Produce(ProduceCommand::Stop { name: Some("demo".to_owned()) })),
             _ => None,
         }
     }

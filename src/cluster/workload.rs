@@ -150,6 +150,12 @@ impl Workload {
         names
     }
 
+    /// Ends everything at once.
+    pub fn shut_down(&self) {
+        lock(&self.loads).clear();
+        lock(&self.tails).clear();
+    }
+
     /// How every load is doing, by name; ended ones too.
     pub fn loads(&self) -> Vec<(String, LoadStatus)> {
         lock(&self.loads).iter().map(|(name, load)| (name.clone(), load.status())).collect()

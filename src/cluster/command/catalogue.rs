@@ -319,6 +319,13 @@ const TEXTS: &[Text] = &[
         &["produce"],
     ),
     text(
+        "demo",
+        "Topics clicks, orders and payments are made where they are missing, a few hundred records a second go into them, \
+         and two readers share their partitions. The ledger follows every record.",
+        &["demo"],
+        &["produce", "produce stop"],
+    ),
+    text(
         "wait",
         "Nothing happens until it is true; when the time is over before, it fails and says what was \
          seen.",

@@ -126,6 +126,7 @@ fn line(command: &Command) -> Line {
         Command::Disk(command) => disk(command),
         Command::Clock(ClockCommand::Skew(ClockSkew { who, skew })) => Line::new("clock skew").words(who).words(skew),
         Command::Heal => Line::new("heal"),
+        Command::Demo => Line::new("demo"),
         Command::Undo => Line::new("undo"),
         Command::Topic(command) => topic(command),
         Command::Config(command) => config(command),

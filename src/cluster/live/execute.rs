@@ -14,7 +14,6 @@ use crate::cluster::command::{
     ProduceCommand, Reply, Who,
 };
 use crate::cluster::live::handle::LiveCluster;
-use crate::cluster::live::loads;
 use crate::cluster::live::status::Phase;
 use crate::cluster::live::supervisor::is_alive;
 use crate::protocol::codec::{Request, Response};
@@ -62,8 +61,13 @@ impl Execute for LiveCluster {
             }),
             Command::Heal => self.heal(),
             Command::Undo => self.undo(),
-            Command::Produce(produce) => self.produce(produce),
-            Command::Consume(consume) => self.consume(consume),
+            Command::Demo => Ok(if supervisor.workload.start_demo() {
+                Reply::done("The demo workload writes orders, payments and clicks; `produce stop demo` ends it.")
+            } else {
+                Reply::failed("the demo workload runs already")
+            }),
+            Command::Produce(produce) => Ok(supervisor.workload.produce(produce)),
+            Command::Consume(consume) => Ok(supervisor.workload.consume(consume)),
             Command::Wait { predicate, within } => self.wait(predicate, *within),
             Command::Expect { predicate } => self.expect(predicate),
             other => self.ask(other),
@@ -368,58 +372,6 @@ impl LiveCluster {
         }
     }
 
-    fn produce(&self, command: &ProduceCommand) -> Outcome {
-        let supervisor = &self.inner;
-        match command {
-            ProduceCommand::Stop { name } => {
-                let stopped = supervisor.loads.stop(name.as_deref());
-                if stopped.is_empty() { Err("no such load runs".to_owned()) } else { told_loads("Stopped", &stopped) }
-            }
-            ProduceCommand::Records(produce) if produce.load.rate.is_some() => {
-                if supervisor.loads.start(supervisor.runtime(), supervisor.own_servers(), produce.clone()) {
-                    told_loads("Writing", std::slice::from_ref(&produce.topic))
-                } else {
-                    Err("a load of this name runs: --name gives it another, `produce stop` ends it".to_owned())
-                }
-            }
-            ProduceCommand::Records(produce) => self.produce_once(produce),
-        }
-    }
-
-    /// Writes records and waits for their acknowledgement.
-    pub(super) fn produce_once(&self, produce: &Produce) -> Outcome {
-        let supervisor = &self.inner;
-        let servers = supervisor.own_servers();
-        let places = supervisor.runtime().block_on(loads::write_once(&servers, produce))?;
-        let records = if places.len() == 1 { "record" } else { "records" };
-        let at = match places.as_slice() {
-            [(partition, offset)] if *offset >= 0 => format!(" at {}-{partition}, offset {offset}", produce.topic),
-            _ => format!(" to {}", produce.topic),
-        };
-        let data: Vec<_> = places.iter().map(|(partition, offset)| json!([partition, offset])).collect();
-        Ok(Reply::told(format!("{} {records} written{at}.", places.len()), json!(data)))
-    }
-
-    fn consume(&self, consume: &Consume) -> Outcome {
-        let servers = self.inner.own_servers();
-        let records = self.inner.runtime().block_on(loads::read_once(&servers, consume))?;
-        let text =
-            |bytes: &Option<bytes::Bytes>| bytes.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-        let line = |read: &crate::client::consumer::ConsumerRecord| {
-            let key = text(&read.record.key).map(|key| format!("{key} ")).unwrap_or_default();
-            let value = text(&read.record.value).unwrap_or_default();
-            format!("{}-{}@{} {key}{value}", consume.topic, read.partition.partition, read.record.offset)
-        };
-        let data = |read: &crate::client::consumer::ConsumerRecord| {
-            json!({
-                "partition": read.partition.partition, "offset": read.record.offset,
-                "key": text(&read.record.key), "value": text(&read.record.value),
-            })
-        };
-        let lines = records.iter().map(line).collect::<Vec<_>>().join("\n");
-        Ok(Reply::told(lines, json!(records.iter().map(data).collect::<Vec<_>>())))
-    }
-
     fn wait(&self, predicate: &Predicate, within: Duration) -> Outcome {
         let until = Instant::now() + within;
         let mut seen = self.inner.host.history.changes();
@@ -461,10 +413,6 @@ impl LiveCluster {
         admin::run(command, &mut remote)
             .ok_or_else(|| format!("`{command}` is about a console: type it at its `:` prompt"))
     }
-}
-
-fn told_loads(word: &str, names: &[String]) -> Outcome {
-    Ok(Reply::told(format!("{word} {}.", names.join(", ")), json!({ "loads": names })))
 }
 
 fn numbers(ids: &[BrokerId]) -> Vec<i32> {

@@ -65,23 +65,9 @@ impl LiveCluster {
         self.inner.host.history.wait(seen, limit)
     }
 
-    /// Starts the demo workload: a stream of orders with keys, followed by the ledger's reader. Blocks until its topic
-    /// is there.
-    ///
-    /// # Errors
-    /// Why there is no topic.
-    pub fn start_demo_load(&self) -> Result<(), String> {
-        // At most 64 MiB a partition are kept, however long it runs.
-        let topic =
-            "topic create orders --partitions 6 --config retention.bytes=67108864 --config segment.bytes=8388608";
-        for line in [topic, "produce orders --key customer-%n --value 'order %n' --rate 50/s --name demo"] {
-            let command = parse_line(line).map_err(|error| error.to_string())?;
-            match self.execute(command) {
-                Reply::Failed { reason, .. } if !reason.contains("exists") => return Err(reason),
-                _ => {}
-            }
-        }
-        Ok(())
+    /// Starts the demo workload: a stream of orders with keys, and two readers. False if it runs already.
+    pub fn start_demo_load(&self) -> bool {
+        self.inner.workload.start_demo()
     }
 
     /// A topic's name, by the metadata of a broker that knows it.

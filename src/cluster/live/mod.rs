@@ -18,7 +18,6 @@ mod history;
 mod host;
 mod interventions;
 mod listener;
-mod loads;
 mod mailbox;
 mod port;
 mod roster;

@@ -5,29 +5,22 @@
 //!
 //! Deliberately not here: what is shown (`observation`), what commands do (`execute.rs`).
 
-use crate::client::consumer::{Consumer, ConsumerOptions, ConsumerRecord, Start};
-use crate::cluster::command::values::Setting;
-use crate::cluster::command::{Execute, Load, Produce, Reply, catalogue, complete, parse_line};
-use crate::cluster::dial::Driver;
+use crate::cluster::command::{Execute, Reply, catalogue, complete, parse_line};
 use crate::cluster::live::execute::pin;
 use crate::cluster::live::handle::LiveCluster;
 use crate::cluster::view::{
     Change, ClusterPort, ClusterView, CommandDoc, CommandId, CommandReply, Completion, Consequence, Outcome,
-    ProduceDraft, TailBatch, TailFrom, TailId, TailRecord, TopicSummary, ViewRequest,
+    ProduceDraft, TailBatch, TailFrom, TailId, TopicSummary, ViewRequest,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::task::AbortHandle;
 
 /// How often the brokers are asked how they are while nothing is told.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 /// ... and how often at most.
 const ASK_AT_MOST_EVERY: Duration = Duration::from_millis(40);
-/// Records of a tail that nobody polls; older ones are left out.
-const TAIL_KEEPS: usize = 2_000;
 
 /// See the module.
 pub struct LivePort {
@@ -35,20 +28,9 @@ pub struct LivePort {
     commands: Vec<CommandDoc>,
     last_id: u64,
     answers: (Sender<CommandReply>, Receiver<CommandReply>),
-    tails: BTreeMap<TailId, Tail>,
+    /// Those that are open.
+    tails: Vec<TailId>,
     is_over: Arc<AtomicBool>,
-}
-
-struct Tail {
-    read: Arc<Mutex<TailRead>>,
-    task: AbortHandle,
-}
-
-#[derive(Default)]
-struct TailRead {
-    records: VecDeque<TailRecord>,
-    problem: String,
-    skipped: u64,
 }
 
 impl LivePort {
@@ -73,7 +55,7 @@ impl LivePort {
             commands: catalogue(),
             last_id: 0,
             answers: channel(),
-            tails: BTreeMap::new(),
+            tails: Vec::new(),
             is_over,
         })
     }
@@ -99,9 +81,7 @@ impl LivePort {
 impl Drop for LivePort {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
-        for tail in self.tails.values() {
-            tail.task.abort();
-        }
+        self.tails.iter().for_each(|tail| self.cluster.inner.workload.close_tail(*tail));
     }
 }
 
@@ -166,102 +146,39 @@ impl ClusterPort for LivePort {
     }
 
     fn produce(&mut self, draft: &ProduceDraft) -> CommandId {
-        let produce = Produce {
-            topic: draft.topic.clone(),
-            value: draft.value.clone(),
-            key: draft.key.clone(),
-            header: draft
-                .headers
-                .iter()
-                .map(|(key, value)| Setting { key: key.clone(), value: value.clone() })
-                .collect(),
-            partition: draft.partition,
-            acks: draft.acks,
-            load: Load { count: Some(u64::from(draft.count.max(1))), ..Load::default() },
+        self.last_id += 1;
+        let (id, line, answer) = (CommandId(self.last_id), format!("produce {}", draft.topic), self.answers.0.clone());
+        let reply = move |outcome| {
+            // The console may be gone.
+            drop(answer.send(CommandReply { id, line, outcome }));
         };
-        let line = format!("produce {}", draft.topic);
-        self.run(line, move |cluster| {
-            if cluster.inner.host.clock.is_paused() {
-                let reason = "paused: time stands still until `run`".to_owned();
-                return Outcome::Failed { reason, next: String::new() };
-            }
-            outcome(cluster.produce_once(&produce).unwrap_or_else(Reply::failed))
-        })
+        let supervisor = &self.cluster.inner;
+        if supervisor.host.clock.is_paused() {
+            let reason = "paused: time stands still until `run`".to_owned();
+            reply(Outcome::Failed { reason, next: String::new() });
+            return id;
+        }
+        supervisor.workload.send(draft, move |sent| {
+            reply(match sent {
+                Ok(summary) => Outcome::Done { summary, output: Vec::new() },
+                Err(reason) => Outcome::Failed { reason, next: String::new() },
+            });
+        });
+        id
     }
 
     fn open_tail(&mut self, topic: &str, from: TailFrom) -> TailId {
-        self.last_id += 1;
-        let id = TailId(self.last_id);
-        let read: Arc<Mutex<TailRead>> = Arc::default();
-        let start = match from {
-            TailFrom::End => Start::Latest,
-            TailFrom::Start => Start::Earliest,
-            TailFrom::Last(count) => Start::BeforeEnd(i64::from(count)),
-        };
-        let (servers, topic) = (self.cluster.inner.own_servers(), topic.to_owned());
-        let into = Arc::clone(&read);
-        let task = self.cluster.inner.runtime().spawn(async move { follow(&servers, topic, start, &into).await });
-        self.tails.insert(id, Tail { read, task: task.abort_handle() });
+        let id = self.cluster.inner.workload.open_tail(topic, from);
+        self.tails.push(id);
         id
     }
 
     fn poll_tail(&mut self, tail: TailId, limit: usize) -> TailBatch {
-        let Some(tail) = self.tails.get(&tail) else { return TailBatch::default() };
-        let mut read = tail.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = read.records.len().min(limit);
-        TailBatch {
-            records: read.records.drain(..count).collect(),
-            problem: read.problem.clone(),
-            skipped: std::mem::take(&mut read.skipped),
-        }
+        self.cluster.inner.workload.poll_tail(tail, limit)
     }
 
     fn close_tail(&mut self, tail: TailId) {
-        if let Some(tail) = self.tails.remove(&tail) {
-            tail.task.abort();
-        }
-    }
-}
-
-async fn follow(servers: &str, topic: String, start: Start, into: &Mutex<TailRead>) {
-    let options = ConsumerOptions { start, ..ConsumerOptions::default() };
-    let mut driver = Driver::new(Consumer::new(&[topic], options), servers, "kafkarium");
-    loop {
-        driver.step(Duration::from_millis(250)).await;
-        let records = driver.machine.take_records();
-        let errors = driver.machine.take_errors();
-        let mut read = into.lock().unwrap_or_else(PoisonError::into_inner);
-        if !records.is_empty() {
-            read.problem.clear();
-        }
-        read.records.extend(records.into_iter().map(shown));
-        if let Some(error) = errors.into_iter().next_back() {
-            read.problem = error;
-        }
-        while read.records.len() > TAIL_KEEPS {
-            read.records.pop_front();
-            read.skipped += 1;
-        }
-    }
-}
-
-fn shown(read: ConsumerRecord) -> TailRecord {
-    let header =
-        |(key, value): (String, Option<bytes::Bytes>)| (key, value.map(|value| text(&value)).unwrap_or_default());
-    TailRecord {
-        partition: read.partition.partition,
-        offset: read.record.offset,
-        timestamp_ms: read.record.timestamp,
-        key: read.record.key.as_ref().map(|bytes| text(bytes)),
-        value: read.record.value.as_ref().map(|bytes| text(bytes)),
-        headers: read.record.headers.into_iter().map(header).collect(),
-    }
-}
-
-/// Bytes as text; what is no UTF-8 as `\xNN`.
-fn text(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => bytes.escape_ascii().to_string(),
+        self.cluster.inner.workload.close_tail(tail);
+        self.tails.retain(|open| *open != tail);
     }
 }

@@ -15,7 +15,6 @@ use crate::cluster::live::faults::Faults;
 use crate::cluster::live::history::{Ended, HostFact};
 use crate::cluster::live::host::Host;
 use crate::cluster::live::listener;
-use crate::cluster::live::loads::Loads;
 use crate::cluster::live::mailbox::{Control, End, Item, Mailbox};
 use crate::cluster::live::roster::{Member, Roster, RosterError};
 use crate::cluster::live::status::{Phase, Status};
@@ -23,6 +22,7 @@ use crate::cluster::observation::{Observer, Setup};
 use crate::cluster::options::{ClusterOptions, Durability};
 use crate::cluster::store::{self, MemoryStore, StoreOptions};
 use crate::cluster::view::Capabilities;
+use crate::cluster::workload::Workload;
 use crate::engine::config::{BrokerConfig, ClusterConfig};
 use crate::engine::controller::statics::set_static;
 use crate::engine::io::{LogInfo, Sequences};
@@ -98,7 +98,8 @@ pub struct Supervisor {
     pub(super) slots: Mutex<BTreeMap<BrokerId, Slot>>,
     /// Held while all brokers are asked how they are.
     pub(super) round: Mutex<()>,
-    pub(super) loads: Loads,
+    /// The cluster's own clients.
+    pub(super) workload: Workload,
     roster: Mutex<Roster>,
     rng: Mutex<Prng>,
     runtime: tokio::runtime::Runtime,
@@ -140,7 +141,7 @@ impl Supervisor {
             faults: Mutex::default(),
             slots: Mutex::default(),
             round: Mutex::default(),
-            loads: Loads::default(),
+            workload: Workload::new(runtime.handle().clone(), ""),
             roster: Mutex::new(roster),
             rng: Mutex::new(rng),
             runtime,
@@ -293,6 +294,7 @@ impl Supervisor {
     fn tell_addresses(&self) {
         let servers = self.bootstrap_servers();
         self.host.watch().observer.set_bootstrap_servers(servers);
+        self.workload.set_bootstrap_servers(&self.own_servers());
     }
 
     fn broker_config(&self, member: &Member, rng: &mut Prng) -> BrokerConfig {
@@ -524,14 +526,22 @@ impl Supervisor {
             }
         }
         self.host.tell(HostFact::Paused { is_paused });
+        self.tell_pace();
         self.host.poke_all();
         true
+    }
+
+    /// The cluster's own loads keep to its time.
+    fn tell_pace(&self) {
+        let clock = &self.host.clock;
+        self.workload.set_pace(if clock.is_paused() { 0 } else { clock.speed_permille() });
     }
 
     /// Sets the speed of time, in thousandths.
     pub fn set_speed(&self, permille: u32) {
         self.host.clock.set_speed(permille);
         self.host.tell(HostFact::Speed { permille });
+        self.tell_pace();
         self.host.poke_all();
     }
 
@@ -577,7 +587,7 @@ impl Supervisor {
         if self.is_stopped.swap(true, Ordering::SeqCst) {
             return;
         }
-        self.loads.stop(None);
+        self.workload.shut_down();
         // Time may stand still: the ends wait for nothing. All at once, and then each is waited for.
         for slot in self.slots().values() {
             slot.mailbox.control(Control::End(End::Close));

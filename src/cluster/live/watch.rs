@@ -162,7 +162,7 @@ impl Supervisor {
             disks.extend(slot.status.store().map(|store| (*id, store.bytes())));
         }
         let faults = self.shown_faults();
-        let report = self.loads.report();
+        let report = self.workload.ledger();
         let count = u64::from(self.options.brokers.max(1));
         let limit = self.options.memory_limit.filter(|_| self.options.durability == Durability::Memory);
         let mut watch = self.host.watch();

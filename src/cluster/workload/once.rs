@@ -27,9 +27,9 @@ const UNDER_WAY_MAX: u64 = 5_000;
 /// How long one turn may wait.
 const STEP: Duration = Duration::from_millis(250);
 
-/// Fills `{n}` in.
+/// Fills `%n` in.
 fn filled(text: &str, number: u64) -> Bytes {
-    Bytes::from(text.replace("{n}", &number.to_string()))
+    Bytes::from(text.replace("%n", &number.to_string()))
 }
 
 /// Record `number` of a command.
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_command_fills_numbers_in_and_pads_to_a_size() {
-        let record = made_up(&produce("produce orders --key user-{n} --value {n}:{n} --header a=b"), 7, 5);
+        let record = made_up(&produce("produce orders --key user-%n --value %n:%n --header a=b"), 7, 5);
         assert_eq!(record.key.as_deref(), Some(&b"user-7"[..]));
         assert_eq!(record.value.as_deref(), Some(&b"7:7"[..]));
         assert_eq!(record.headers, [("a".to_owned(), Some(Bytes::from_static(b"b")))]);
