@@ -3,7 +3,7 @@
 use super::exit::{Exit, Failure, Outcome};
 use super::host::HostArgs;
 use super::ready::ReadyFile;
-use super::{output, ports, serve};
+use super::{ports, serve};
 use crate::cluster::live::LivePort;
 use crate::cluster::options::ClusterOptions;
 use crate::tui::run::{self, ConsoleOptions};
@@ -73,10 +73,8 @@ impl Up {
             ready.write(&cluster.bootstrap_servers())?;
         }
         let port = LivePort::open(cluster)?;
-        if !self.empty
-            && let Err(reason) = cluster.start_demo_load()
-        {
-            output::narrate(&format!("kafkarium: no demo workload: {reason}"));
+        if !self.empty {
+            cluster.start_demo_load();
         }
         let ended = run::run(port, console);
         cluster.shut_down();

@@ -10,8 +10,7 @@ use crate::cluster::admin::remote::Remote;
 use crate::cluster::admin::{self, Ask};
 use crate::cluster::command::predicate::Facts;
 use crate::cluster::command::{
-    BrokerCommand, ClockCommand, Command, Consume, DiskCommand, Execute, LinkCommand, Predicate, Produce,
-    ProduceCommand, Reply, Who,
+    BrokerCommand, ClockCommand, Command, DiskCommand, Execute, LinkCommand, Predicate, Reply, Who,
 };
 use crate::cluster::live::handle::LiveCluster;
 use crate::cluster::live::status::Phase;

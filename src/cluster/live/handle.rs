@@ -5,7 +5,6 @@
 //!
 //! Deliberately not here: the work (`supervisor.rs`), the language (`execute.rs`).
 
-use crate::cluster::command::{Execute, Reply, parse_line};
 use crate::cluster::data_dir::DataDir;
 use crate::cluster::live::history::Fact;
 use crate::cluster::live::supervisor::{StartError, Supervisor};

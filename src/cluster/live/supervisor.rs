@@ -607,11 +607,6 @@ impl Supervisor {
         }
     }
 
-    /// The handle of the sockets' runtime, for the cluster's own clients.
-    pub(super) fn runtime(&self) -> &tokio::runtime::Handle {
-        self.runtime.handle()
-    }
-
     /// Tells that a fault or intervention began.
     pub(super) fn tell(&self, fact: HostFact) -> EventId {
         self.host.tell(fact)
