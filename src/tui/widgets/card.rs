@@ -11,7 +11,7 @@
 //! Invariant: a broker that does not answer has a dashed border, and says so in words.
 
 use super::{mark, spark};
-use crate::cluster::view::{BrokerCard, BrokerState, ClusterView};
+use crate::cluster::view::{BrokerCard, BrokerState, ClockMode, ClusterView};
 use crate::tui::glyphs;
 use crate::tui::numbers::{bytes, bytes_narrow, clock, span_ms};
 use crate::tui::pen::{Pen, Piece, piece, width};
@@ -42,7 +42,9 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, view: &ClusterView, card: &BrokerCard
     } else {
         up(pen, inside, card);
     }
-    if let Some(wake) = card.next_wake.as_ref().filter(|_| selected && area.height >= 6 && !silent) {
+    // At full speed it would only flicker.
+    let slow = !matches!(view.clock, ClockMode::Live { speed_permille } if speed_permille > 250);
+    if let Some(wake) = card.next_wake.as_ref().filter(|_| slow && selected && area.height >= 6 && !silent) {
         let text = format!(" {} in {} ", wake.why, span_ms(wake.at_ms.saturating_sub(view.at_ms) / 50 * 50));
         if width(&text) + 2 <= area.width {
             pen.right(area.x + 1, area.right() - 1, area.bottom() - 1, &text, theme.fg(Role::Faint));
@@ -71,9 +73,11 @@ fn up(pen: &mut Pen<'_>, inside: Rect, card: &BrokerCard) {
     let shown = if inside.height >= 4 { 2 } else { 1 };
     for (label, history, rate, role) in rates.into_iter().take(shown) {
         let from = if shown == 2 { pen.text(x, y, 4, label, theme.fg(Role::Dim)) } else { x };
-        let cells = end.saturating_sub(from + 5);
+        let wide = inside.width >= 26;
+        // The figure's cells, and one between.
+        let cells = end.saturating_sub(from + if wide { 10 } else { 5 });
         spark::spark(pen, from, y, cells, history, theme.fg(role));
-        let unit = if inside.width >= 26 { format!("{}/s", bytes(rate)) } else { bytes_narrow(rate) };
+        let unit = if wide { format!("{}/s", bytes(rate)) } else { bytes_narrow(rate) };
         pen.right(from, end, y, &unit, theme.fg(Role::Text));
         y += 1;
     }

@@ -1,12 +1,14 @@
 //! The console's loop in a pseudo-terminal: what is on the screen of a real terminal, and that it is given back.
 //!
-//! The console runs in a process of its own: this test binary again, told by the environment to be the console of a
-//! scripted cluster. Conditions are awaited on the terminal's output; nothing sleeps.
+//! Here the console runs in a process of its own: this test binary again, told by the environment to be the console of
+//! a scripted cluster. [`super::end_to_end`] runs the program. Conditions are awaited on the terminal's output; nothing
+//! sleeps.
 
 use super::fake::{FakeCluster, Scene};
 use kafkarium::tui::run::{ConsoleOptions, run};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -14,30 +16,36 @@ use std::time::{Duration, Instant};
 const BE_THE_CONSOLE: &str = "KAFKARIUM_TEST_CONSOLE";
 
 /// A terminal with a console in it.
-struct Terminal {
+pub struct Terminal {
     screen: vt100::Parser,
     output: Receiver<Vec<u8>>,
     keyboard: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
-    _master: Box<dyn MasterPty + Send>,
-    raw: Vec<u8>,
+    master: Box<dyn MasterPty + Send>,
+    size: (u16, u16),
 }
 
 impl Terminal {
+    /// A terminal in which this test binary is the console of a scripted cluster.
     fn open(what: &str, environment: &[(&str, &str)]) -> Terminal {
-        let size = PtySize { rows: 36, cols: 120, pixel_width: 0, pixel_height: 0 };
-        let pair = native_pty_system().openpty(size).expect("a pseudo-terminal");
         let mut command = CommandBuilder::new(std::env::current_exe().expect("this binary"));
         command.args(["--exact", "console::terminal::the_terminal_is_given_back", "--nocapture", "--quiet"]);
         command.env(BE_THE_CONSOLE, what);
-        command.env("TERM", "xterm-256color");
-        command.env("LANG", "C.UTF-8");
-        command.env("RUST_BACKTRACE", "0");
-        command.env_remove("LC_ALL");
         command.env_remove("NO_COLOR");
         for (name, value) in environment {
             command.env(name, value);
         }
+        Terminal::start(command, 120, 36)
+    }
+
+    /// A terminal with a program in it.
+    pub fn start(mut command: CommandBuilder, columns: u16, rows: u16) -> Terminal {
+        let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).expect("a pseudo-terminal");
+        command.env("TERM", "xterm-256color");
+        command.env("LANG", "C.UTF-8");
+        command.env("RUST_BACKTRACE", "0");
+        command.env_remove("LC_ALL");
         let child = pair.slave.spawn_command(command).expect("the console starts");
         drop(pair.slave);
         let mut reader = pair.master.try_clone_reader().expect("the terminal's output");
@@ -51,51 +59,95 @@ impl Terminal {
                 }
             }
         });
-        let screen = vt100::Parser::new(nonzero(36), nonzero(120), 0);
-        Terminal { screen, output, keyboard, child, _master: pair.master, raw: Vec::new() }
+        let screen = vt100::Parser::new(nonzero(rows), nonzero(columns), 0);
+        Terminal { screen, output, keyboard, child, master: pair.master, size: (columns, rows) }
+    }
+
+    /// What is on the screen.
+    pub fn text(&self) -> String {
+        self.screen.screen().contents()
+    }
+
+    /// The row of the screen that holds `text`, with its number.
+    pub fn row_with(&self, text: &str) -> Option<(u16, String)> {
+        let rows = self.screen.screen().rows(0, self.size.0);
+        rows.zip(0..).find(|(row, _)| row.contains(text)).map(|(row, number)| (number, row))
     }
 
     /// Reads until the condition holds. The console asks where the cursor is: a terminal answers.
-    fn until(&mut self, what: &str, condition: impl Fn(&Terminal) -> bool) {
+    pub fn until(&mut self, what: &str, condition: impl Fn(&Terminal) -> bool) {
         let begun = Instant::now();
         while !condition(self) {
-            let left = Duration::from_secs(20).checked_sub(begun.elapsed());
-            let left = left.unwrap_or_else(|| panic!("{what} did not happen:\n{}", self.screen.screen().contents()));
+            let left = Duration::from_secs(30).checked_sub(begun.elapsed());
+            let left = left.unwrap_or_else(|| panic!("{what} did not happen:\n{}", self.text()));
             match self.output.recv_timeout(left) {
                 Ok(bytes) => {
                     self.screen.process(&bytes);
-                    self.raw.extend_from_slice(&bytes);
                     if bytes.windows(4).any(|window| window == b"\x1b[6n") {
                         self.keys("\x1b[1;2R");
                     }
                 }
-                Err(_) => assert!(condition(self), "{what} did not happen:\n{}", self.screen.screen().contents()),
+                Err(_) => assert!(condition(self), "{what} did not happen:\n{}", self.text()),
             }
         }
     }
 
-    fn shows(&mut self, text: &str) {
-        self.until(text, |terminal| terminal.screen.screen().contents().contains(text));
+    pub fn shows(&mut self, text: &str) {
+        self.until(text, |terminal| terminal.text().contains(text));
     }
 
-    fn keys(&mut self, keys: &str) {
+    pub fn keys(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).and_then(|()| self.keyboard.flush()).expect("the console reads keys");
     }
 
-    fn signal(&self, signal: rustix::process::Signal) {
+    pub fn resize(&mut self, columns: u16, rows: u16) {
+        let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
+        self.screen.screen_mut().set_size(nonzero(rows), nonzero(columns));
+        self.size = (columns, rows);
+        self.master.resize(size).expect("a terminal of another size");
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
         let id = self.child.process_id().expect("a running process");
         let id = rustix::process::Pid::from_raw(id as i32).expect("a process id");
         rustix::process::kill_process(id, signal).expect("the console can be told");
     }
 
-    /// Waits for the console's end; then nothing of it is left in the terminal.
-    fn is_given_back(&mut self) {
-        self.shows("LEFT:");
+    /// Whether the terminal hands over whole lines and echoes what is typed, as a shell wants it.
+    pub fn is_cooked(&self) -> bool {
+        use rustix::termios::LocalModes;
+        let path = self.master.tty_name().expect("a terminal has a name");
+        let no_controlling_terminal = rustix::fs::OFlags::NOCTTY.bits() as i32;
+        let terminal = std::fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(no_controlling_terminal)
+            .open(path)
+            .expect("the terminal can be opened");
+        let modes = rustix::termios::tcgetattr(&terminal).expect("a terminal").local_modes;
+        modes.contains(LocalModes::ICANON | LocalModes::ECHO)
+    }
+
+    /// Waits for the end of the program, reading what it still writes; its exit code.
+    pub fn ends(&mut self) -> u32 {
+        while let Ok(bytes) = self.output.recv_timeout(Duration::from_secs(30)) {
+            self.screen.process(&bytes);
+        }
+        self.child.wait().expect("the program ends").exit_code()
+    }
+
+    /// Nothing of the console is left in the terminal.
+    pub fn is_clean(&self) {
         let screen = self.screen.screen();
         assert!(!screen.alternate_screen(), "the alternate screen stayed");
         assert!(!screen.hide_cursor(), "the cursor stayed hidden");
         assert!(!screen.bracketed_paste(), "paste stayed bracketed");
         assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None, "the mouse stayed caught");
+    }
+
+    /// Waits for the console's end; then nothing of it is left in the terminal.
+    fn is_given_back(&mut self) {
+        self.shows("LEFT:");
+        self.is_clean();
     }
 }
 
