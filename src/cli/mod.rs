@@ -11,6 +11,7 @@ mod data;
 pub mod events;
 pub mod exit;
 pub mod host;
+mod hunt;
 mod manual;
 pub mod output;
 pub mod ports;

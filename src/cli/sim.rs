@@ -1,18 +1,25 @@
 //! `kafkarium sim`: runs seeds of the simulated world, headless, and says for each that fails how to run it again.
 
 use crate::cli::exit::{Exit, Failure, Outcome};
+use crate::cli::hunt;
+use crate::cluster::sim::mutants::SEEDS_MAX;
 use crate::cluster::sim::run::{self, Options, Report};
+use crate::engine::mutant::Mutant;
 use clap::Args;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
+
+/// How many seeds are run unless told otherwise.
+const SEEDS_DEFAULT: u64 = 100;
 
 /// Run the cluster in a seeded world with faults, and check every rule after every step.
 #[derive(Debug, Clone, Args)]
 pub struct Sim {
     /// How many seeds to run
-    #[arg(long, default_value_t = 100, value_name = "N")]
+    #[arg(long, default_value_t = SEEDS_DEFAULT, value_name = "N")]
     pub seeds: u64,
     /// The first seed, or with --seeds 1 the one to run again
     #[arg(long, value_name = "S")]
@@ -32,22 +39,49 @@ pub struct Sim {
     /// Print each seed's trace hash
     #[arg(long)]
     pub hashes: bool,
+    /// Plant a historical bug in every broker, and run seeds until its checker finds it
+    #[arg(long, value_name = "NAME", value_parser = hunt::by_name)]
+    pub mutant: Option<Mutant>,
+    /// List the historical bugs that can be planted; with --write, hunt all of them
+    #[arg(long, conflicts_with = "mutant")]
+    pub mutants: bool,
+    /// Write the table of mutants, with the seeds that found them, to this file
+    #[arg(long, value_name = "FILE", requires = "mutants")]
+    pub write: Option<PathBuf>,
 }
 
 impl Sim {
     /// Runs the seeds; fails if a rule was broken.
     pub fn run(&self) -> Outcome {
+        let seeds = if self.seeds == SEEDS_DEFAULT { SEEDS_MAX } else { self.seeds };
+        let first = self.seed.unwrap_or(1);
+        if self.mutants && self.write.is_none() {
+            hunt::list();
+            return Ok(());
+        }
+        if self.mutants {
+            return hunt::run(None, first, seeds, self.jobs(), self.write.as_deref());
+        }
+        if self.mutant.is_some() && self.seed.is_none() {
+            return hunt::run(self.mutant, first, seeds, 1, None);
+        }
         if run(self) { Ok(()) } else { Err(Failure { exit: Exit::Failed, reason: String::new() }) }
+    }
+}
+
+impl Sim {
+    fn jobs(&self) -> usize {
+        self.jobs.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1)
     }
 }
 
 /// Runs the seeds; true if every rule held.
 fn run(args: &Sim) -> bool {
     let first = args.seed.unwrap_or(1);
-    let count = if args.seed.is_some() && args.seeds == 100 { 1 } else { args.seeds };
+    let count = if args.seed.is_some() && args.seeds == SEEDS_DEFAULT { 1 } else { args.seeds };
     let began = Instant::now();
     let next = AtomicU64::new(first);
-    let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1);
+    let jobs = args.jobs();
     let mut totals: BTreeMap<&'static str, u64> = BTreeMap::new();
     let (mut done, mut failed, mut virtual_ms, mut acked, mut all_hashes) = (0_u64, Vec::new(), 0, 0, 0_u64);
     std::thread::scope(|scope| {
@@ -106,7 +140,7 @@ fn run(args: &Sim) -> bool {
 
 /// Runs a seed; a panic of the engine is a failure like any other, and prints the command that repeats it.
 fn run_one(args: &Sim, seed: u64) -> (Report, bool) {
-    let options = Options { seed, brokers: args.brokers, log: args.log };
+    let options = Options { seed, brokers: args.brokers, log: args.log, mutant: args.mutant };
     let ran = std::panic::catch_unwind(|| {
         let report = run::run(options);
         let agrees = !args.twice || run::run(options).hash == report.hash;
@@ -120,5 +154,6 @@ fn run_one(args: &Sim, seed: u64) -> (Report, bool) {
 
 fn command(args: &Sim, seed: u64) -> String {
     let brokers = args.brokers.map(|brokers| format!(" --brokers {brokers}")).unwrap_or_default();
-    format!("kafkarium sim --seed {seed} --seeds 1{brokers}")
+    let mutant = args.mutant.map(|mutant| format!(" --mutant {}", mutant.name())).unwrap_or_default();
+    format!("kafkarium sim --seed {seed} --seeds 1{brokers}{mutant}")
 }

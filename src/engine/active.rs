@@ -7,6 +7,7 @@ use crate::engine::controller::image::MetadataImage;
 use crate::engine::controller::record::MetadataRecord;
 use crate::engine::controller::{Controller, ControllerEnv, ControllerReply, Decision};
 use crate::engine::io::{Ctx, RequestToken, Wake};
+use crate::engine::mutant::Mutant;
 use crate::engine::quorum::Quorum;
 use crate::protocol::codec::{Request, RequestHeader};
 use crate::protocol::ids::BrokerId;
@@ -118,7 +119,8 @@ impl ActiveController {
             self.append(cx, quorum, &decision.records);
         }
         let (Some(asker), Some(reply)) = (asker, decision.reply) else { return };
-        let after = if decision.answers_at_once { 0 } else { quorum.log_end() };
+        let at_once = decision.answers_at_once || cx.has(Mutant::ControllerAnswersBeforeCommit);
+        let after = if at_once { 0 } else { quorum.log_end() };
         self.arrivals += 1;
         self.waiting.insert((after, self.arrivals), (asker, reply));
     }

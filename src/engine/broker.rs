@@ -10,6 +10,7 @@ use crate::engine::controller::ControllerReply;
 use crate::engine::controller::image::{MetadataDelta, MetadataImage};
 use crate::engine::io::{Ctx, Effect, Input, LogRead, ReadError, Wake};
 use crate::engine::lifecycle::Lifecycle;
+use crate::engine::mutant::Mutant;
 use crate::engine::observe::{BrokerSnapshot, EventKind, Scope};
 use crate::engine::producer_ids::ProducerIds;
 use crate::engine::quorum::{Committed, Quorum};
@@ -48,6 +49,7 @@ impl Broker {
     /// # Errors
     /// If the store cannot be read.
     pub fn recover(config: BrokerConfig, mut cx: Ctx) -> Result<Broker, ReadError> {
+        cx.mutant = config.cluster.mutant;
         let mut rng = cx.rng.fork("quorum");
         let quorum = Quorum::recover(&config, cx.log(), cx.now, &mut rng)?;
         let mut broker = Broker {
@@ -63,6 +65,9 @@ impl Broker {
             is_stopped: false,
             config,
         };
+        if cx.has(Mutant::ProducersLostAtRecovery) {
+            broker.replicas.forget_producers();
+        }
         cx.emit(EventKind::Started { was_clean: cx.log().was_clean() });
         broker.quorum.start(&mut cx, &mut broker.rpc);
         broker.settle(&mut cx);
@@ -72,6 +77,7 @@ impl Broker {
 
     /// Takes one input; what is to happen is pushed to the context.
     pub fn step(&mut self, mut cx: Ctx, input: Input) {
+        cx.mutant = self.config.cluster.mutant;
         match input {
             Input::Wake => self.on_wake(&mut cx),
             Input::Request { token, connection, header, request } => {

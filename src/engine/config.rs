@@ -2,6 +2,7 @@
 //! table in `controller/configs.rs`. Two presets of timing exist (`lab` and `kafka`); everything else has Kafka's default but for the
 //! replication factors and `min.insync.replicas`, which fit the number of brokers so that the first picture is a safe one.
 
+use crate::engine::mutant::Mutant;
 use crate::protocol::ids::{BrokerId, DirectoryId};
 
 /// A preset of timing.
@@ -72,6 +73,8 @@ pub struct ClusterConfig {
     /// Settings by Kafka's name that have no field of their own: the brokers' static configuration, told by DescribeConfigs and
     /// inherited by topics where a topic's key has the broker's key as its default.
     pub properties: std::collections::BTreeMap<String, String>,
+    /// A planted bug, in a simulated world: see [`ClusterConfig::with_mutant`].
+    pub(in crate::engine) mutant: Option<Mutant>,
 }
 
 impl ClusterConfig {
@@ -107,7 +110,21 @@ impl ClusterConfig {
             min_insync_replicas: if brokers >= 3 { 2 } else { 1 },
             producer_id_expiration_ms: 86_400_000,
             properties: std::collections::BTreeMap::new(),
+            mutant: None,
         }
+    }
+}
+
+impl ClusterConfig {
+    /// The same with a planted bug. For simulated worlds alone: no setting leads here, and a live host never calls it (a test of the
+    /// source sees to that).
+    pub fn with_mutant(self, mutant: Option<Mutant>) -> ClusterConfig {
+        ClusterConfig { mutant, ..self }
+    }
+
+    /// Whether a bug is planted.
+    pub fn has(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
     }
 }
 

@@ -8,6 +8,7 @@
 //! 3. The high watermark, the position of a replica's Fetch and every reply that promises something use persisted offsets.
 //! 4. A crash drops the `Broker` and (power loss) any suffix of writes that was not synced; `Broker::recover` copes.
 
+use crate::engine::mutant::Mutant;
 use crate::engine::observe::{Event, EventId, EventKind};
 use crate::engine::prng::Prng;
 use crate::engine::time::{Instant, WallTime};
@@ -252,6 +253,8 @@ pub struct Ctx<'a> {
     pub rng: &'a mut Prng,
     /// The broker itself: whose events these are.
     pub broker: BrokerId,
+    /// The planted bug, if there is one: set by the broker from its configuration.
+    pub(in crate::engine) mutant: Option<Mutant>,
     store: &'a mut dyn LogStore,
     out: &'a mut Vec<Effect>,
     seqs: &'a mut Sequences,
@@ -280,7 +283,12 @@ impl<'a> Ctx<'a> {
         seqs: &'a mut Sequences,
         out: &'a mut Vec<Effect>,
     ) -> Ctx<'a> {
-        Ctx { now, wall, cause, rng, broker, store, out, seqs, wrote: false, sync: false }
+        Ctx { now, wall, cause, rng, broker, mutant: None, store, out, seqs, wrote: false, sync: false }
+    }
+
+    /// Whether a bug is planted.
+    pub(in crate::engine) fn has(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
     }
 
     /// Reads.

@@ -13,6 +13,7 @@ pub mod controller;
 pub mod io;
 pub mod lifecycle;
 pub mod log;
+pub mod mutant;
 pub mod observe;
 pub mod prng;
 pub mod producer_ids;

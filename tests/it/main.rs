@@ -5,6 +5,7 @@ mod cli;
 mod console;
 mod kafka_clients;
 mod live;
+mod mutants;
 mod sim;
 mod storage;
 mod support;

@@ -103,6 +103,20 @@ fn the_core_is_pure() {
 }
 
 #[test]
+fn only_a_simulated_world_plants_bugs() {
+    let may = ["src/engine", "src/cluster/sim", "src/cli/sim.rs", "src/cli/hunt.rs"];
+    let found: Vec<String> = rust_files("src")
+        .into_iter()
+        .filter(|(path, text)| {
+            let names_it = text.contains("with_mutant") || text.contains("::mutant::");
+            names_it && !may.iter().any(|folder| path.starts_with(folder))
+        })
+        .map(|(path, _)| path.display().to_string())
+        .collect();
+    report("files that name planted bugs", &found);
+}
+
+#[test]
 fn files_functions_and_lines_stay_short() {
     let mut found = Vec::new();
     for (path, text) in all() {

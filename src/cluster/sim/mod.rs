@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod disk;
+pub mod mutants;
 pub mod network;
 pub mod plan;
 pub mod run;

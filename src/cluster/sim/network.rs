@@ -59,6 +59,11 @@ impl Network {
         self.link(b, a).is_cut = is_cut;
     }
 
+    /// Whether nothing gets through from one to another.
+    pub fn is_cut(&self, from: BrokerId, to: BrokerId) -> bool {
+        self.links.get(&(from, to)).is_some_and(|link| link.is_cut)
+    }
+
     /// Whether anything is cut.
     pub fn has_cuts(&self) -> bool {
         self.links.values().any(|link| link.is_cut)

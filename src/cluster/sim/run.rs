@@ -1,14 +1,14 @@
 //! A seed's run: the cluster forms, a load begins, faults come (safety), everything is healed, and the cluster has to become whole within
 //! bounded virtual time (liveness).
 
-use crate::cluster::sim::check::{Checkers, Violation};
+use crate::cluster::sim::check::{Checkers, Violation, liveness};
 use crate::cluster::sim::plan::{self, Swarm};
 use crate::cluster::sim::workload::{Client, ClientId, Load};
-use crate::cluster::sim::world::{Power, World};
+use crate::cluster::sim::world::World;
 use crate::engine::config::Timing;
-use crate::engine::io::LogRead;
+use crate::engine::mutant::Mutant;
 use crate::engine::prng::Prng;
-use crate::protocol::ids::{BrokerId, PartitionId};
+use crate::protocol::ids::BrokerId;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -28,6 +28,8 @@ pub struct Options {
     pub brokers: Option<i32>,
     /// Whether every happening is printed, one line each.
     pub log: bool,
+    /// A planted bug.
+    pub mutant: Option<Mutant>,
 }
 
 /// How a run ended.
@@ -73,6 +75,7 @@ pub fn run(options: Options) -> Report {
     let brokers = options.brokers.unwrap_or_else(|| *choices.pick(&[3, 3, 3, 4, 5]).expect("a choice"));
     let mut world = World::new(options.seed, brokers, Timing::Lab);
     world.trace.is_printed = options.log;
+    world.plant(options.mutant);
     let mut checkers = Checkers::default();
     let outcome = live(&mut world, &mut checkers, &mut choices);
     let failure =
@@ -112,9 +115,9 @@ fn live(world: &mut World, checkers: &mut Checkers, choices: &mut Prng) -> Resul
     world.run_until(end_of_faults, |world, outcome| checkers.look(world, outcome))?;
     heal(world, checkers)?;
     let deadline = world.now.plus_millis(LIVENESS_MS);
-    while let Some(missing) = what_is_missing(world) {
+    while let Some(missing) = liveness::what_is_missing(world) {
         if world.now >= deadline {
-            return Err(Violation { rule: "Liveness", what: missing });
+            return Err(Violation { rule: liveness::RULE, what: missing });
         }
         // A broker that was asked to stop may have done so only now.
         start_all(world, checkers)?;
@@ -137,58 +140,4 @@ fn start_all(world: &mut World, checkers: &mut Checkers) -> Result<(), Violation
         checkers.look(world, &outcome)?;
     }
     Ok(())
-}
-
-/// What keeps the cluster from being whole; `None` when nothing does.
-fn what_is_missing(world: &World) -> Option<String> {
-    let mut images = Vec::new();
-    for (id, node) in &world.nodes {
-        // A broker that was asked to stop may have stopped only now: it is whole without it only if it runs.
-        if node.power != Power::On {
-            return Some(format!("broker {id} does not run"));
-        }
-        let broker = node.broker.as_ref()?;
-        if broker.is_fenced() {
-            return Some(format!("broker {id} is fenced"));
-        }
-        images.push((id, broker.image()));
-    }
-    let (_, first) = images.first()?;
-    if let Some((id, _)) = images.iter().find(|(_, image)| image.end_offset != first.end_offset) {
-        return Some(format!("broker {id} has not applied the same metadata"));
-    }
-    for (id, client) in &world.clients {
-        if !client.is_done(world.now) {
-            return Some(format!("client {} has an unanswered batch", id.0));
-        }
-    }
-    for topic in first.topics.values() {
-        for (number, state) in &topic.partitions {
-            let partition = PartitionId::new(topic.id, *number);
-            let name = format!("{}-{number}", topic.name);
-            if state.leader.is_none() {
-                return Some(format!("{name} has no leader"));
-            }
-            if state.isr.len() < state.replicas.len() {
-                return Some(format!("{name} misses an in-sync replica: {:?} of {:?}", state.isr, state.replicas));
-            }
-            let end = |id: &BrokerId| world.nodes[id].disk.log_of(partition).map(|log| log.end_offset);
-            let ends: Vec<Option<i64>> = state.replicas.iter().map(end).collect();
-            if ends.windows(2).any(|pair| pair[0] != pair[1]) {
-                return Some(format!("{name} ends differently: {ends:?}"));
-            }
-        }
-    }
-    let stale =
-        |node: &crate::cluster::sim::world::Node| node.disk.logs().len() != 1 + first_count(first, &node.config.broker);
-    world.nodes.iter().find(|(_, node)| stale(node)).map(|(id, _)| format!("broker {id} has logs it should not have"))
-}
-
-fn first_count(image: &crate::engine::controller::image::MetadataImage, broker: &BrokerId) -> usize {
-    image
-        .topics
-        .values()
-        .flat_map(|topic| topic.partitions.values())
-        .filter(|state| state.replicas.contains(broker))
-        .count()
 }

@@ -8,6 +8,7 @@ use crate::cluster::sim::workload::{Client, ClientId};
 use crate::engine::broker::Broker;
 use crate::engine::config::{BrokerConfig, ClusterConfig, Timing};
 use crate::engine::io::{Ctx, Effect, Input, RequestToken, Sequences};
+use crate::engine::mutant::Mutant;
 use crate::engine::observe::{Event, EventKind};
 use crate::engine::prng::Prng;
 use crate::engine::time::{Instant, WallTime};
@@ -166,6 +167,13 @@ impl World {
             tokens: 0,
             waiting: BTreeMap::new(),
             counts: BTreeMap::new(),
+        }
+    }
+
+    /// Plants a bug in every broker, before any of them has started.
+    pub fn plant(&mut self, mutant: Option<Mutant>) {
+        for node in self.nodes.values_mut() {
+            node.config.cluster = node.config.cluster.clone().with_mutant(mutant);
         }
     }
 

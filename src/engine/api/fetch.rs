@@ -10,6 +10,7 @@
 
 use crate::engine::controller::image::MetadataImage;
 use crate::engine::io::{Ctx, RequestToken};
+use crate::engine::mutant::Mutant;
 use crate::engine::replica::partition::Replica;
 use crate::engine::replica::session::{FetchParams, FetchSet, FetchSlot, ParkedFetch, Reader, Source};
 use crate::engine::replica::{Access, ReplicaEnv, Replicas, leader_hint, resolve_topic};
@@ -234,7 +235,10 @@ fn read_replica(
         answer.preferred_read_replica = Some(nearer);
         return answer;
     }
-    let limit = replica.readable_end(params.read_committed);
+    let limit = match cx.has(Mutant::FollowerServesBeyondHighWatermark) && !replica.is_leader() {
+        true => end,
+        false => replica.readable_end(params.read_committed),
+    };
     let max_bytes = budget.left.min(usize::try_from(slot.max_bytes).unwrap_or(0));
     if slot.offset >= limit || (budget.left == 0 && !budget.is_first) {
         return answer;

@@ -9,6 +9,7 @@
 
 use crate::engine::io::{Ctx, Effect, RequestToken};
 use crate::engine::log::{AppendError, RecordError};
+use crate::engine::mutant::Mutant;
 use crate::engine::observe::EventKind;
 use crate::engine::replica::purgatory::{Draft, Place, WaitFor, set_error};
 use crate::engine::replica::{Access, ReplicaEnv, Replicas, resolve_topic};
@@ -106,6 +107,7 @@ struct Written {
     next_offset: i64,
     log_append_time_ms: i64,
     log_start: i64,
+    is_duplicate: bool,
 }
 
 fn write(
@@ -137,6 +139,7 @@ fn write(
         next_offset: appended.last_offset + 1,
         log_append_time_ms: appended.log_append_time_ms.unwrap_or(-1),
         log_start: replica.log.start_offset(),
+        is_duplicate: appended.duplicate,
     };
     if !appended.duplicate {
         replicas.count_bytes_in(size);
@@ -195,8 +198,10 @@ fn fill(
             answer.base_offset = written.first_offset;
             answer.log_append_time_ms = written.log_append_time_ms;
             answer.log_start_offset = written.log_start;
-            let wait_for = if acks == 1 { WaitFor::Persisted } else { WaitFor::Replicated };
-            place = (acks != 0).then_some(Place {
+            let is_leader_enough = acks == 1 || env.config.has(Mutant::AckBeforeIsr);
+            let wait_for = if is_leader_enough { WaitFor::Persisted } else { WaitFor::Replicated };
+            let waits = !(written.is_duplicate && env.config.has(Mutant::DuplicateAckedAtOnce));
+            place = (acks != 0 && waits).then_some(Place {
                 at,
                 partition: id,
                 offset: written.next_offset,

@@ -11,6 +11,7 @@ use crate::engine::controller::draft::Draft;
 use crate::engine::controller::image::{BrokerImage, MetadataImage};
 use crate::engine::controller::leaders;
 use crate::engine::controller::record::MetadataRecord;
+use crate::engine::mutant::Mutant;
 use crate::engine::observe::EventKind;
 use crate::engine::time::Instant;
 use crate::protocol::error::ErrorCode;
@@ -120,7 +121,9 @@ pub(super) fn register(
         return refused(ErrorCode::InvalidRegistration);
     }
     let is_wiped = existing.is_some_and(|existing| existing.directory != request.directory);
-    let is_clean = !is_wiped && existing.is_some_and(|old| old.broker_epoch == request.previous_broker_epoch);
+    let is_clean = !is_wiped
+        && (existing.is_some_and(|old| old.broker_epoch == request.previous_broker_epoch)
+            || draft.config.has(Mutant::UncleanReplicaKeepsPlace));
     if is_clean {
         leaders::on_broker_gone(draft, broker);
     } else {

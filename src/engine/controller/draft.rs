@@ -77,6 +77,7 @@ impl<'a> Draft<'a> {
             min_insync_replicas: configs::min_insync_replicas(self.image, self.config, topic),
             unclean_election: configs::allows_unclean_election(self.image, self.config, topic),
             has_elr: self.image.feature(features::ELIGIBLE_LEADER_REPLICAS) >= 1,
+            mutant: self.config.mutant,
         }
     }
 

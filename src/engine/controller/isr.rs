@@ -6,6 +6,7 @@
 use crate::engine::controller::brokers::check_broker_epoch;
 use crate::engine::controller::draft::Draft;
 use crate::engine::controller::record::PartitionState;
+use crate::engine::mutant::Mutant;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::ids::BrokerId;
 use crate::protocol::peer::{AlterPartitionAnswer, AlterPartitionItem, AlterPartitionRequest, AlterPartitionResponse};
@@ -67,16 +68,17 @@ fn check(
     from: BrokerId,
     item: &AlterPartitionItem,
 ) -> Result<(), ErrorCode> {
+    let is_stale_allowed = draft.config.has(Mutant::StaleAlterPartition);
     if item.leader_epoch > partition.leader_epoch || item.partition_epoch > partition.partition_epoch {
         return Err(ErrorCode::NotController);
     }
-    if item.leader_epoch < partition.leader_epoch {
+    if item.leader_epoch < partition.leader_epoch && !is_stale_allowed {
         return Err(ErrorCode::FencedLeaderEpoch);
     }
-    if partition.leader != Some(from) {
+    if partition.leader != Some(from) && !is_stale_allowed {
         return Err(ErrorCode::InvalidRequest);
     }
-    if item.partition_epoch < partition.partition_epoch {
+    if item.partition_epoch < partition.partition_epoch && !is_stale_allowed {
         return Err(ErrorCode::InvalidUpdateVersion);
     }
     if !is_valid_isr(&partition.replicas, &item.new_isr) || !item.new_isr.iter().any(|(member, _)| *member == from) {
@@ -88,8 +90,11 @@ fn check(
     let is_eligible = |(member, broker_epoch): &(BrokerId, i64)| {
         let registered = draft.image.brokers.get(member);
         // A leader that does not know a member's epoch says −1: then only the state counts.
-        draft.is_active(*member)
-            && registered.is_some_and(|broker| *broker_epoch == -1 || *broker_epoch == broker.broker_epoch)
+        (draft.is_active(*member) || draft.config.has(Mutant::FencedReplicaJoinsIsr))
+            && registered.is_some_and(|broker| {
+                let is_current = *broker_epoch == -1 || *broker_epoch == broker.broker_epoch;
+                is_current || draft.config.has(Mutant::StaleBrokerEpochJoinsIsr)
+            })
     };
     if item.new_isr.iter().all(is_eligible) { Ok(()) } else { Err(ErrorCode::IneligibleReplica) }
 }

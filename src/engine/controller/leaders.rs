@@ -7,6 +7,7 @@
 //! Elections that somebody asks for are in [`super::elections`].
 
 use crate::engine::controller::draft::Draft;
+use crate::engine::mutant::Mutant;
 use crate::protocol::ids::BrokerId;
 
 /// The broker is fenced, stops or leaves: it keeps its place among the eligible replicas, because it keeps its records.
@@ -22,15 +23,18 @@ pub(super) fn on_broker_gone(draft: &mut Draft, broker: BrokerId) {
 /// lost everything and is not even the leader of last resort.
 pub(super) fn on_broker_unclean(draft: &mut Draft, broker: BrokerId, is_wiped: bool) {
     draft.set_active(broker, false);
+    let keeps_elr = draft.config.has(Mutant::UncleanReplicaStaysEligible);
     draft.change_all(
         |partition| {
             partition.isr.contains(&broker)
-                || partition.elr.contains(&broker)
+                || (partition.elr.contains(&broker) && !keeps_elr)
                 || (is_wiped && partition.last_known_elr.contains(&broker))
         },
         |_, change| {
             change.isr.retain(|member| *member != broker);
-            change.unclean.push(broker);
+            if !keeps_elr {
+                change.unclean.push(broker);
+            }
             if is_wiped {
                 change.wiped.push(broker);
             }

@@ -9,6 +9,7 @@
 //! predicate.
 
 use crate::engine::controller::record::PartitionState;
+use crate::engine::mutant::Mutant;
 use crate::engine::observe::ElectionReason;
 use crate::protocol::ids::BrokerId;
 
@@ -32,6 +33,8 @@ pub(super) struct TopicRules {
     pub unclean_election: bool,
     /// The feature `eligible.leader.replicas.version` is on (KIP-966).
     pub has_elr: bool,
+    /// The planted bug, if there is one.
+    pub mutant: Option<Mutant>,
 }
 
 /// A partition's next state and what led to it.
@@ -122,7 +125,8 @@ impl<'a> PartitionChange<'a> {
             // Without ELR the last member of the ISR stays in it, dead or not: it alone is known to have everything.
             self.isr.clone_from(&self.before.isr);
         }
-        if self.isr.len() >= min_isr || !self.rules.has_elr {
+        let keeps_elr = self.rules.mutant == Some(Mutant::EligibleReplicasNotCleared);
+        if (self.isr.len() >= min_isr && !keeps_elr) || !self.rules.has_elr {
             self.elr.clear();
         }
         let last_known_elr = self.last_known_elr(leader);
@@ -170,7 +174,8 @@ impl<'a> PartitionChange<'a> {
     /// Who leaves an ISR that is smaller than it must be stays eligible: the high watermark stands still until it is
     /// large enough again, so that nothing is acknowledged that these replicas do not have.
     fn fill_elr(&mut self, min_isr: usize) {
-        if !self.rules.has_elr || self.forgets_elr || self.isr.len() >= min_isr {
+        let keeps_elr = self.rules.mutant == Some(Mutant::EligibleReplicasNotCleared);
+        if !self.rules.has_elr || self.forgets_elr || (self.isr.len() >= min_isr && !keeps_elr) {
             self.elr.clear();
             return;
         }
@@ -206,8 +211,9 @@ impl<'a> PartitionChange<'a> {
         if let Some(last_known) = self.last_known_leader() {
             return (Some(last_known), ElectionReason::LastKnownLeader);
         }
-        if self.election == Election::Unclean
-            && let Some(any) = self.replicas.iter().copied().find(|replica| (self.may_lead)(*replica))
+        let is_unclean_allowed =
+            self.election == Election::Unclean || self.rules.mutant == Some(Mutant::LeaderOutsideIsr);
+        if is_unclean_allowed && let Some(any) = self.replicas.iter().copied().find(|replica| (self.may_lead)(*replica))
         {
             return (Some(any), ElectionReason::Unclean);
         }
@@ -239,7 +245,8 @@ impl<'a> PartitionChange<'a> {
 mod tests {
     use super::*;
 
-    const RULES: TopicRules = TopicRules { min_insync_replicas: 2, unclean_election: false, has_elr: true };
+    const RULES: TopicRules =
+        TopicRules { min_insync_replicas: 2, unclean_election: false, has_elr: true, mutant: None };
 
     fn ids(numbers: &[i32]) -> Vec<BrokerId> {
         numbers.iter().copied().map(BrokerId).collect()

@@ -3,6 +3,7 @@
 use crate::engine::controller::brokers::check_broker_epoch;
 use crate::engine::controller::draft::Draft;
 use crate::engine::controller::record::MetadataRecord;
+use crate::engine::mutant::Mutant;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::peer::{AllocateProducerIdsRequest, AllocateProducerIdsResponse};
 
@@ -17,6 +18,9 @@ pub(super) fn allocate(draft: &mut Draft, request: &AllocateProducerIdsRequest) 
     }
     let first = draft.image.next_producer_id;
     let Some(next) = first.checked_add(i64::from(BLOCK)) else { return refused(ErrorCode::UnknownServerError) };
+    if draft.config.has(Mutant::ProducerIdsGivenTwice) {
+        return AllocateProducerIdsResponse { error: ErrorCode::None, first, length: BLOCK };
+    }
     draft.push(MetadataRecord::ProducerIds { broker: request.broker, broker_epoch: request.broker_epoch, next });
     AllocateProducerIdsResponse { error: ErrorCode::None, first, length: BLOCK }
 }

@@ -11,6 +11,7 @@ use crate::engine::config::{TimestampType, TopicConfig};
 use crate::engine::io::{Ctx, StorageOp};
 use crate::engine::log::partition_log::{Anchor, PartitionLog};
 use crate::engine::log::producer_state::{Marker, Refusal, SeenMarker};
+use crate::engine::mutant::Mutant;
 use crate::engine::observe::EventKind;
 use crate::engine::time::WallTime;
 use crate::protocol::batch::{Batch, BatchHeader};
@@ -95,7 +96,11 @@ impl PartitionLog {
             self.check(batch, cx.wall, config, from_client)?;
         }
         let stamps_time = config.message_timestamp_type == TimestampType::LogAppendTime;
-        if from_client && let Some(kept) = self.producers.duplicate_of(&batches[0].header) {
+        let trusts_client = cx.has(Mutant::SequenceNotCheckedAfterFailover) && self.is_new_here(&batches[0].header);
+        if from_client
+            && !trusts_client
+            && let Some(kept) = self.producers.duplicate_of(&batches[0].header)
+        {
             return Ok(Appended {
                 first_offset: kept.first_offset(),
                 last_offset: kept.last_offset,
@@ -103,7 +108,7 @@ impl PartitionLog {
                 duplicate: true,
             });
         }
-        self.check_producers(&batches, from_client)?;
+        self.check_producers(&batches, from_client && !trusts_client)?;
         self.configure(config);
         let first_offset = self.end_offset;
         for batch in batches {
@@ -170,6 +175,12 @@ impl PartitionLog {
             self.move_start(cx, start_offset);
         }
         Ok(())
+    }
+
+    /// Whether a producer has written nothing in the current leader epoch yet.
+    fn is_new_here(&self, header: &BatchHeader) -> bool {
+        let last = self.producers.last_offset_of(header.producer_id);
+        last.is_none_or(|offset| self.epochs.epoch_at(offset) != self.last_epoch())
     }
 
     fn check_count(&self, batches: &[Batch], from_client: bool) -> Result<(), AppendError> {

@@ -28,7 +28,6 @@ pub(super) struct EpochCache {
 
 impl EpochCache {
     /// The entries, oldest first.
-    #[cfg(test)]
     pub(super) fn entries(&self) -> &[EpochEntry] {
         &self.entries
     }

@@ -14,6 +14,7 @@ use crate::engine::log::producer_state::{ProducerState, ProducerSummary};
 use crate::engine::log::segments::Segments;
 use crate::engine::log::time_index::TimeIndex;
 use crate::engine::log::transactions::AbortedTransaction;
+use crate::engine::mutant::Mutant;
 use crate::engine::observe::{EventKind, TruncationReason};
 use crate::engine::time::WallTime;
 use crate::protocol::batch::BatchHeader;
@@ -173,7 +174,7 @@ impl PartitionLog {
     /// If the store cannot be read.
     pub fn truncate(&mut self, cx: &mut Ctx<'_>, end_offset: i64, reason: TruncationReason) -> Result<bool, ReadError> {
         if end_offset >= self.end_offset {
-            if self.epochs.truncate_from_end(end_offset) {
+            if !cx.has(Mutant::EpochCacheNotTruncated) && self.epochs.truncate_from_end(end_offset) {
                 self.write_epochs(cx);
             }
             return Ok(false);
@@ -200,7 +201,7 @@ impl PartitionLog {
         self.segments.truncate(end_offset, removed.bytes);
         self.bytes_since_checkpoint = self.bytes_since_checkpoint.saturating_sub(removed.bytes);
         self.rebuild_time_index(cx)?;
-        if removed.had_producers {
+        if removed.had_producers && !cx.has(Mutant::ProducersNotRebuilt) {
             self.rebuild_producers(cx.log())?;
         }
         cx.emit(EventKind::Truncated { partition: self.partition, from, to: end_offset, reason });
@@ -307,6 +308,16 @@ impl PartitionLog {
         self.producers.summaries()
     }
 
+    /// Forgets all producers, for the mutant that does not rebuild them.
+    pub(in crate::engine) fn forget_producers(&mut self) {
+        self.producers = ProducerState::default();
+    }
+
+    /// The leader epochs with the offsets at which they begin, oldest first.
+    pub fn epochs(&self) -> impl Iterator<Item = (i32, i64)> + '_ {
+        self.epochs.entries().iter().map(|entry| (entry.epoch, entry.start_offset))
+    }
+
     /// Forgets producers that have been idle for so long (`producer.id.expiration.ms`) and have no transaction open.
     pub fn expire_producers(&mut self, wall: WallTime, expiration_ms: u64) {
         let expiration_ms = i64::try_from(expiration_ms).unwrap_or(i64::MAX);
@@ -326,6 +337,9 @@ impl PartitionLog {
         match self.pending.back_mut() {
             Some((last, end)) if *last == seq => *end = self.end_offset,
             _ => self.pending.push_back((seq, self.end_offset)),
+        }
+        if cx.has(Mutant::SyncedTooEarly) {
+            self.persisted_end = self.end_offset;
         }
     }
 

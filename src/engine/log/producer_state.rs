@@ -169,6 +169,11 @@ impl ProducerState {
         producer.batches.iter().find(|kept| kept.last_sequence == last && kept.first_sequence() == first).copied()
     }
 
+    /// The offset of a producer's last record.
+    pub(super) fn last_offset_of(&self, producer_id: i64) -> Option<i64> {
+        self.producers.get(&producer_id)?.batches.last().map(|batch| batch.last_offset)
+    }
+
     /// Whether a batch may follow. Sequence numbers are checked for clients only (`AppendOrigin.CLIENT`).
     pub(super) fn check(&self, header: &BatchHeader, from_client: bool) -> Result<(), Refusal> {
         let refuse = |code, message: String| Err(Refusal { code, message });

@@ -8,6 +8,7 @@
 //! is not behind; voters that follow a leader and have heard of it refuse pre-votes.
 
 use crate::engine::io::{Ctx, Wake};
+use crate::engine::mutant::Mutant;
 use crate::engine::observe::EventKind;
 use crate::engine::quorum::voters::ReplicaKey;
 use crate::engine::quorum::{Election, Quorum, RETRY_BACKOFF_MS, Role, Sent};
@@ -59,6 +60,9 @@ impl Quorum {
     /// Asks whether it would be elected. The leader it followed, if any, is not forgotten.
     pub(super) fn become_prospective(&mut self, cx: &mut Ctx, rpc: &mut Rpc, why: &'static str) {
         assert!(self.is_voter, "only voters stand");
+        if cx.has(Mutant::NoPreVote) {
+            return self.become_candidate(cx, why);
+        }
         let deadline = self.settings.election_deadline(cx.now, cx.rng);
         let mut nominee = Nominee::new(cx.now, deadline);
         nominee.granted.insert(self.me);
@@ -245,7 +249,7 @@ impl Quorum {
     /// Whether the vote is given, and if it is one in earnest, gives it (`EpochState.canGrantVote` of each role).
     fn consider(&mut self, cx: &mut Ctx, request: &VoteRequest) -> bool {
         let theirs = (request.last_epoch, request.last_epoch_end_offset);
-        let is_up_to_date = theirs >= (self.log.last_epoch(), self.log.end());
+        let is_up_to_date = theirs >= (self.log.last_epoch(), self.log.end()) || cx.has(Mutant::VoteForShorterLog);
         if request.pre_vote {
             return is_up_to_date
                 && match &self.role {
@@ -258,11 +262,15 @@ impl Quorum {
         if self.election.voted_for == Some(candidate) {
             return self.election.leader.is_none();
         }
-        if self.election.voted_for.is_some() || self.election.leader.is_some() || !is_up_to_date {
+        let has_voted =
+            (self.election.voted_for.is_some() || self.election.leader.is_some()) && !cx.has(Mutant::TwoVotesInAnEpoch);
+        if has_voted || !is_up_to_date {
             return false;
         }
         self.election.voted_for = Some(candidate);
-        self.write_election(cx);
+        if !cx.has(Mutant::VoteNotPersisted) {
+            self.write_election(cx);
+        }
         cx.emit(EventKind::Voted { epoch: request.epoch, candidate: candidate.broker });
         // Whoever votes gives the candidate an election's time.
         let epoch = self.epoch();

@@ -10,6 +10,7 @@
 
 use crate::engine::controller::record::MetadataRecord;
 use crate::engine::io::{Ctx, ReadError, Wake};
+use crate::engine::mutant::Mutant;
 use crate::engine::observe::EventKind;
 use crate::engine::quorum::log::{Position, voter_change};
 use crate::engine::quorum::voters::{VoterChangeError, VoterHistory};
@@ -384,7 +385,8 @@ impl Quorum {
     pub(super) fn advance(&mut self, cx: &mut Ctx) {
         let Role::Leader(leader) = &self.role else { return };
         let end = leader.majority_end(self.me, self.log.persisted_end(), &self.voters);
-        if end <= self.high_watermark || end <= leader.epoch_start {
+        let is_own = end > leader.epoch_start || cx.has(Mutant::FormerEpochCommitted);
+        if end <= self.high_watermark || !is_own {
             return;
         }
         self.high_watermark = end;

@@ -19,6 +19,7 @@ use super::partition::Role;
 use super::timers::Timer;
 use super::{ReplicaEnv, Replicas};
 use crate::engine::io::Ctx;
+use crate::engine::mutant::Mutant;
 use crate::engine::observe::TruncationReason;
 use crate::engine::rpc::{Purpose, Rpc, RpcResult};
 use crate::engine::time::Instant;
@@ -145,6 +146,7 @@ impl Replicas {
         if !fetcher.may_ask() || is_resting || !cx.log().has_room() {
             return;
         }
+        let forgets_epoch = cx.has(Mutant::LastFetchedEpochLost) && fetcher.session_epoch > 0;
         let mut partitions = Vec::with_capacity(fetcher.to_tell.len());
         for id in std::mem::take(&mut fetcher.to_tell) {
             let Some(replica) = self.partitions.get(&id) else { continue };
@@ -157,7 +159,7 @@ impl Replicas {
                 partition: id,
                 current_leader_epoch: replica.leader_epoch,
                 fetch_offset: end,
-                last_fetched_epoch: replica.log.last_epoch().unwrap_or(-1),
+                last_fetched_epoch: if forgets_epoch { -1 } else { replica.log.last_epoch().unwrap_or(-1) },
                 log_start_offset: replica.log.start_offset(),
                 max_bytes: env.config.replica_fetch_max_bytes,
             });
@@ -291,7 +293,10 @@ impl Replicas {
     /// The high watermark and the log start follow the leader's.
     fn follow_leader(&mut self, cx: &mut Ctx, id: PartitionId, leader_high_watermark: i64, leader_start: i64) {
         let replica = self.partitions.get_mut(&id).expect("checked");
-        let high_watermark = leader_high_watermark.min(replica.log.end_offset());
+        let high_watermark = match cx.has(Mutant::FollowerHighWatermarkBeyondEnd) {
+            true => leader_high_watermark,
+            false => leader_high_watermark.min(replica.log.end_offset()),
+        };
         let mut is_changed = false;
         if high_watermark > replica.high_watermark {
             replica.high_watermark = high_watermark;
@@ -329,7 +334,11 @@ impl Replicas {
         leader_end: EpochEnd,
     ) {
         let replica = self.partitions.get(&id).expect("checked");
-        let own_end = replica.log.epoch_end(leader_end.epoch).end_offset;
+        let own_end = match cx.mutant {
+            Some(Mutant::NoEpochComparison) => leader_end.end_offset,
+            Some(Mutant::TruncateToStart) => replica.log.start_offset(),
+            _ => replica.log.epoch_end(leader_end.epoch).end_offset,
+        };
         let target = if own_end < 0 { leader_end.end_offset } else { own_end.min(leader_end.end_offset) };
         self.cut(cx, env, leader, id, target);
     }
@@ -359,6 +368,16 @@ impl Replicas {
             }
             _ => self.pause(cx, env, leader, id),
         }
+    }
+
+    /// The rule before KIP-101, for the mutant that brings it back.
+    pub(super) fn cut_to_high_watermark(&mut self, cx: &mut Ctx, id: PartitionId) {
+        let replica = self.partitions.get_mut(&id).expect("the replica exists");
+        let target = replica.high_watermark;
+        if let Err(error) = replica.log.truncate(cx, target, TruncationReason::DivergingEpoch) {
+            Self::storage_failed(cx, &error);
+        }
+        self.after_cut(cx, id);
     }
 
     /// A log was cut: the high watermark does not stay beyond it, and the lower one is written down at once.

@@ -10,6 +10,7 @@ use super::partition::Role;
 use super::timers::Timer;
 use super::{ReplicaEnv, Replicas};
 use crate::engine::io::Ctx;
+use crate::engine::mutant::Mutant;
 use crate::engine::rpc::{Purpose, Rpc, RpcResult};
 use crate::protocol::error::ErrorCode;
 use crate::protocol::ids::{BrokerId, PartitionId};
@@ -155,6 +156,10 @@ impl Replicas {
         replica.partition_epoch = partition_epoch;
         leader.isr = isr.to_vec();
         leader.pending = None;
+        if cx.has(Mutant::ProgressWiped) {
+            let replicas: Vec<BrokerId> = std::mem::take(&mut leader.followers).into_keys().collect();
+            leader.set_replicas(env.broker, &replicas, cx.now);
+        }
         leader.told_not_enough_replicas &= leader.is_under_min_isr(&replica.config);
         self.isr_changes.queue.remove(&id);
         self.raise_high_watermark(cx, env, id);
@@ -183,7 +188,7 @@ impl Replicas {
             return;
         }
         let isr = leader.isr.iter().copied().chain(joiners).collect();
-        leader.pending = Some(PendingIsr { isr, joins: true });
+        leader.pending = Some(PendingIsr { isr, joins: !cx.has(Mutant::JoinNotWaitedFor) });
         self.isr_changes.queue.insert(id);
     }
 
@@ -201,6 +206,9 @@ impl Replicas {
             return;
         }
         let isr = leader.isr.iter().copied().filter(|broker| !laggards.contains(broker)).collect();
+        if cx.has(Mutant::ShrinkBeforeController) {
+            leader.isr.clone_from(&isr);
+        }
         leader.pending = Some(PendingIsr { isr, joins: false });
         self.isr_changes.queue.insert(id);
     }

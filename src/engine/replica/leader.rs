@@ -7,6 +7,7 @@
 
 use crate::engine::config::TopicConfig;
 use crate::engine::controller::image::MetadataImage;
+use crate::engine::mutant::Mutant;
 use crate::engine::time::Instant;
 use crate::protocol::ids::BrokerId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -164,13 +165,14 @@ impl Leader {
     /// ISR is too small. Replicas outside the ISR that keep up and may join are waited for too, or they would never
     /// catch up with a busy leader.
     pub fn high_watermark(&self, own_end: i64, log_end: i64, rule: &IsrRule) -> Option<i64> {
-        if self.is_under_min_isr(rule.config) {
+        if self.is_under_min_isr(rule.config) && rule.mutant != Some(Mutant::HighWatermarkBelowMinIsr) {
             return None;
         }
         let mut lowest = own_end;
         for (broker, progress) in &self.followers {
             let is_waited_for = self.is_in_maximal_isr(*broker)
-                || (progress.offset.is_some()
+                || (rule.mutant != Some(Mutant::JoinNotWaitedFor)
+                    && progress.offset.is_some()
                     && progress.is_caught_up(log_end, rule.now, rule.lag_time_max_ms)
                     && rule.is_eligible(*broker, progress));
             if is_waited_for {
@@ -184,7 +186,8 @@ impl Leader {
     /// epoch, and not so far behind that they would have to leave again at once (as they could while the high watermark
     /// stands still).
     pub fn joiners(&self, high_watermark: i64, log_end: i64, rule: &IsrRule) -> Vec<BrokerId> {
-        let has_caught_up = |offset: i64| offset >= high_watermark && offset >= self.epoch_start;
+        let ignores_start = rule.mutant == Some(Mutant::JoinBelowEpochStart);
+        let has_caught_up = |offset: i64| offset >= high_watermark && (offset >= self.epoch_start || ignores_start);
         self.followers
             .iter()
             .filter(|(broker, progress)| {
@@ -236,13 +239,18 @@ pub(in crate::engine) struct IsrRule<'a> {
     pub now: Instant,
     /// `replica.lag.time.max.ms`.
     pub lag_time_max_ms: u64,
+    /// The planted bug, if there is one.
+    pub mutant: Option<Mutant>,
 }
 
 impl IsrRule<'_> {
     /// Whether a follower may be in the ISR: unfenced, not stopping, and fetching in the life that the controller knows
     /// (KIP-903).
     fn is_eligible(&self, broker: BrokerId, progress: &Progress) -> bool {
-        self.image.is_active(broker)
-            && self.image.brokers.get(&broker).map(|registered| registered.broker_epoch) == progress.broker_epoch
+        let is_active = self.image.is_active(broker) || self.mutant == Some(Mutant::FencedReplicaJoinsIsr);
+        let is_stale_allowed = self.mutant == Some(Mutant::StaleBrokerEpochJoinsIsr);
+        is_active
+            && (is_stale_allowed
+                || self.image.brokers.get(&broker).map(|registered| registered.broker_epoch) == progress.broker_epoch)
     }
 }

@@ -14,6 +14,7 @@ use crate::engine::controller::image::MetadataDelta;
 use crate::engine::controller::record::{ConfigResource, PartitionState};
 use crate::engine::io::Ctx;
 use crate::engine::log::PartitionLog;
+use crate::engine::mutant::Mutant;
 use crate::engine::observe::EventKind;
 use crate::engine::rpc::Rpc;
 use crate::protocol::ids::{BrokerId, LogId, PartitionId, TopicId};
@@ -141,7 +142,9 @@ impl Replicas {
         let replica = self.partitions.get_mut(&id).expect("the replica exists");
         replica.leader = Some(env.broker);
         replica.leader_epoch = state.leader_epoch;
-        replica.log.begin_epoch(cx, state.leader_epoch);
+        if !cx.has(Mutant::NoEpochAtLeaderStart) {
+            replica.log.begin_epoch(cx, state.leader_epoch);
+        }
         let log_end = replica.log.end_offset();
         let mut leader = Leader::new(log_end, env.broker, &state.replicas, &state.isr, cx.now);
         leader.stalled_since = (replica.high_watermark < log_end).then_some(cx.now);
@@ -177,6 +180,9 @@ impl Replicas {
         let (leader_epoch, leader) = (state.leader_epoch, state.leader);
         cx.emit(EventKind::BecameFollower { partition: id, leader_epoch, leader });
         self.touch_readers(id);
+        if cx.has(Mutant::TruncateToHighWatermark) {
+            self.cut_to_high_watermark(cx, id);
+        }
         if let Some(leader) = leader {
             self.start_fetching(leader, id);
         }

@@ -328,6 +328,16 @@ impl Replicas {
         Ok(replica)
     }
 
+    /// Forgets all producers, for the mutant that does not rebuild them.
+    pub(in crate::engine) fn forget_producers(&mut self) {
+        self.partitions.values_mut().for_each(|replica| replica.log.forget_producers());
+    }
+
+    /// A partition's log, to look at.
+    pub fn log(&self, id: PartitionId) -> Option<&PartitionLog> {
+        self.partitions.get(&id).map(|replica| &replica.log)
+    }
+
     /// A replica, to change it.
     pub(in crate::engine) fn replica_mut(&mut self, id: PartitionId) -> Option<&mut Replica> {
         self.partitions.get_mut(&id)
@@ -355,7 +365,13 @@ impl Replicas {
 
     /// The rule of who is in sync, for one replica.
     fn isr_rule<'a>(env: &ReplicaEnv<'a>, config: &'a TopicConfig, now: Instant) -> IsrRule<'a> {
-        IsrRule { image: env.image, config, now, lag_time_max_ms: env.config.replica_lag_time_max_ms }
+        IsrRule {
+            image: env.image,
+            config,
+            now,
+            lag_time_max_ms: env.config.replica_lag_time_max_ms,
+            mutant: env.config.mutant,
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 use super::timers::Timer;
 use super::{Access, ReplicaEnv, Replicas, leader_hint};
 use crate::engine::io::{Ctx, LogRead};
+use crate::engine::mutant::Mutant;
 use crate::engine::rpc::Rpc;
 use crate::engine::time::Instant;
 use crate::protocol::error::ErrorCode;
@@ -81,6 +82,11 @@ impl PeerSession {
     /// A partition has records beyond the follower's position; whether that is worth an answer now.
     pub fn has_records(&mut self, id: PartitionId) -> bool {
         self.awake.contains_key(&id) && self.ready.insert(id) && self.parked.is_some()
+    }
+
+    /// The same without a memory, for the mutant that loses what comes while no request waits.
+    pub fn has_records_now(&mut self, id: PartitionId) -> bool {
+        self.parked.is_some() && self.has_records(id)
     }
 
     /// A partition's high watermark has moved: told with the next answer, not worth one of its own.
@@ -197,7 +203,7 @@ impl Replicas {
         told: ReplicaFetchPartition,
     ) {
         let known_epoch = env.image.partition(told.partition).map(|state| state.leader_epoch);
-        if known_epoch.is_none_or(|epoch| epoch < told.current_leader_epoch) {
+        if known_epoch.is_none_or(|epoch| epoch < told.current_leader_epoch) && !cx.has(Mutant::NoLeaderEpochFencing) {
             let peer = self.peers.get_mut(&from).expect("just opened");
             peer.early.insert(told.partition, told);
             return;
@@ -232,7 +238,8 @@ impl Replicas {
     ) -> Result<(), Box<ReplicaFetchAnswer>> {
         let id = told.partition;
         let failed = |error| Box::new(failed(env, id, error));
-        let replica = self.find(env, id, told.current_leader_epoch, Access::Leader).map_err(failed)?;
+        let fence = if cx.has(Mutant::NoLeaderEpochFencing) { -1 } else { told.current_leader_epoch };
+        let replica = self.find(env, id, fence, Access::Leader).map_err(failed)?;
         let leader = replica.as_leader().expect("a leader was asked for");
         if !leader.followers.contains_key(&from) {
             // The follower knows of a reassignment that this broker has not applied yet.
@@ -240,7 +247,17 @@ impl Replicas {
         }
         let (start, end, high_watermark) =
             (replica.log.start_offset(), replica.log.end_offset(), replica.high_watermark);
-        if let Some(diverging) = replica.log.diverging(told.last_fetched_epoch, told.fetch_offset) {
+        let diverging = replica.log.diverging(told.last_fetched_epoch, told.fetch_offset);
+        let is_same_term = told.current_leader_epoch == replica.leader_epoch;
+        let diverging = match cx.mutant {
+            Some(Mutant::NoEpochComparison) => diverging.filter(|end| end.end_offset < told.fetch_offset),
+            Some(Mutant::NoLeaderEpochFencing) => diverging.filter(|_| is_same_term),
+            _ => diverging,
+        };
+        if let Some(diverging) = diverging {
+            if cx.has(Mutant::DivergingPositionCounts) {
+                self.count_position(cx, env, from, broker_epoch, told);
+            }
             if diverging.end_offset < 0 {
                 return Err(failed(ErrorCode::OffsetOutOfRange));
             }
@@ -255,6 +272,23 @@ impl Replicas {
         }
         self.note_position(cx, env, from, broker_epoch, told);
         Ok(())
+    }
+
+    /// A position that is not good counts, for the mutant that has it so.
+    fn count_position(
+        &mut self,
+        cx: &mut Ctx,
+        env: &ReplicaEnv,
+        from: BrokerId,
+        broker_epoch: i64,
+        told: &ReplicaFetchPartition,
+    ) {
+        let replica = self.partitions.get_mut(&told.partition).expect("found");
+        let end = replica.log.end_offset();
+        let leader = replica.as_leader_mut().expect("found");
+        let progress = leader.followers.get_mut(&from).expect("found");
+        progress.told(cx.now, told.fetch_offset.min(end), told.log_start_offset, broker_epoch, end);
+        self.raise_high_watermark(cx, env, told.partition);
     }
 
     /// A position that is good: it counts for the high watermark and the ISR, and the partition is awake in the

@@ -6,6 +6,7 @@ use super::partition::Role;
 use super::timers::Timer;
 use super::{ReplicaEnv, Replicas};
 use crate::engine::io::Ctx;
+use crate::engine::mutant::Mutant;
 use crate::engine::observe::EventKind;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::ids::PartitionId;
@@ -90,9 +91,12 @@ impl Replicas {
         for (follower, progress) in &mut leader.followers {
             let peer = self.peers.get_mut(follower);
             progress.before_append(old_end, peer.as_ref().map(|peer| peer.last_fetch_at));
-            if let Some(peer) = peer
-                && peer.has_records(id)
-            {
+            let Some(peer) = peer else { continue };
+            let is_worth_an_answer = match cx.has(Mutant::FetchSessionLostUpdate) {
+                true => peer.has_records_now(id),
+                false => peer.has_records(id),
+            };
+            if is_worth_an_answer {
                 self.touched_peers.insert(*follower);
             }
         }

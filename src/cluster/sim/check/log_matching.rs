@@ -1,10 +1,13 @@
-//! LogMatching: two replicas that have a batch of the same leader epoch at the same offset have the same batch there (Raft, figure 3).
+//! LogMatching: two replicas that have a batch of the same leader epoch at the same offset have the same batches there and everywhere
+//! before (Raft, figure 3).
 
 use crate::cluster::sim::check::Violation;
 use crate::cluster::sim::disk::DiskLog;
 use crate::cluster::sim::world::{StepOutcome, World};
 use crate::engine::observe::EventKind;
+use crate::protocol::batch::BatchHeader;
 use crate::protocol::ids::{BrokerId, PartitionId};
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 /// Logs are compared whole when leadership changes, and their ends now and then.
@@ -49,16 +52,19 @@ fn compare(world: &World, partition: PartitionId, last: usize) -> Result<(), Vio
         world.nodes.iter().filter_map(|(id, node)| Some((*id, node.disk.log_of(partition)?))).collect();
     for (index, (a, log_a)) in logs.iter().enumerate() {
         for (b, log_b) in &logs[index + 1..] {
-            let from = log_a.batches.len().saturating_sub(last);
-            for batch in &log_a.batches[from..] {
-                let header = &batch.header;
-                let Some(other) = log_b.batches.get(log_b.position(header.base_offset)) else { break };
-                let is_same_place =
-                    other.header.base_offset == header.base_offset && other.header.leader_epoch == header.leader_epoch;
-                if is_same_place && other.header.crc != header.crc {
+            let Some((at_a, at_b)) = last_common(log_a, log_b) else { continue };
+            // From there backwards both have to be the same, as far as both go back.
+            let before = log_a.batches[..=at_a].iter().rev().zip(log_b.batches[..=at_b].iter().rev());
+            for (ours, theirs) in before.take(last).map(|(ours, theirs)| (&ours.header, &theirs.header)) {
+                let key = |header: &BatchHeader| (header.base_offset, header.leader_epoch, header.crc);
+                if key(ours) != key(theirs) {
                     let what = format!(
-                        "{partition}: brokers {a} and {b} differ at {} in epoch {}",
-                        header.base_offset, header.leader_epoch
+                        "{partition}: brokers {a} and {b} agree at {}, and before it have offset {} of epoch {} and offset {} of epoch {}",
+                        log_a.batches[at_a].header.base_offset,
+                        ours.base_offset,
+                        ours.leader_epoch,
+                        theirs.base_offset,
+                        theirs.leader_epoch
                     );
                     return Err(Violation { rule: "LogMatching", what });
                 }
@@ -66,4 +72,18 @@ fn compare(world: &World, partition: PartitionId, last: usize) -> Result<(), Vio
         }
     }
     Ok(())
+}
+
+/// The last place where both logs have a batch of the same epoch at the same offset.
+fn last_common(a: &DiskLog, b: &DiskLog) -> Option<(usize, usize)> {
+    let (mut at_a, mut at_b) = (a.batches.len().checked_sub(1)?, b.batches.len().checked_sub(1)?);
+    loop {
+        let (ours, theirs) = (&a.batches[at_a].header, &b.batches[at_b].header);
+        match ours.base_offset.cmp(&theirs.base_offset) {
+            Ordering::Equal if ours.leader_epoch == theirs.leader_epoch => return Some((at_a, at_b)),
+            Ordering::Equal => (at_a, at_b) = (at_a.checked_sub(1)?, at_b.checked_sub(1)?),
+            Ordering::Greater => at_a = at_a.checked_sub(1)?,
+            Ordering::Less => at_b = at_b.checked_sub(1)?,
+        }
+    }
 }

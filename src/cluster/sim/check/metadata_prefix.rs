@@ -14,6 +14,11 @@ pub struct MetadataPrefix {
 }
 
 impl MetadataPrefix {
+    /// What was committed from an offset on: base offset, epoch and checksum of each batch.
+    pub(super) fn from(&self, offset: i64) -> impl Iterator<Item = (i64, i32, u32)> + '_ {
+        self.committed.range(offset..).map(|(offset, (epoch, crc, _))| (*offset, *epoch, *crc))
+    }
+
     pub(super) fn look(&mut self, world: &World, outcome: &StepOutcome) -> Result<(), Violation> {
         let Some(id) = outcome.stepped else { return Ok(()) };
         let node = &world.nodes[&id];

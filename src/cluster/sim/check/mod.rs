@@ -1,16 +1,28 @@
 //! The rules, each in its own file, checked after every happening. A rule is proven by a planted bug that it finds.
 
+mod commit_in_own_epoch;
+mod decisions;
 mod election_safety;
+mod epoch_cache_matches_log;
 mod high_watermark_monotonic;
 mod history;
 mod idempotent_append;
+mod leader_candidate_completeness;
 mod leader_completeness;
+mod leader_in_isr;
+pub mod liveness;
 mod log_matching;
+mod metadata_leader_completeness;
 mod metadata_prefix;
 mod no_committed_record_lost;
+mod no_disruptive_candidate;
+mod replay_equals_live;
+mod replication_quorum_superset;
 mod strong_isr;
+mod valid_isr_and_elr;
 
 use crate::cluster::sim::world::{StepOutcome, World};
+use history::News;
 use std::fmt;
 
 pub use history::{Committed, History};
@@ -36,12 +48,15 @@ impl std::error::Error for Violation {}
 #[derive(Debug, Clone, Default)]
 pub struct Checkers {
     history: History,
+    decisions: decisions::Decisions,
     election_safety: election_safety::ElectionSafety,
     metadata_prefix: metadata_prefix::MetadataPrefix,
     high_watermark: high_watermark_monotonic::HighWatermarkMonotonic,
     strong_isr: strong_isr::StrongIsr,
     log_matching: log_matching::LogMatching,
     no_committed_record_lost: no_committed_record_lost::NoCommittedRecordLost,
+    no_disruptive_candidate: no_disruptive_candidate::NoDisruptiveCandidate,
+    valid_isr_and_elr: valid_isr_and_elr::ValidIsrAndElr,
 }
 
 impl Checkers {
@@ -50,15 +65,37 @@ impl Checkers {
     /// # Errors
     /// The first rule that is broken.
     pub fn look(&mut self, world: &World, outcome: &StepOutcome) -> Result<(), Violation> {
-        self.election_safety.look(outcome)?;
-        self.metadata_prefix.look(world, outcome)?;
-        self.high_watermark.look(world, outcome)?;
+        self.look_at_the_quorum(world, outcome)?;
         let news = self.history.look(world, outcome)?;
-        idempotent_append::look(&self.history, &news)?;
-        leader_completeness::look(&self.history, world, outcome)?;
-        self.strong_isr.look(&self.history, world, outcome, &news)?;
+        let before = self.decisions.look(world, outcome);
+        self.valid_isr_and_elr.note_starts(world, outcome);
+        if let Some(before) = &before {
+            leader_in_isr::look(&self.decisions, before)?;
+            self.valid_isr_and_elr.look(world, &self.decisions, before, outcome.stepped)?;
+        }
+        replication_quorum_superset::look(&self.decisions, world, outcome, before.is_some())?;
+        self.look_at_records(world, outcome, &news)?;
+        epoch_cache_matches_log::look(world, outcome)?;
+        replay_equals_live::look(world, outcome)?;
         self.log_matching.look(world, outcome)?;
         self.no_committed_record_lost.look(&self.history, world)
+    }
+
+    fn look_at_the_quorum(&mut self, world: &World, outcome: &StepOutcome) -> Result<(), Violation> {
+        self.election_safety.look(world, outcome)?;
+        self.no_disruptive_candidate.look(world, outcome)?;
+        commit_in_own_epoch::look(world, outcome)?;
+        metadata_leader_completeness::look(&self.metadata_prefix, world, outcome)?;
+        self.metadata_prefix.look(world, outcome)
+    }
+
+    fn look_at_records(&mut self, world: &World, outcome: &StepOutcome, news: &[News]) -> Result<(), Violation> {
+        let (history, decisions) = (&self.history, &self.decisions);
+        self.high_watermark.look(world, outcome)?;
+        idempotent_append::look(history, news)?;
+        leader_completeness::look(history, world, outcome)?;
+        self.strong_isr.look(decisions, history, world, outcome, news)?;
+        leader_candidate_completeness::look(decisions, history, &self.strong_isr, world, outcome, news)
     }
 
     /// When everything is healed and calm.
@@ -67,6 +104,8 @@ impl Checkers {
     /// The first rule that is broken.
     pub fn at_end(&mut self, world: &World) -> Result<(), Violation> {
         log_matching::everywhere(world)?;
+        epoch_cache_matches_log::everywhere(world)?;
+        replay_equals_live::everywhere(world)?;
         no_committed_record_lost::at_end(&self.history, world)
     }
 

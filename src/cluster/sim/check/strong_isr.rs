@@ -2,6 +2,7 @@
 //! Kafka replication model). A member whose machine lost power since it joined is excused: it registers as unclean and is taken out
 //! (KIP-966).
 
+use crate::cluster::sim::check::decisions::Decisions;
 use crate::cluster::sim::check::history::News;
 use crate::cluster::sim::check::{History, Violation};
 use crate::cluster::sim::world::{StepOutcome, World};
@@ -18,6 +19,7 @@ pub struct StrongIsr {
 impl StrongIsr {
     pub(super) fn look(
         &mut self,
+        decisions: &Decisions,
         history: &History,
         world: &World,
         outcome: &StepOutcome,
@@ -31,10 +33,10 @@ impl StrongIsr {
             }
         }
         for News { partition, leader, from } in news {
-            for member in controllers_isr(world, *partition) {
+            let isr = decisions.partition(*partition).map(|state| state.isr.clone()).unwrap_or_default();
+            for member in isr {
                 let node = &world.nodes[&member];
-                let joined_after = self.joined_after.get(&(*partition, member)).copied().unwrap_or(0);
-                if joined_after < node.power_losses {
+                if self.is_excused(world, *partition, member) {
                     continue;
                 }
                 let missing = history.of(*partition)[*from..].iter().find(|batch| {
@@ -53,12 +55,10 @@ impl StrongIsr {
         }
         Ok(())
     }
-}
 
-/// The ISR as the controller has committed it: as the broker has it that has applied most of the metadata. (A controller that is cut off
-/// may believe for a while that it is the only one.)
-fn controllers_isr(world: &World, partition: PartitionId) -> Vec<BrokerId> {
-    let brokers = world.nodes.values().filter_map(|node| node.broker.as_ref());
-    let newest = brokers.max_by_key(|broker| broker.image().end_offset);
-    newest.and_then(|broker| broker.image().partition(partition)).map_or_else(Vec::new, |state| state.isr.clone())
+    /// Whether a broker's machine lost power since it joined the ISR: what it had proves nothing any more.
+    pub(super) fn is_excused(&self, world: &World, partition: PartitionId, member: BrokerId) -> bool {
+        let joined_after = self.joined_after.get(&(partition, member)).copied().unwrap_or(0);
+        joined_after < world.nodes[&member].power_losses
+    }
 }

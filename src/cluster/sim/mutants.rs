@@ -1,0 +1,105 @@
+//! The hunt for planted bugs: seeds are run one after another until one of the checkers that ought to find a mutant does. What was found is
+//! written as a table, and a table that was written is read again, so that a test runs each mutant on its recorded seed.
+//!
+//! Invariant: a mutant counts as found only by a checker of its own list. That another rule breaks first, or that the engine stops at an
+//! assertion of its own, is counted and is not enough.
+
+use crate::cluster::sim::run::{self, Options};
+use crate::engine::mutant::{Mutant, STORIES};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// So many seeds at most may a mutant take.
+pub const SEEDS_MAX: u64 = 2_000;
+
+/// What the table says where nothing was found.
+const NOT_FOUND: &str = "not found";
+
+/// How a hunt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hunt {
+    /// What was planted.
+    pub mutant: Mutant,
+    /// The seed that showed it and the checker that saw it.
+    pub found: Option<(u64, &'static str)>,
+    /// How many seeds were run.
+    pub seeds: u64,
+    /// What else broke on the way, by rule; an assertion of the engine under its own name.
+    pub others: BTreeMap<&'static str, u64>,
+}
+
+/// Runs seeds until a mutant is found.
+pub fn hunt(mutant: Mutant, seeds: impl IntoIterator<Item = u64>) -> Hunt {
+    let mut hunt = Hunt { mutant, found: None, seeds: 0, others: BTreeMap::new() };
+    for seed in seeds {
+        hunt.seeds += 1;
+        let options = Options { seed, brokers: None, log: false, mutant: Some(mutant) };
+        let rule = match catch_unwind(AssertUnwindSafe(|| run::run(options))) {
+            Ok(report) => report.failure.map(|failure| failure.violation.rule),
+            Err(_) => Some("an assertion of the engine"),
+        };
+        match rule {
+            Some(rule) if mutant.story().checkers.contains(&rule) => {
+                hunt.found = Some((seed, rule));
+                return hunt;
+            }
+            Some(rule) => *hunt.others.entry(rule).or_default() += 1,
+            None => {}
+        }
+    }
+    hunt
+}
+
+/// The table for people, in the order of the stories.
+pub fn table(hunts: &[Hunt]) -> String {
+    let mut text = String::from(HEAD);
+    for story in STORIES {
+        let Some(hunt) = hunts.iter().find(|hunt| hunt.mutant == story.mutant) else { continue };
+        let (seed, checker) = match hunt.found {
+            Some((seed, checker)) => (seed.to_string(), checker),
+            None => (NOT_FOUND.to_owned(), ""),
+        };
+        let (name, breaks, source, seeds) = (story.name, story.breaks, story.source, hunt.seeds);
+        writeln!(text, "| `{name}` | {breaks} | {source} | {checker} | {seed} | {seeds} |")
+            .expect("a string takes what is written");
+    }
+    text
+}
+
+const HEAD: &str = "# Mutants\n\n\
+    Historical bugs, planted one at a time in the simulated cluster. Each is a value of `engine/mutant.rs`, at the line where the rule lives \
+    that forbids it; a live host cannot have one. The simulator has to find each, by the checker that ought to: a mutant that nobody finds \
+    is a hole in the simulator.\n\n\
+    `kafkarium sim --mutant NAME --seed SEED` shows one. `kafkarium sim --mutants --write docs/mutants.md` hunts all of them anew, from seed 1 on, \
+    and writes this file.\n\n\
+    | mutant | what it breaks | source | found by | seed | seeds it took |\n\
+    |---|---|---|---|---:|---:|\n";
+
+/// The seeds that a table records; `None` where a mutant was not found.
+pub fn recorded(table: &str) -> BTreeMap<Mutant, Option<u64>> {
+    let mut seeds = BTreeMap::new();
+    for line in table.lines() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let name = cells.get(1).map(|name| name.trim_matches('`')).and_then(Mutant::by_name);
+        if let (Some(mutant), Some(seed)) = (name, cells.get(5)) {
+            seeds.insert(mutant, seed.parse().ok());
+        }
+    }
+    seeds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_was_written_is_read_again() {
+        let (found, missed) = (Mutant::AckBeforeIsr, Mutant::NoPreVote);
+        let hunts = [
+            Hunt { mutant: found, found: Some((17, "NoCommittedRecordLost")), seeds: 17, others: BTreeMap::new() },
+            Hunt { mutant: missed, found: None, seeds: 2_000, others: BTreeMap::new() },
+        ];
+        assert_eq!(recorded(&table(&hunts)), BTreeMap::from([(found, Some(17)), (missed, None)]));
+    }
+}
