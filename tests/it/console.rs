@@ -151,6 +151,21 @@ fn a_failover_at_every_breakpoint() {
     picture!("failover_200x60", Console::dark(Scene::Failover, 200, 60));
 }
 
+/// The README shows what the console draws today. `KAFKARIUM_WRITE_PICTURE=1` writes the picture anew.
+#[test]
+fn the_picture_in_the_readme_is_not_stale() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = root.join("docs/console.svg");
+    let drawn = screenshot::svg(&Console::dark(Scene::Failover, 140, 40).buffer());
+    if std::env::var_os("KAFKARIUM_WRITE_PICTURE").is_some() {
+        std::fs::create_dir_all(root.join("docs")).and_then(|()| std::fs::write(&file, &drawn)).expect("written");
+    }
+    let kept = std::fs::read_to_string(&file).expect("the README's picture");
+    assert!(kept == drawn, "docs/console.svg is stale: CONTRIBUTING.md says how it is written");
+    let readme = std::fs::read_to_string(root.join("README.md")).expect("a README");
+    assert!(readme.contains("(docs/console.svg)"), "the README does not show the picture");
+}
+
 #[test]
 fn a_failover_in_every_theme() {
     picture!("failover_light", Console::new(Scene::Failover, theme(ThemeName::Light), 160, 45));
