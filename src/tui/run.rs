@@ -121,7 +121,7 @@ fn ask_port_until(page: &PortTaken, theme: &Theme, signals: &Receiver<Signal>) -
         if matches!(signals.try_recv(), Ok(Signal::Terminate | Signal::HangUp)) {
             return Ok(PortChoice::Quit);
         }
-        if !event::poll(Duration::from_millis(200))? {
+        if !terminal::wait(Duration::from_millis(200))? {
             continue;
         }
         if let Event::Key(key) = event::read()? {
@@ -232,14 +232,14 @@ impl Console {
 
     fn run(&mut self, port: &mut impl ClusterPort, signals: &Receiver<Signal>) -> io::Result<ExitReason> {
         loop {
-            if event::poll(self.patience())? {
+            if terminal::wait(self.patience())? {
                 // Everything that waits is taken before one frame is drawn.
                 loop {
                     let event = event::read()?;
                     if let Some(exit) = self.on_event(port, event)? {
                         return Ok(exit);
                     }
-                    if !event::poll(Duration::ZERO)? {
+                    if !terminal::wait(Duration::ZERO)? {
                         break;
                     }
                 }

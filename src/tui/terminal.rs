@@ -157,6 +157,27 @@ pub fn ask() -> Answers {
     answers
 }
 
+/// Waits for input. True if there is an event to read.
+///
+/// Reading from a terminal that was closed never ends in the library that reads events, so that is asked first.
+///
+/// # Errors
+/// `BrokenPipe` if the terminal is gone, and what else polling says.
+pub fn wait(limit: Duration) -> io::Result<bool> {
+    let stdin = io::stdin();
+    let limit = Timespec { tv_sec: limit.as_secs().cast_signed(), tv_nsec: limit.subsec_nanos().into() };
+    let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+    match poll(&mut fds, Some(&limit)) {
+        // A signal: perhaps the terminal has another size.
+        Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    if fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+        return Err(io::ErrorKind::BrokenPipe.into());
+    }
+    crossterm::event::poll(Duration::ZERO)
+}
+
 /// The column of `ESC [ row ; column R`.
 fn cursor_column(said: &[u8]) -> Option<u16> {
     let text = String::from_utf8_lossy(said);

@@ -156,7 +156,7 @@ fn a_failover_at_every_breakpoint() {
 fn the_picture_in_the_readme_is_not_stale() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let file = root.join("docs/console.svg");
-    let drawn = screenshot::svg(&Console::dark(Scene::Failover, 140, 40).buffer());
+    let drawn = screenshot::svg(&Console::dark(Scene::Failover, 160, 45).buffer());
     if std::env::var_os("KAFKARIUM_WRITE_PICTURE").is_some() {
         std::fs::create_dir_all(root.join("docs")).and_then(|()| std::fs::write(&file, &drawn)).expect("written");
     }

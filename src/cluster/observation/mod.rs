@@ -53,6 +53,9 @@ const STRIP_LENGTH: usize = 14_400;
 const SMALL: usize = 600;
 /// Of more partitions, so many of those that need attention are in every snapshot.
 const ATTENTION_MAX: usize = 200;
+/// An event may be so far ahead of the metadata, in milliseconds. What is not committed by then was decided by a controller that had
+/// lost its office already.
+const AHEAD_MAX_MS: u64 = 1_000;
 /// Of more partitions, so many others are in every snapshot, in turn.
 const IN_TURN: usize = 1_000;
 
@@ -131,6 +134,8 @@ pub struct Observer {
     no_controller_since_ms: Option<u64>,
     /// The fact that there is no controller, while it lasts.
     controller_lost: Option<EventId>,
+    /// Partitions of which an event told more than the metadata holds, and since when.
+    ahead: BTreeMap<PartitionId, u64>,
     /// Rises with everything that is a fact on the screen.
     revision: u64,
     /// Rises with every number.
@@ -165,6 +170,7 @@ impl Observer {
             controller: None,
             no_controller_since_ms: Some(0),
             controller_lost: None,
+            ahead: BTreeMap::new(),
             revision: 0,
             progress: 0,
             shown: (u64::MAX, u64::MAX),
@@ -528,6 +534,33 @@ impl Observer {
             self.relive();
         }
         self.find_controller();
+        self.forget_uncommitted();
+    }
+
+    /// Elections that were told and never committed did not happen.
+    fn forget_uncommitted(&mut self) {
+        let at_ms = self.moment.at_ms;
+        for (id, since_ms) in self.ahead.clone() {
+            let committed = self.image.topics.get(&id.topic).and_then(|topic| topic.partitions.get(&id.partition));
+            let told = self.partitions.get(id).map(|partition| partition.state.leader_epoch);
+            match (committed.cloned(), told) {
+                (Some(committed), Some(told)) if told > committed.leader_epoch => {
+                    if since_ms + AHEAD_MAX_MS > at_ms {
+                        continue;
+                    }
+                    if committed.leader.is_some() {
+                        self.facts.close(EventKind::LeaderLost, id, at_ms);
+                    }
+                    self.change(id, |partition| {
+                        partition.fall_back(committed);
+                        Some(())
+                    });
+                    self.revision += 1;
+                }
+                _ => {}
+            }
+            self.ahead.remove(&id);
+        }
     }
 
     /// Takes changed lives over to the partitions.

@@ -161,6 +161,7 @@ impl Observer {
             Some(partition.led_by(told.at_ms, leader, epoch))
         })?;
         self.note_deposed(deposed, told.at_ms);
+        self.ahead.insert(id, self.moment.at_ms);
         let name = self.partitions.get(id)?.name.clone();
         let line = match leader {
             Some(leader) => {

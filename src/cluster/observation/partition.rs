@@ -155,6 +155,13 @@ impl Partition {
         before.filter(|before| leader.is_some_and(|leader| leader != *before))
     }
 
+    /// Takes the metadata over although an event said more: what it told was decided and never committed.
+    pub(super) fn fall_back(&mut self, state: PartitionState) {
+        self.last_leader = state.leader.or(self.last_leader);
+        self.isr_told.clone_from(&state.isr);
+        self.state = state;
+    }
+
     /// Takes over what a broker says of its replica. False if nothing follows from it.
     pub(super) fn hear(&mut self, at_ms: u64, broker: BrokerId, replica: &ReplicaSnapshot) -> bool {
         let leader_end = self.reference_end();

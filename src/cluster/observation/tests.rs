@@ -644,3 +644,31 @@ fn a_view_costs_what_is_in_it_whatever_exists() {
     let after = world.observer.next_scope(b(1)).partitions.expect("not everything at once");
     assert_ne!(scope, after, "the others get their turn");
 }
+
+/// A controller that lost its office unawares goes on electing; nothing of that is ever committed, and its epochs may be used again.
+#[test]
+fn elections_that_are_never_committed_are_forgotten() {
+    let mut world = World::new(3);
+    let committed = world.view().rows.rows;
+    let reason = ElectionReason::InSync;
+    for number in 0..3 {
+        let told =
+            observe::EventKind::LeaderElected { partition: orders(number), leader: None, leader_epoch: 7, reason };
+        world.event(b(2), None, told);
+    }
+    world.round();
+    assert_eq!(world.view().totals.no_leader, 3, "what is told is shown at once");
+    world.pass(AHEAD_MAX_MS);
+    world.round();
+    let view = world.view();
+    assert_eq!((view.totals.no_leader, view.totals.all_in_sync), (0, 3));
+    let leaders = |rows: &[crate::cluster::view::PartitionRow]| {
+        rows.iter().map(|row| (row.name.clone(), row.leader, row.leader_epoch)).collect::<Vec<_>>()
+    };
+    assert_eq!(leaders(&view.rows.rows), leaders(&committed));
+    // The next one that is committed has a lower epoch than what was told, and counts.
+    world.change(orders(0), |state| (state.leader, state.leader_epoch) = (Some(b(2)), 1));
+    world.round();
+    let row = world.view().rows.rows.into_iter().find(|row| row.name == PartitionName::new("orders", 0));
+    assert_eq!(row.map(|row| (row.leader, row.leader_epoch)), Some((Some(b(2)), 1)));
+}

@@ -16,7 +16,7 @@ use crate::tui::glyphs;
 use crate::tui::layout::{ClusterLayout, Frame, Height, TableLine, Width, Wishes, table_lines};
 use crate::tui::model::{Model, Pane};
 use crate::tui::numbers::{UNKNOWN, bytes, bytes_narrow, count, offset, span_ms};
-use crate::tui::pen::{Pen, cut_middle, piece};
+use crate::tui::pen::{Pen, Piece, cut_middle, piece, width};
 use crate::tui::theme::{Ground, Role};
 use crate::tui::widgets::{card, logbar, mark};
 use ratatui::layout::Rect;
@@ -122,16 +122,18 @@ fn totals(pen: &mut Pen<'_>, layout: &ClusterLayout, view: &ClusterView) {
     if y + 1 < bottom {
         let narrow = layout.frame.width < Width::Full;
         let short = |rate| if narrow { bytes_narrow(rate) } else { bytes(rate) };
+        let (bytes_in, bytes_out) = (short(totals.bytes_in_per_s), short(totals.bytes_out_per_s));
+        let unit = if width(&bytes_in) + width(&bytes_out) + 10 <= cells { "/s" } else { "" };
         pen.pieces(
             x,
             bottom - 1,
             cells,
             &[
                 piece("in ", theme.fg(Role::Dim)),
-                piece(short(totals.bytes_in_per_s), theme.bold(Role::Text)),
+                piece(bytes_in, theme.bold(Role::Text)),
                 piece(" out ", theme.fg(Role::Dim)),
-                piece(short(totals.bytes_out_per_s), theme.bold(Role::Text)),
-                piece("/s", theme.fg(Role::Dim)),
+                piece(bytes_out, theme.bold(Role::Text)),
+                piece(unit, theme.fg(Role::Dim)),
             ],
         );
     }
@@ -331,22 +333,30 @@ fn legend(pen: &mut Pen<'_>, layout: &ClusterLayout, view: &ClusterView, y: u16)
         Width::Medium => 5,
         _ => 6,
     };
-    let mut pieces = vec![piece(" ", dim)];
-    for (glyph, role, word) in signs.into_iter().take(shown) {
-        pieces.push(piece(glyph, theme.fg(role)));
-        pieces.push(piece(if narrow { format!("{word}{gap}") } else { format!(" {word}{gap}") }, dim));
-    }
+    let mut bars = Vec::new();
     if layout.frame.width >= Width::Full {
-        pieces.push(piece(format!("   {}:  ", scales(view)), theme.fg(Role::Faint)));
+        bars.push(piece(format!("   {}:  ", scales(view)), theme.fg(Role::Faint)));
     }
     let above = if narrow { "not yet" } else { "above HW" };
     for (glyph, word) in [(glyphs::COMMITTED, "committed"), (glyphs::ABOVE_HW, above), (glyphs::MISSING, "missing")] {
-        pieces.push(piece(glyph, theme.fg(Role::Text).remove_modifier(Modifier::BOLD)));
+        bars.push(piece(glyph, theme.fg(Role::Text).remove_modifier(Modifier::BOLD)));
         if !narrow {
-            pieces.push(piece(glyph, theme.fg(Role::Text)));
+            bars.push(piece(glyph, theme.fg(Role::Text)));
         }
-        pieces.push(piece(if narrow { format!("{word} ") } else { format!(" {word}  ") }, dim));
+        bars.push(piece(if narrow { format!("{word} ") } else { format!(" {word}  ") }, dim));
     }
+    let cells = |pieces: &[Piece<'_>]| pieces.iter().map(|piece| width(&piece.0)).sum::<u16>();
+    let mut left = layout.frame.area.width.saturating_sub(1 + cells(&bars));
+    let mut pieces = vec![piece(" ", dim)];
+    for (glyph, role, word) in signs.into_iter().take(shown) {
+        let word = if narrow { format!("{word}{gap}") } else { format!(" {word}{gap}") };
+        let sign = [piece(glyph, theme.fg(role)), piece(word, dim)];
+        // A sign that does not fit is left out whole: `?` has them all.
+        let Some(rest) = left.checked_sub(cells(&sign)) else { break };
+        left = rest;
+        pieces.extend(sign);
+    }
+    pieces.extend(bars);
     pen.pieces(layout.frame.area.x, y, layout.frame.area.width, &pieces);
 }
 

@@ -75,7 +75,7 @@ fn up(pen: &mut Pen<'_>, inside: Rect, card: &BrokerCard) {
         let from = if shown == 2 { pen.text(x, y, 4, label, theme.fg(Role::Dim)) } else { x };
         let wide = inside.width >= 26;
         // The figure's cells, and one between.
-        let cells = end.saturating_sub(from + if wide { 10 } else { 5 });
+        let cells = end.saturating_sub(from + if wide { 10 } else { 6 });
         spark::spark(pen, from, y, cells, history, theme.fg(role));
         let unit = if wide { format!("{}/s", bytes(rate)) } else { bytes_narrow(rate) };
         pen.right(from, end, y, &unit, theme.fg(Role::Text));
@@ -114,6 +114,9 @@ fn disk(pen: &mut Pen<'_>, row: Rect, card: &BrokerCard, labelled: bool) {
             pen.right(x, end, y, &share, theme.fg(Role::Text));
         }
         None => {
+            if !labelled {
+                pen.text(x, y, 5, "disk ", theme.fg(Role::Dim));
+            }
             pen.right(x, end, y, &bytes(card.disk_bytes), theme.fg(Role::Text));
         }
     }
