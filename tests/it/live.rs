@@ -213,6 +213,39 @@ fn nothing_acknowledged_is_lost_in_memory_and_with_every_write_synced() {
     ordeal(Durability::Sync, &["kill leader of ordeal-1; start killed", "powerloss 2; start 2"]);
 }
 
+/// A batch on a broker's disk goes bad: its reader is refused by the CRC, the broker takes its log directory offline, and
+/// a wiped one comes back with a copy of the others'.
+#[test]
+fn a_bad_batch_is_found_when_it_is_read_and_cured_from_a_replica() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = start(folder.path(), Durability::Process);
+    done(&cluster, "topic create bad --partitions 1 --replicas 3");
+    for number in 0..5 {
+        done(&cluster, &format!("produce bad --value {number}"));
+    }
+    // An orderly stop flushes: what a broker reads then comes from its database.
+    for id in 1..=3 {
+        done(&cluster, &format!("restart {id}"));
+        done(&cluster, "wait under-replicated = 0 --within 60s");
+    }
+    let leads = |id: &i32| run(&cluster, &format!("expect leader bad-0 = {id}")).is_done();
+    let leader = (1..=3).find(leads).expect("a leader");
+    done(&cluster, &format!("disk corrupt {leader} --partition bad-0 --offset 3"));
+    let read = consume(&cluster, "bad", 1, 5);
+    assert_eq!(read.iter().map(|read| read.2).collect::<Vec<_>>(), [0, 1, 2, 3, 4], "another replica has it whole");
+    done(&cluster, "wait alive = 2 --within 60s");
+    assert!(cluster.facts_after(0).0.iter().any(|fact| match &fact.kind {
+        FactKind::Host(HostFact::BrokerEnded { broker, how: Ended::Crashed { message } }) =>
+            *broker == BrokerId(leader) && message.contains("CRC"),
+        _ => false,
+    }));
+    done(&cluster, &format!("wipe {leader}"));
+    done(&cluster, &format!("start {leader}"));
+    done(&cluster, "wait under-replicated = 0 --within 60s");
+    let reason = failed(&cluster, "disk corrupt 1 --partition bad-9");
+    assert_eq!(reason, "there is no partition bad-9");
+}
+
 #[test]
 fn commands_say_what_they_did_and_why_not() {
     let folder = tempfile::tempdir().expect("a folder");

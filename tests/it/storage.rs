@@ -393,6 +393,25 @@ fn a_flipped_byte_costs_the_damaged_record_and_nothing_before_it() {
 }
 
 #[test]
+fn a_damaged_batch_is_refused_by_its_crc_and_the_others_are_read() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut rig = Rig::new(Some(directory.path()), StoreOptions::default());
+    one_log(&mut rig, 5);
+    rig.persist(true);
+    // Closing flushes everything.
+    rig.store.take().expect("open").close().expect("closed");
+    rig.open(None);
+    let control = rig.store().control();
+    assert_eq!(control.corrupt(LogId(0), Some(25)).expect("a database"), Some(20));
+    assert_eq!(control.corrupt(LogId(0), Some(99)).expect("a database"), None);
+    let error = rig.store().read(LogId(0), 20, 1).expect_err("damaged");
+    assert!(error.to_string().contains("offset 20") && error.to_string().contains("CRC"), "{error}");
+    assert_eq!(rig.store().read(LogId(0), 30, 1).expect("whole")[0].header.base_offset, 30);
+    assert_eq!(control.corrupt(LogId(0), None).expect("a database"), Some(40), "without an offset it is the last one");
+    assert!(rig.store().read(LogId(0), 40, 1).is_err());
+}
+
+#[test]
 fn a_full_disk_fails_the_store_until_it_is_opened_again() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut rig = Rig::new(Some(directory.path()), StoreOptions::default());

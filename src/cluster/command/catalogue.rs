@@ -185,8 +185,9 @@ const TEXTS: &[Text] = &[
     ),
     text(
         "disk corrupt",
-        "The batch's CRC no longer fits: whoever reads it is told that it is corrupt; a copy from \
-         another replica is the only cure.",
+        "The batch's CRC no longer fits. The next read of it is refused, and the broker takes its log \
+         directory offline, as Kafka's does when the disk fails it; wipe and start bring a copy from \
+         another replica. What is not flushed yet is damaged in the journal, and cut at the next start.",
         &["disk corrupt 2", "disk corrupt 2 --partition orders-0 --offset 120"],
         &["wipe"],
     ),

@@ -337,10 +337,16 @@ impl LiveCluster {
                 supervisor.heal_disk(id);
                 Ok(())
             }),
-            DiskCommand::Corrupt { partition: Some(_), .. } => {
-                Ok(Reply::unavailable("a live disk is damaged where it was written last: leave --partition out"))
+            DiskCommand::Corrupt { who, partition, offset } => {
+                let partition = match partition {
+                    Some(named) => {
+                        let found = supervisor.host.watch().observer.partition_id(named);
+                        Some(found.ok_or_else(|| format!("there is no partition {named}"))?)
+                    }
+                    None => None,
+                };
+                self.each(who, |id| supervisor.corrupt_disk(id, partition, *offset))
             }
-            DiskCommand::Corrupt { who, .. } => self.each(who, |id| supervisor.corrupt_disk(id)),
         }
     }
 

@@ -15,8 +15,8 @@ use crate::cluster::live::supervisor::{Supervisor, is_alive};
 use crate::cluster::observation::Fault;
 use crate::cluster::store;
 use crate::cluster::view::{ActiveFault, FaultChip, FaultKind};
-use crate::protocol::ids::BrokerId;
-use std::collections::BTreeSet;
+use crate::protocol::ids::{BrokerId, PartitionId};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -95,11 +95,17 @@ impl Supervisor {
         });
     }
 
-    /// Damages what a broker wrote last.
+    /// Damages a stored batch: in a partition, or the largest; the one that holds an offset, or the last one. Returns
+    /// which, if it is one that readers will find.
     ///
     /// # Errors
     /// If it keeps no files, or there is nothing to damage.
-    pub(super) fn corrupt_disk(&self, id: BrokerId) -> Result<(), String> {
+    pub(super) fn corrupt_disk(
+        &self,
+        id: BrokerId,
+        partition: Option<PartitionId>,
+        offset: Option<i64>,
+    ) -> Result<(), String> {
         if self.options.durability == crate::cluster::options::Durability::Memory {
             return Err("there are no files to damage in mode `memory`".to_owned());
         }
@@ -107,14 +113,32 @@ impl Supervisor {
         let slot = slots.get(&id).ok_or_else(|| format!("there is no broker {id}"))?;
         if is_alive(slot) {
             let store = slot.status.store().ok_or_else(|| format!("broker {id} is starting"))?;
-            store.corrupt_tail();
+            drop(slots);
+            let said = self.snapshots(&BTreeMap::new()).into_iter().find(|snapshot| snapshot.broker == id);
+            let replicas = said.ok_or_else(|| format!("broker {id} does not answer"))?.replicas;
+            let wanted = replicas.iter().filter(|replica| partition.is_none_or(|wanted| wanted == replica.partition));
+            let replica = wanted.max_by_key(|replica| replica.size_bytes);
+            let replica = replica.ok_or_else(|| format!("broker {id} has no such replica"))?;
+            let damaged = store.corrupt(replica.log, offset).map_err(|error| error.to_string())?;
+            match damaged {
+                Some(_) => {}
+                None if partition.is_none() => store.corrupt_tail(),
+                None => {
+                    return Err(
+                        "it is in memory and in the journal only: its next flush is what can be damaged".to_owned()
+                    );
+                }
+            }
         } else {
+            drop(slots);
+            if partition.is_some() {
+                return Err(format!("broker {id} is down: leave --partition out, or start it"));
+            }
             let did = store::corrupt_tail(&self.directory_of(id)).map_err(|error| error.to_string())?;
             if !did {
                 return Err(format!("everything broker {id} wrote is flushed: its journal is empty"));
             }
         }
-        drop(slots);
         let text = format!("disk corrupt {id}");
         self.tell(HostFact::FaultBegan { sort: FaultSort::DiskFault, text, broker: Some(id) });
         Ok(())

@@ -11,7 +11,7 @@ use crate::cluster::command::predicate::{Count, Facts, Measure, Members};
 use crate::cluster::command::{Partition, Who};
 use crate::cluster::view::{BrokerState, CompletionValue, PartitionSeverity, TopicSummary};
 use crate::engine::controller::config_table;
-use crate::protocol::ids::BrokerId;
+use crate::protocol::ids::{BrokerId, PartitionId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -19,6 +19,11 @@ use std::sync::Arc;
 const VALUES_MAX: usize = 200;
 
 impl Observer {
+    /// A partition by its name.
+    pub fn partition_id(&self, named: &Partition) -> Option<PartitionId> {
+        self.partitions.by_name(&named.topic, named.partition).map(|partition| partition.id)
+    }
+
     /// Whom a WHO means now. An error is a sentence.
     pub fn resolve(&self, who: &Who) -> Result<Vec<BrokerId>, String> {
         match who {

@@ -370,6 +370,16 @@ impl StoreControl {
         }
     }
 
+    /// Damages a batch that is in the database: the one that holds an offset, or the log's last one. Found by its next
+    /// reader. Returns the offset it begins at; `None` if it is not there (it may not have been flushed yet).
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn corrupt(&self, log: LogId, offset: Option<i64>) -> std::io::Result<Option<i64>> {
+        let Some(disk) = &self.disk else { return Ok(None) };
+        disk.tables.corrupt(log, offset).map_err(std::io::Error::other)
+    }
+
     /// Damages the newest record that is in the journal: found at the next start, if it is not flushed before.
     pub fn corrupt_tail(&self) {
         if let Some(disk) = &self.disk {

@@ -206,7 +206,45 @@ impl Tables {
             }
         }
         let bytes = buffer.freeze();
-        gather.bounds.iter().map(|at| Batch::parse(&bytes, *at).map_err(|error| damaged(log, &error))).collect()
+        let whole = |at: &_| {
+            let batch = Batch::parse(&bytes, *at).map_err(|error| damaged(log, &error))?;
+            if batch.crc_is_valid() { Ok(batch) } else { Err(wrong_crc(log, batch.header.base_offset)) }
+        };
+        gather.bounds.iter().map(whole).collect()
+    }
+
+    /// Flips the last byte of the batch that holds an offset, or of the last one, as a bad sector would. Returns the
+    /// offset it begins at; `None` if there is no such batch here.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn corrupt(&self, log: LogId, offset: Option<i64>) -> Result<Option<i64>> {
+        let Some(database) = self.database.get() else { return Ok(None) };
+        let mut write = database.begin_write()?;
+        write.set_quick_repair(true);
+        let mut found = None;
+        {
+            let mut data = write.open_table(DATA)?;
+            let end = write.open_table(LOGS)?.get(log.0)?.and_then(|row| LogRow::decode(row.value()));
+            let end = end.map_or(0, |row| row.end_position);
+            let from = locate(&write.open_table(INDEX)?, log, offset.unwrap_or(i64::MAX))?;
+            walk(&data, log, from.unwrap_or(end), end, |header, position| {
+                if offset.is_none_or(|offset| header.base_offset <= offset && offset <= header.last_offset()) {
+                    found = Some((header.base_offset, position + header.size() as u64 - 1));
+                }
+                ControlFlow::Continue(())
+            })?;
+            if let Some((_, at)) = found {
+                let (key, value) = floor(&data, log, at)?.ok_or_else(|| missing(log, at))?;
+                let mut value = value.to_vec();
+                let byte = usize::try_from(at - key).ok().and_then(|place| value.get_mut(place));
+                let byte = byte.ok_or_else(|| missing(log, at))?;
+                *byte = !*byte;
+                data.insert((log.0, key), value.as_slice())?;
+            }
+        }
+        write.commit()?;
+        Ok(found.map(|(base_offset, _)| base_offset))
     }
 
     /// Visits the headers of the batches that end at or below `cold_end`, from the one that holds `from` on.
@@ -539,6 +577,10 @@ fn checked(header: &[u8; HEADER_SIZE]) -> Result<BatchHeader> {
     } else {
         Err(DatabaseError::Damaged("no record batch where one should begin".to_owned()))
     }
+}
+
+fn wrong_crc(log: LogId, base_offset: i64) -> DatabaseError {
+    DatabaseError::Damaged(format!("the batch at offset {base_offset} of log {} does not fit its CRC", log.0))
 }
 
 fn missing(log: LogId, position: u64) -> DatabaseError {
