@@ -193,6 +193,13 @@ impl Ledger {
         }
     }
 
+    /// A topic was deleted: its records are gone because somebody wanted it, and nothing that waited for a reader is lost.
+    pub fn deleted(&mut self, topic: &str) {
+        self.partitions.retain(|partition, _| partition.topic != topic);
+        self.lost.retain(|_, (partition, _)| partition.topic != topic);
+        self.counts.lost = self.lost.len() as u64;
+    }
+
     /// Something was missed (a reader ended, an answer could not be read): from here on nothing can be promised.
     pub fn gap(&mut self, at_ms: u64) {
         self.counts.unknown_since_ms.get_or_insert(at_ms);
@@ -398,6 +405,21 @@ mod tests {
         ledger.gap(1_234);
         ledger.gap(2_000);
         assert_eq!(ledger.report().counts.unknown_since_ms, Some(1_234));
+    }
+
+    #[test]
+    fn records_of_a_deleted_topic_are_not_lost() {
+        let mut ledger = acked(6, Acks::All);
+        (0..4).for_each(|offset| read(&mut ledger, offset, u64::try_from(offset).expect("positive") + 1));
+        ledger.cut(&partition(), 3);
+        assert_eq!(ledger.report().counts.lost, 3);
+        ledger.deleted("orders");
+        assert_eq!((ledger.report().counts.lost, ledger.report().lost), (0, None));
+        // Another topic of that name begins at 0.
+        ledger.reads_from(&partition(), 0);
+        ledger.acked(tag(7), &partition(), 0);
+        read(&mut ledger, 0, 7);
+        assert_eq!((ledger.report().counts.lost, ledger.report().counts.readable), (0, 4));
     }
 
     #[test]

@@ -150,6 +150,12 @@ impl Workload {
         names
     }
 
+    /// A topic is deleted, or about to be: loads that write to it alone end, and its records are no longer followed.
+    pub fn topic_deleted(&self, topic: &str) {
+        lock(&self.loads).values().filter(|load| load.runs() && load.writes_to(topic)).for_each(Load::abandon);
+        lock(&self.shared.ledger).deleted(topic);
+    }
+
     /// Ends everything at once.
     pub fn shut_down(&self) {
         lock(&self.loads).clear();

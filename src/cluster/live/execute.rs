@@ -10,7 +10,7 @@ use crate::cluster::admin::remote::Remote;
 use crate::cluster::admin::{self, Ask};
 use crate::cluster::command::predicate::Facts;
 use crate::cluster::command::{
-    BrokerCommand, ClockCommand, Command, DiskCommand, Execute, LinkCommand, Predicate, Reply, Who,
+    BrokerCommand, ClockCommand, Command, DiskCommand, Execute, LinkCommand, Predicate, Reply, TopicCommand, Who,
 };
 use crate::cluster::live::handle::LiveCluster;
 use crate::cluster::live::status::Phase;
@@ -415,6 +415,13 @@ impl LiveCluster {
 
     fn ask(&self, command: &Command) -> Outcome {
         let mut remote = self.remote()?;
+        if let Command::Topic(TopicCommand::Delete { name }) = command {
+            let is_there = self.inner.host.watch().observer.image().topic_ids.contains_key(name);
+            if is_there {
+                // Before it is gone, so that no load of ours makes it anew.
+                self.inner.workload.topic_deleted(name);
+            }
+        }
         admin::run(command, &mut remote)
             .ok_or_else(|| format!("`{command}` is about a console: type it at its `:` prompt"))
     }

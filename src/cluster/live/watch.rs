@@ -178,6 +178,12 @@ impl Supervisor {
             observer.set_disk(id, DiskUse { bytes, limit: limit.map(|limit| limit.0 / count) });
         }
         observer.set_faults(faults);
-        observer.set_ledger(report);
+        let deleted = observer.take_deleted_topics();
+        if deleted.is_empty() {
+            observer.set_ledger(report);
+            return;
+        }
+        drop(watch);
+        deleted.iter().for_each(|topic| self.workload.topic_deleted(topic));
     }
 }

@@ -136,6 +136,7 @@ pub struct Observer {
     controller_lost: Option<EventId>,
     /// Partitions of which an event told more than the metadata holds, and since when.
     ahead: BTreeMap<PartitionId, u64>,
+    deleted_topics: Vec<String>,
     /// Rises with everything that is a fact on the screen.
     revision: u64,
     /// Rises with every number.
@@ -171,6 +172,7 @@ impl Observer {
             no_controller_since_ms: Some(0),
             controller_lost: None,
             ahead: BTreeMap::new(),
+            deleted_topics: Vec::new(),
             revision: 0,
             progress: 0,
             shown: (u64::MAX, u64::MAX),
@@ -440,8 +442,9 @@ impl Observer {
         let delta = MetadataImage::diff(&self.image, &snapshot.image);
         self.image = Arc::clone(&snapshot.image);
         self.image_from = Some(snapshot.broker);
-        for topic in delta.removed_topics.keys() {
-            self.partitions.remove_topic(*topic);
+        for (id, topic) in &delta.removed_topics {
+            self.partitions.remove_topic(*id);
+            self.deleted_topics.push(topic.name.clone());
         }
         let image = Arc::clone(&self.image);
         let mut min_isr: Option<(&str, i32)> = None;
@@ -620,6 +623,11 @@ impl Observer {
     /// The active controller that can be reached.
     pub fn controller(&self) -> Option<BrokerId> {
         self.controller
+    }
+
+    /// The topics that were deleted since this was asked last.
+    pub fn take_deleted_topics(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.deleted_topics)
     }
 
     /// The metadata that everything is shown by.

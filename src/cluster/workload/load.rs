@@ -117,6 +117,7 @@ pub(super) struct Load {
     task: JoinHandle<()>,
     stop: watch::Sender<bool>,
     status: Arc<Mutex<LoadStatus>>,
+    topics: Vec<String>,
 }
 
 impl Drop for Load {
@@ -140,9 +141,10 @@ impl Load {
         let status = Arc::new(Mutex::new(LoadStatus { runs: true, ..LoadStatus::default() }));
         lock(&shared.ledger).begin(id, source.acks());
         let client_id = format!("kafkarium-{name}");
+        let topics = source.topics();
         let run = Run { shared, id, source, status: Arc::clone(&status), stopped, client_id };
         let task = runtime.spawn(run.run());
-        Load { task, stop, status }
+        Load { task, stop, status, topics }
     }
 
     pub(super) fn runs(&self) -> bool {
@@ -152,6 +154,17 @@ impl Load {
     pub(super) fn stop(&self) {
         lock(&self.status).runs = false;
         self.stop.send_replace(true);
+    }
+
+    /// Whether it writes to a topic and to no other.
+    pub(super) fn writes_to(&self, topic: &str) -> bool {
+        self.topics.iter().all(|own| own == topic)
+    }
+
+    /// Ends it at once: what is under way is not waited for.
+    pub(super) fn abandon(&self) {
+        lock(&self.status).runs = false;
+        self.task.abort();
     }
 
     pub(super) fn status(&self) -> LoadStatus {

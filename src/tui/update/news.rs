@@ -46,9 +46,8 @@ fn announce(model: &mut Model, view: &ClusterView) {
         return;
     };
     let new: Vec<&TimelineEvent> = view.timeline.events.iter().filter(|event| event.id > seen).collect();
-    for kind in
-        [EventKind::LeaderLost, EventKind::ControllerLost, EventKind::RecordsLost, EventKind::HighWatermarkStalled]
-    {
+    // A high watermark that stands is told by the headline while it does: most go on before a message could be read.
+    for kind in [EventKind::LeaderLost, EventKind::ControllerLost, EventKind::RecordsLost] {
         let of_kind: Vec<&&TimelineEvent> = new.iter().filter(|event| event.kind == kind).collect();
         let Some(first) = of_kind.first() else { continue };
         let mood = if kind == EventKind::RecordsLost { Mood::Bad } else { Mood::Notice };
