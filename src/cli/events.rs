@@ -9,7 +9,7 @@
 //!
 //! Deliberately not here: where events come from.
 
-use crate::engine::observe::{ElectionReason, Event, EventKind, QuorumRole, TruncationReason};
+use crate::engine::observe::{ElectionReason, Event, EventKind, GroupEvent, QuorumRole, TruncationReason};
 use crate::protocol::ids::{BrokerId, PartitionId, TopicId};
 use crate::protocol::peer::EventId;
 use serde_json::{Map, Value, json};
@@ -108,7 +108,27 @@ fn describe(kind: &EventKind, name_of: &dyn Fn(TopicId) -> Option<String>) -> (&
         EventKind::HighWatermark { partition, leader_epoch, offset } => {
             ("high_watermark", json!({"partition": name(partition), "leader_epoch": leader_epoch, "offset": offset}))
         }
+        EventKind::Group(event) => group(event, name),
         EventKind::StorageFailed { reason } => ("storage_failed", json!({"reason": reason})),
+    }
+}
+
+fn group(event: &GroupEvent, name: impl Fn(&PartitionId) -> String) -> (&'static str, Value) {
+    match event {
+        GroupEvent::CoordinatorLoaded { partition, groups } => {
+            ("group_coordinator_loaded", json!({"partition": name(partition), "groups": groups}))
+        }
+        GroupEvent::CoordinatorUnloaded { partition } => {
+            ("group_coordinator_unloaded", json!({"partition": name(partition)}))
+        }
+        GroupEvent::Rebalancing { group, generation, cause } => {
+            ("group_rebalancing", json!({"group": group, "generation": generation, "cause": cause}))
+        }
+        GroupEvent::Stable { group, generation, members } => {
+            ("group_stable", json!({"group": group, "generation": generation, "members": members}))
+        }
+        GroupEvent::Empty { group, generation } => ("group_empty", json!({"group": group, "generation": generation})),
+        GroupEvent::Deleted { group } => ("group_deleted", json!({"group": group})),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::engine::active::{ActiveController, Answer, Asker};
 use crate::engine::config::BrokerConfig;
 use crate::engine::controller::ControllerReply;
 use crate::engine::controller::image::{MetadataDelta, MetadataImage};
+use crate::engine::group::Groups;
 use crate::engine::io::{Ctx, Effect, Input, LogRead, ReadError, Wake};
 use crate::engine::lifecycle::Lifecycle;
 use crate::engine::mutant::Mutant;
@@ -36,6 +37,7 @@ pub struct Broker {
     pub(in crate::engine) lifecycle: Lifecycle,
     pub(in crate::engine) replicas: Replicas,
     pub(in crate::engine) producer_ids: ProducerIds,
+    pub(in crate::engine) groups: Groups,
     /// Clients' requests that only the controller can answer, while they are under way or there is no controller.
     pub(in crate::engine) forwards: crate::engine::api::forward::Forwards,
     /// Topics that are being made because a client asked for their metadata, until when not to ask again.
@@ -60,6 +62,7 @@ impl Broker {
             lifecycle: Lifecycle::recover(&cx),
             replicas: Replicas::recover(cx.log())?,
             producer_ids: ProducerIds::default(),
+            groups: Groups::default(),
             forwards: crate::engine::api::forward::Forwards::default(),
             auto_creating: BTreeMap::new(),
             is_stopped: false,
@@ -115,6 +118,7 @@ impl Broker {
             self.controller.as_ref().and_then(ActiveController::next_wake),
             lifecycle,
             self.replicas.next_wake(),
+            self.groups.next_wake(),
             self.forwards.next_wake(),
             producer_ids.map(|at| Wake { at, why: "producer ids" }),
         ]
@@ -165,6 +169,11 @@ impl Broker {
         &self.replicas
     }
 
+    /// The group coordinators on this broker.
+    pub fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
     /// What this broker started with.
     pub fn config(&self) -> &BrokerConfig {
         &self.config
@@ -207,6 +216,9 @@ impl Broker {
         }
         if self.replicas.next_wake().is_some_and(|wake| wake.at <= cx.now) {
             self.with_replicas(cx, |replicas, cx, rpc, env| replicas.on_wake(cx, rpc, env));
+        }
+        if self.groups.next_wake().is_some_and(|wake| wake.at <= cx.now) {
+            self.with_groups(cx, |groups, cx, turn| groups.on_wake(cx, turn));
         }
         self.expire_forwards(cx);
     }
@@ -285,6 +297,7 @@ impl Broker {
         self.apply_committed(cx);
         self.settle_controller(cx);
         self.ask_for_itself(cx);
+        self.settle_groups(cx);
         if self.lifecycle.may_stop() && !self.is_stopped {
             self.is_stopped = true;
             self.replicas.on_shutdown(cx);
@@ -321,6 +334,7 @@ impl Broker {
         }
         self.quorum.maybe_snapshot(cx, &self.image);
         self.with_replicas(cx, |replicas, cx, rpc, env| replicas.apply_metadata(cx, rpc, env, &delta));
+        self.forget_topics_in_groups(cx, &delta);
         self.auto_creating.retain(|name, until| *until > cx.now && !self.image.topic_ids.contains_key(name));
         self.lifecycle.hurry(cx.now);
     }

@@ -70,6 +70,28 @@ pub struct ClusterConfig {
     pub min_insync_replicas: i32,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: u64,
+    /// `group.initial.rebalance.delay.ms`.
+    pub group_initial_rebalance_delay_ms: u64,
+    /// `group.min.session.timeout.ms`.
+    pub group_min_session_timeout_ms: u64,
+    /// `group.max.session.timeout.ms`.
+    pub group_max_session_timeout_ms: u64,
+    /// `group.max.size`.
+    pub group_max_size: usize,
+    /// `offset.metadata.max.bytes`.
+    pub offset_metadata_max_bytes: usize,
+    /// `offsets.commit.timeout.ms`: how long any write of a group coordinator may wait for the replicas.
+    pub offsets_commit_timeout_ms: u64,
+    /// `offsets.retention.check.interval.ms`.
+    pub offsets_retention_check_interval_ms: u64,
+    /// `offsets.retention.minutes`.
+    pub offsets_retention_minutes: u64,
+    /// `offsets.topic.num.partitions`.
+    pub offsets_topic_num_partitions: i32,
+    /// `offsets.topic.replication.factor`.
+    pub offsets_topic_replication_factor: i16,
+    /// `offsets.topic.segment.bytes`.
+    pub offsets_topic_segment_bytes: u64,
     /// Settings by Kafka's name that have no field of their own: the brokers' static configuration, told by DescribeConfigs and
     /// inherited by topics where a topic's key has the broker's key as its default.
     pub properties: std::collections::BTreeMap<String, String>,
@@ -109,6 +131,17 @@ impl ClusterConfig {
             default_replication_factor: i16::try_from(brokers.min(3)).expect("at most three"),
             min_insync_replicas: if brokers >= 3 { 2 } else { 1 },
             producer_id_expiration_ms: 86_400_000,
+            group_initial_rebalance_delay_ms: pick(0, 3_000),
+            group_min_session_timeout_ms: pick(1_000, 6_000),
+            group_max_session_timeout_ms: 1_800_000,
+            group_max_size: 2_147_483_647,
+            offset_metadata_max_bytes: 4_096,
+            offsets_commit_timeout_ms: 5_000,
+            offsets_retention_check_interval_ms: 600_000,
+            offsets_retention_minutes: 10_080,
+            offsets_topic_num_partitions: 50,
+            offsets_topic_replication_factor: i16::try_from(brokers.min(3)).expect("at most three"),
+            offsets_topic_segment_bytes: 104_857_600,
             properties: std::collections::BTreeMap::new(),
             mutant: None,
         }

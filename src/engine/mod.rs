@@ -10,6 +10,7 @@ pub mod api;
 pub mod broker;
 pub mod config;
 pub mod controller;
+pub mod group;
 pub mod io;
 pub mod lifecycle;
 pub mod log;

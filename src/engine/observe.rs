@@ -125,8 +125,28 @@ pub enum EventKind {
     },
     /// A leader's high watermark moved (progress).
     HighWatermark { partition: PartitionId, leader_epoch: i32, offset: i64 },
+    /// Something in a group, or in its coordinator here.
+    Group(GroupEvent),
     /// The store failed: the broker goes offline.
     StorageFailed { reason: String },
+}
+
+/// What happens in groups, told by their coordinator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
+pub enum GroupEvent {
+    /// This broker coordinates the groups of a partition of `__consumer_offsets` now.
+    CoordinatorLoaded { partition: PartitionId, groups: usize },
+    /// It does so no more.
+    CoordinatorUnloaded { partition: PartitionId },
+    /// Everybody is to join again; the generation is the one that ends.
+    Rebalancing { group: String, generation: i32, cause: String },
+    /// Everybody has an assignment.
+    Stable { group: String, generation: i32, members: usize },
+    /// The last member has gone.
+    Empty { group: String, generation: i32 },
+    /// An administrator deleted it.
+    Deleted { group: String },
 }
 
 impl EventKind {

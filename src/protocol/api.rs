@@ -12,6 +12,15 @@ macro_rules! for_each_api {
             Fetch = 1, 4, 18, FetchRequest, FetchReply;
             ListOffsets = 2, 1, 10, ListOffsetsRequest, ListOffsetsResponse;
             Metadata = 3, 0, 13, MetadataRequest, MetadataResponse;
+            OffsetCommit = 8, 2, 9, OffsetCommitRequest, OffsetCommitResponse;
+            OffsetFetch = 9, 1, 9, OffsetFetchRequest, OffsetFetchResponse;
+            FindCoordinator = 10, 0, 6, FindCoordinatorRequest, FindCoordinatorResponse;
+            JoinGroup = 11, 0, 9, JoinGroupRequest, JoinGroupResponse;
+            Heartbeat = 12, 0, 4, HeartbeatRequest, HeartbeatResponse;
+            LeaveGroup = 13, 0, 5, LeaveGroupRequest, LeaveGroupResponse;
+            SyncGroup = 14, 0, 5, SyncGroupRequest, SyncGroupResponse;
+            DescribeGroups = 15, 0, 6, DescribeGroupsRequest, DescribeGroupsResponse;
+            ListGroups = 16, 0, 5, ListGroupsRequest, ListGroupsResponse;
             ApiVersions = 18, 0, 4, ApiVersionsRequest, ApiVersionsResponse;
             CreateTopics = 19, 2, 7, CreateTopicsRequest, CreateTopicsResponse;
             DeleteTopics = 20, 1, 6, DeleteTopicsRequest, DeleteTopicsResponse;
@@ -22,12 +31,14 @@ macro_rules! for_each_api {
             AlterConfigs = 33, 0, 2, AlterConfigsRequest, AlterConfigsResponse;
             DescribeLogDirs = 35, 1, 4, DescribeLogDirsRequest, DescribeLogDirsResponse;
             CreatePartitions = 37, 0, 3, CreatePartitionsRequest, CreatePartitionsResponse;
+            DeleteGroups = 42, 0, 2, DeleteGroupsRequest, DeleteGroupsResponse;
             ElectLeaders = 43, 0, 2, ElectLeadersRequest, ElectLeadersResponse;
             IncrementalAlterConfigs = 44, 0, 1, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse;
             AlterPartitionReassignments = 45, 0, 1,
                 AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse;
             ListPartitionReassignments = 46, 0, 0,
                 ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse;
+            OffsetDelete = 47, 0, 0, OffsetDeleteRequest, OffsetDeleteResponse;
             DescribeQuorum = 55, 0, 2, DescribeQuorumRequest, DescribeQuorumResponse;
             UpdateFeatures = 57, 0, 2, UpdateFeaturesRequest, UpdateFeaturesResponse;
             DescribeCluster = 60, 0, 2, DescribeClusterRequest, DescribeClusterResponse;

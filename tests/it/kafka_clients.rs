@@ -5,6 +5,7 @@
 //! (3) kill -9 of the program in each mode.
 
 mod every_day;
+mod groups;
 mod kill_loop;
 mod load;
 mod process_kills;

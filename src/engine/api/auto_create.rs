@@ -1,15 +1,17 @@
 //! Topics made on demand: a Metadata request that allows it (from version 4 on, or any older one) names a topic that does not exist, and
 //! `auto.create.topics.enable` is on (Kafka's `AutoTopicCreationManager`). The request itself is answered with what is known now; the client
-//! asks again.
+//! asks again. `__consumer_offsets` is made the same way when somebody looks for a coordinator, whatever that setting says.
 
 use crate::engine::active::Asker;
 use crate::engine::broker::Broker;
+use crate::engine::config::ClusterConfig;
+use crate::engine::group::OFFSETS_TOPIC;
 use crate::engine::io::{Ctx, RequestToken};
 use crate::engine::rpc::Purpose;
 use crate::protocol::api::ApiKey;
 use crate::protocol::codec::{Request, RequestHeader};
 use crate::protocol::peer::{ForwardRequest, PeerRequest};
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::{CreateTopicsRequest, MetadataRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
@@ -40,18 +42,22 @@ impl Broker {
             .filter(|name| !self.image.topic_ids.contains_key(name) && !self.auto_creating.contains_key(name))
             .filter(|name| crate::engine::controller::topics::is_valid_name(name))
             .collect();
-        let Some(controller) = self.controller_id().filter(|_| !missing.is_empty()) else { return };
-        let topics = missing
-            .iter()
-            .map(|name| {
-                CreatableTopic::default()
-                    .with_name(TopicName(StrBytes::from_string(name.clone())))
-                    .with_num_partitions(-1)
-                    .with_replication_factor(-1)
-            })
-            .collect();
+        self.create_topics(cx, header, missing);
+    }
+
+    /// Makes the topic that coordinators of groups live in, unless it is there or on its way.
+    pub(in crate::engine) fn create_offsets_topic(&mut self, cx: &mut Ctx, header: &RequestHeader) {
+        let name = OFFSETS_TOPIC.to_owned();
+        if !self.image.topic_ids.contains_key(&name) && !self.auto_creating.contains_key(&name) {
+            self.create_topics(cx, header, vec![name]);
+        }
+    }
+
+    fn create_topics(&mut self, cx: &mut Ctx, header: &RequestHeader, names: Vec<String>) {
+        let Some(controller) = self.controller_id().filter(|_| !names.is_empty()) else { return };
+        let topics = names.iter().map(|name| creatable(&self.config.cluster, name)).collect();
         let until = cx.now.plus_millis(RETRY_AFTER_MS);
-        self.auto_creating.extend(missing.into_iter().map(|name| (name, until)));
+        self.auto_creating.extend(names.into_iter().map(|name| (name, until)));
         let create = Request::CreateTopics(CreateTopicsRequest::default().with_topics(topics).with_timeout_ms(30_000));
         let header = RequestHeader { api: ApiKey::CreateTopics, version: 7, ..header.clone() };
         if controller == self.config.broker {
@@ -62,4 +68,25 @@ impl Broker {
             self.rpc.send(cx, controller, Purpose::Forward(NOBODY), ask, timeout_ms);
         }
     }
+}
+
+/// A topic as it is made on demand: the brokers' defaults, or what `offsets.topic.*` says.
+fn creatable(config: &ClusterConfig, name: &str) -> CreatableTopic {
+    let topic = CreatableTopic::default().with_name(TopicName(StrBytes::from_string(name.to_owned())));
+    if name != OFFSETS_TOPIC {
+        return topic.with_num_partitions(-1).with_replication_factor(-1);
+    }
+    let config_of = |name: &'static str, value: String| {
+        CreatableTopicConfig::default()
+            .with_name(StrBytes::from_static_str(name))
+            .with_value(Some(StrBytes::from_string(value)))
+    };
+    topic
+        .with_num_partitions(config.offsets_topic_num_partitions)
+        .with_replication_factor(config.offsets_topic_replication_factor)
+        .with_configs(vec![
+            config_of("cleanup.policy", "compact".to_owned()),
+            config_of("compression.type", "producer".to_owned()),
+            config_of("segment.bytes", config.offsets_topic_segment_bytes.to_string()),
+        ])
 }

@@ -3,25 +3,37 @@
 
 pub mod api_versions;
 pub mod auto_create;
+pub mod delete_groups;
 pub mod delete_records;
 pub mod describe_cluster;
 pub mod describe_configs;
+pub mod describe_groups;
 pub mod describe_log_dirs;
 pub mod describe_producers;
 pub mod describe_quorum;
 pub mod describe_topic_partitions;
 pub mod errors;
 pub mod fetch;
+pub mod find_coordinator;
 pub mod forward;
+pub mod heartbeat;
 pub mod init_producer_id;
+pub mod join_group;
+pub mod leave_group;
 pub mod list_config_resources;
+pub mod list_groups;
 pub mod list_offsets;
 pub mod metadata;
+pub mod offset_commit;
+pub mod offset_delete;
+pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
+pub mod sync_group;
 pub mod visible;
 
 use crate::engine::broker::Broker;
+use crate::engine::group::{Groups, Turn};
 use crate::engine::io::{Ctx, RequestToken};
 use crate::protocol::codec::{Request, RequestHeader, Response};
 use crate::protocol::ids::ConnectionId;
@@ -46,6 +58,19 @@ impl Broker {
             | Request::DescribeLogDirs(_) => self.with_replicas(cx, |replicas, cx, rpc, env| {
                 replicas.on_request(cx, rpc, env, token, connection, &header, request);
             }),
+            Request::FindCoordinator(request) => find_coordinator::handle(self, cx, token, &header, &request),
+            Request::JoinGroup(_)
+            | Request::SyncGroup(_)
+            | Request::Heartbeat(_)
+            | Request::LeaveGroup(_)
+            | Request::OffsetCommit(_)
+            | Request::OffsetFetch(_)
+            | Request::OffsetDelete(_)
+            | Request::ListGroups(_)
+            | Request::DescribeGroups(_)
+            | Request::DeleteGroups(_) => {
+                self.with_groups(cx, |groups, cx, turn| on_group_request(groups, cx, turn, token, &header, request));
+            }
             Request::InitProducerId(request) => init_producer_id::handle(self, cx, token, &request),
             Request::CreateTopics(_)
             | Request::DeleteTopics(_)
@@ -86,5 +111,29 @@ impl Broker {
             }
             _ => unreachable!("every other API is routed before"),
         }
+    }
+}
+
+/// Requests for a coordinator of groups.
+fn on_group_request(
+    groups: &mut Groups,
+    cx: &mut Ctx,
+    turn: &mut Turn,
+    token: RequestToken,
+    header: &RequestHeader,
+    request: Request,
+) {
+    match request {
+        Request::JoinGroup(request) => join_group::handle(groups, cx, turn, token, header, &request),
+        Request::SyncGroup(request) => sync_group::handle(groups, cx, turn, token, header, &request),
+        Request::Heartbeat(request) => heartbeat::handle(groups, cx, turn, token, &request),
+        Request::LeaveGroup(request) => leave_group::handle(groups, cx, turn, token, header, &request),
+        Request::OffsetCommit(request) => offset_commit::handle(groups, cx, turn, token, header, &request),
+        Request::OffsetFetch(request) => offset_fetch::handle(groups, cx, turn, token, header, &request),
+        Request::OffsetDelete(request) => offset_delete::handle(groups, cx, turn, token, &request),
+        Request::ListGroups(request) => list_groups::handle(groups, cx, token, header, &request),
+        Request::DescribeGroups(request) => describe_groups::handle(groups, cx, turn, token, header, &request),
+        Request::DeleteGroups(request) => delete_groups::handle(groups, cx, turn, token, &request),
+        _ => unreachable!("only requests for a coordinator of groups come here"),
     }
 }

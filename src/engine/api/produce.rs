@@ -123,6 +123,10 @@ fn write(
         return Err(Refusal::of(ErrorCode::InvalidRequiredAcks));
     }
     let replica = replicas.find(env, id, -1, Access::Leader).map_err(Refusal::of)?;
+    if replica.is_internal {
+        let message = Some(format!("Cannot append to internal topic {}", replica.topic));
+        return Err(Refusal { message, ..Refusal::of(ErrorCode::InvalidTopicException) });
+    }
     let leader = replica.as_leader().expect("a leader was asked for");
     if acks == -1 && leader.is_under_min_isr(&replica.config) {
         tell_not_enough_replicas(replicas, cx, id);

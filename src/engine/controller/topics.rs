@@ -395,6 +395,11 @@ fn plan_partitions(
         let message = "This server does not host this topic-partition.";
         return Err((ErrorCode::UnknownTopicOrPartition, message.to_owned()));
     };
+    if is_internal(name) {
+        // Who coordinates what follows from the number of partitions: groups would lose what they know.
+        let message = format!("Topic {name} is internal and keeps its partitions.");
+        return Err((ErrorCode::InvalidTopicException, message));
+    }
     let before = i32::try_from(topic.partitions.len()).expect("bounded");
     if asked.count == before {
         return Err((ErrorCode::InvalidPartitions, format!("Topic already has {before} partition(s).")));
@@ -454,6 +459,15 @@ pub(super) fn delete(draft: &mut Draft, version: i16, request: &DeleteTopicsRequ
             Err((ErrorCode::InvalidRequest, "Duplicate topic.".to_owned()))
         });
         responses.push(match outcome {
+            Ok(topic) if is_internal(&topic.name) => {
+                let told = TopicName(StrBytes::from_string(topic.name.clone()));
+                let message = format!("Topic {} is internal and cannot be deleted.", topic.name);
+                DeletableTopicResult::default()
+                    .with_name(Some(told))
+                    .with_topic_id(topic.id.0)
+                    .with_error_code(ErrorCode::InvalidTopicException.code())
+                    .with_error_message(Some(StrBytes::from_string(message)))
+            }
             Ok(topic) => {
                 let told = TopicName(StrBytes::from_string(topic.name.clone()));
                 draft.push(MetadataRecord::RemoveTopic { id: topic.id });

@@ -160,6 +160,7 @@ impl Replicas {
             Role::Follower | Role::Idle => self.leaders += 1,
         }
         self.note_write(cx, id);
+        self.tell_coordinator(id);
         cx.emit(EventKind::BecameLeader { partition: id, leader_epoch: state.leader_epoch, log_end, high_watermark });
         self.touch_readers(id);
         self.raise_high_watermark(cx, env, id);
@@ -183,6 +184,7 @@ impl Replicas {
         if cx.has(Mutant::TruncateToHighWatermark) {
             self.cut_to_high_watermark(cx, id);
         }
+        self.tell_coordinator(id);
         if let Some(leader) = leader {
             self.start_fetching(leader, id);
         }
@@ -195,6 +197,7 @@ impl Replicas {
         }
         self.stop_fetching(id);
         self.touch_readers(id);
+        self.tell_coordinator(id);
         let replica = self.partitions.remove(&id).expect("just seen");
         replica.log.delete(cx);
         if let Role::Leader(old) = replica.role {

@@ -12,6 +12,7 @@
 //! do).
 
 pub(in crate::engine) mod checkpoint;
+pub(in crate::engine) mod coordinated;
 pub(in crate::engine) mod follower;
 pub(in crate::engine) mod isr;
 pub(in crate::engine) mod leader;
@@ -82,6 +83,8 @@ pub struct Replicas {
     purgatory: purgatory::Purgatory,
     isr_changes: isr::IsrChanges,
     checkpoint: checkpoint::Checkpoint,
+    /// Partitions of internal topics of which their coordinator does not know yet what has changed.
+    coordinator_news: BTreeSet<PartitionId>,
     leaders: usize,
     bytes_in: u64,
     bytes_out: u64,

@@ -7,6 +7,7 @@
 use super::leader::Leader;
 use super::session::Reader;
 use crate::engine::config::TopicConfig;
+use crate::engine::controller::topics::is_internal;
 use crate::engine::log::PartitionLog;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::ids::BrokerId;
@@ -31,6 +32,8 @@ pub(in crate::engine) struct Replica {
     pub log: PartitionLog,
     /// The topic's name.
     pub topic: Arc<str>,
+    /// The topic is one of Kafka's own: a coordinator wants to know what happens here.
+    pub is_internal: bool,
     /// The topic's configuration.
     pub config: Arc<TopicConfig>,
     /// The part it plays.
@@ -55,6 +58,7 @@ impl Replica {
         let high_watermark = high_watermark.max(log.start_offset()).min(log.end_offset());
         Replica {
             log,
+            is_internal: is_internal(&topic),
             topic,
             config,
             role: Role::Idle,

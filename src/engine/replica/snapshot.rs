@@ -1,6 +1,6 @@
 //! What the replicas tell of themselves, and the rounds that keep the logs tidy (retention, forgotten producers).
 
-use super::partition::Role;
+use super::partition::{Replica, Role};
 use super::timers::Timer;
 use super::{PRODUCER_CHECK_INTERVAL_MS, ReplicaEnv, Replicas};
 use crate::engine::io::{Ctx, LogRead};
@@ -78,13 +78,16 @@ impl Replicas {
     /// log by its share of the whole, and a sixteenth more than has to, so that not every batch comes here.
     pub(super) fn relieve_store(&mut self, cx: &mut Ctx, env: &ReplicaEnv) {
         let excess = cx.log().excess_bytes();
-        let total: u64 = self.partitions.values().map(|replica| replica.log.size_bytes()).sum();
+        // What compaction keeps is state, not history: no limit takes it away.
+        let may_go = |replica: &Replica| replica.config.cleanup_delete;
+        let sizes = self.partitions.values().filter(|replica| may_go(replica)).map(|replica| replica.log.size_bytes());
+        let total: u64 = sizes.sum();
         if excess == 0 || total == 0 {
             return;
         }
         let wanted = u128::from(excess + total / 16);
         let mut moved = Vec::new();
-        for (id, replica) in &mut self.partitions {
+        for (id, replica) in self.partitions.iter_mut().filter(|(_, replica)| may_go(replica)) {
             let share = wanted * u128::from(replica.log.size_bytes()) / u128::from(total);
             let (mut removed, mut start_offset) = (0_u128, replica.log.start_offset());
             let high_watermark = replica.high_watermark;

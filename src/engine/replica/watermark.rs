@@ -28,6 +28,9 @@ impl Replicas {
                 peer.has_news(id);
             }
         }
+        if replica.is_internal {
+            self.coordinator_news.insert(id);
+        }
         let leader_epoch = replica.leader_epoch;
         cx.emit(EventKind::HighWatermark { partition: id, leader_epoch, offset });
         self.checkpoint.changed(cx.now, &mut self.timers);

@@ -1,0 +1,127 @@
+//! OffsetFetch (key 9, versions 1 to 9): how far a group has come, as far as it is committed. One group, or from version
+//! 8 on many; named partitions, or all of them.
+//!
+//! A group or a partition that nothing was committed for has offset −1 and no error.
+
+use crate::engine::group::image::GroupImage;
+use crate::engine::group::record::CommittedOffset;
+use crate::engine::group::{Groups, Turn, answers};
+use crate::engine::io::{Ctx, RequestToken};
+use crate::protocol::codec::{RequestHeader, Response};
+use crate::protocol::error::ErrorCode;
+use kafka_protocol::messages::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
+    OffsetFetchResponseTopics,
+};
+use kafka_protocol::messages::{OffsetFetchRequest, OffsetFetchResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+
+const MANY_GROUPS_FROM: i16 = 8;
+/// Before, only partitions had errors.
+const WHOLE_ERROR_FROM: i16 = 2;
+/// "Nothing committed" (`OffsetFetchResponse.INVALID_OFFSET`).
+const NOTHING: i64 = -1;
+
+/// Topics with the partitions asked for; `None` for everything.
+type Asked = Option<Vec<(TopicName, Vec<i32>)>>;
+
+/// Answers.
+pub(in crate::engine) fn handle(
+    groups: &mut Groups,
+    cx: &mut Ctx,
+    turn: &mut Turn,
+    token: RequestToken,
+    header: &RequestHeader,
+    request: &OffsetFetchRequest,
+) {
+    let response = if header.version >= MANY_GROUPS_FROM {
+        let answers = request.groups.iter().map(|group| {
+            let asked = group.topics.as_ref().map(|topics| {
+                topics.iter().map(|topic| (topic.name.clone(), topic.partition_indexes.clone())).collect()
+            });
+            let found = find(groups, turn, &group.group_id, asked);
+            let answer = OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone());
+            match found {
+                Ok(topics) => answer.with_topics(topics),
+                Err(error) => answer.with_error_code(error.code()),
+            }
+        });
+        OffsetFetchResponse::default().with_groups(answers.collect())
+    } else {
+        of_one(groups, turn, header.version, request)
+    };
+    cx.respond(token, Response::OffsetFetch(response));
+}
+
+fn of_one(groups: &mut Groups, turn: &Turn, version: i16, request: &OffsetFetchRequest) -> OffsetFetchResponse {
+    let asked: Asked = request
+        .topics
+        .as_ref()
+        .map(|topics| topics.iter().map(|topic| (topic.name.clone(), topic.partition_indexes.clone())).collect());
+    let (topics, error) = match find(groups, turn, &request.group_id, asked.clone()) {
+        Ok(topics) => (topics, ErrorCode::None),
+        Err(error) => (nothing(asked, error), error),
+    };
+    let response =
+        OffsetFetchResponse::default().with_topics(topics.into_iter().map(|topic| old(topic, version)).collect());
+    if version >= WHOLE_ERROR_FROM { response.with_error_code(error.code()) } else { response }
+}
+
+fn find(
+    groups: &mut Groups,
+    turn: &Turn,
+    group: &str,
+    asked: Asked,
+) -> Result<Vec<OffsetFetchResponseTopics>, ErrorCode> {
+    let shard = groups.shard(turn, group)?;
+    Ok(offsets(shard.committed().group(group), asked))
+}
+
+fn offsets(image: Option<&GroupImage>, asked: Asked) -> Vec<OffsetFetchResponseTopics> {
+    let Some(asked) = asked else {
+        let all = image.into_iter().flat_map(|image| &image.offsets).map(|(topic, partitions)| {
+            let partitions = partitions.iter().map(|(number, offset)| told(*number, Some(offset)));
+            OffsetFetchResponseTopics::default()
+                .with_name(TopicName(answers::text(topic)))
+                .with_partitions(partitions.collect())
+        });
+        return all.collect();
+    };
+    let topic = |(name, numbers): (TopicName, Vec<i32>)| {
+        let find = |number: i32| image.and_then(|image| image.offset(name.as_str(), number));
+        let partitions = numbers.into_iter().map(|number| told(number, find(number))).collect();
+        OffsetFetchResponseTopics::default().with_partitions(partitions).with_name(name)
+    };
+    asked.into_iter().map(topic).collect()
+}
+
+fn nothing(asked: Asked, error: ErrorCode) -> Vec<OffsetFetchResponseTopics> {
+    let mut topics = offsets(None, Some(asked.unwrap_or_default()));
+    for partition in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+        partition.error_code = error.code();
+    }
+    topics
+}
+
+fn told(number: i32, offset: Option<&CommittedOffset>) -> OffsetFetchResponsePartitions {
+    OffsetFetchResponsePartitions::default()
+        .with_partition_index(number)
+        .with_committed_offset(offset.map_or(NOTHING, |offset| offset.offset))
+        .with_committed_leader_epoch(offset.map_or(-1, |offset| offset.leader_epoch))
+        .with_metadata(Some(offset.map_or_else(StrBytes::default, |offset| answers::text(&offset.metadata))))
+}
+
+/// The same in the shape that versions before 8 have.
+fn old(topic: OffsetFetchResponseTopics, version: i16) -> OffsetFetchResponseTopic {
+    let partition = |partition: OffsetFetchResponsePartitions| {
+        let old = OffsetFetchResponsePartition::default()
+            .with_partition_index(partition.partition_index)
+            .with_committed_offset(partition.committed_offset)
+            .with_metadata(partition.metadata)
+            .with_error_code(partition.error_code);
+        if version >= 5 { old.with_committed_leader_epoch(partition.committed_leader_epoch) } else { old }
+    };
+    OffsetFetchResponseTopic::default()
+        .with_name(topic.name)
+        .with_partitions(topic.partitions.into_iter().map(partition).collect())
+}
