@@ -154,6 +154,8 @@ pub fn ask() -> Answers {
         }
     }
     answers.light = background_is_light(&said);
+    // Nobody else knows of the glyph: a frame that is blank there would leave it.
+    let _ = write!(out, "\r\x1b[2K").and_then(|()| out.flush());
     answers
 }
 

@@ -319,6 +319,8 @@ fn legend(pen: &mut Pen<'_>, layout: &ClusterLayout, view: &ClusterView, y: u16)
     let theme = pen.theme;
     let narrow = layout.frame.width == Width::Narrow;
     let gap = if narrow { " " } else { "   " };
+    // A letter that stands for a glyph would run into the word.
+    let glue = if narrow && !theme.ascii { "" } else { " " };
     let dim = theme.fg(Role::Dim);
     let signs = [
         (glyphs::LEADER, Role::Lead, "leader"),
@@ -343,13 +345,13 @@ fn legend(pen: &mut Pen<'_>, layout: &ClusterLayout, view: &ClusterView, y: u16)
         if !narrow {
             bars.push(piece(glyph, theme.fg(Role::Text)));
         }
-        bars.push(piece(if narrow { format!("{word} ") } else { format!(" {word}  ") }, dim));
+        bars.push(piece(format!("{glue}{word}{}", if narrow { " " } else { "  " }), dim));
     }
     let cells = |pieces: &[Piece<'_>]| pieces.iter().map(|piece| width(&piece.0)).sum::<u16>();
     let mut left = layout.frame.area.width.saturating_sub(1 + cells(&bars));
     let mut pieces = vec![piece(" ", dim)];
     for (glyph, role, word) in signs.into_iter().take(shown) {
-        let word = if narrow { format!("{word}{gap}") } else { format!(" {word}{gap}") };
+        let word = format!("{glue}{word}{gap}");
         let sign = [piece(glyph, theme.fg(role)), piece(word, dim)];
         // A sign that does not fit is left out whole: `?` has them all.
         let Some(rest) = left.checked_sub(cells(&sign)) else { break };

@@ -215,6 +215,8 @@ fn no_color_keeps_the_selection() {
     let cell = screen.cell(row, 5).expect("a cell");
     assert!(cell.inverse(), "the selected row is not reversed");
     assert_eq!(cell.fgcolor(), vt100::Color::Default);
+    let corner = screen.cell(0, 0).expect("a cell").contents();
+    assert!(corner.trim().is_empty(), "what the terminal was asked with is still there: {corner}");
     terminal.keys("q");
     terminal.is_given_back();
 }
