@@ -55,8 +55,11 @@ pub fn host(args: &HostArgs, options: ClusterOptions) -> Result<Hosted, Failure>
 
 fn refused(error: StartError) -> Failure {
     match &error {
-        StartError::PortInUse { address, free, .. } => {
+        StartError::PortInUse { address, free, wanted, .. } => {
             let port = address.port();
+            // The same ports that the console's page offers.
+            let count = u8::try_from(*wanted).unwrap_or(u8::MAX);
+            let free = ports::free_range(address.ip(), port, count).map_or(*free, |(first, _)| first);
             let holder = ports::holder(port).map(|who| format!(" by {who}")).unwrap_or_default();
             let reason = format!("port {port} is in use{holder}; free ports begin at {free}: --port {free}");
             Failure::new(Exit::PortInUse, reason)
