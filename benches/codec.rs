@@ -92,6 +92,6 @@ fn produce_batches(bencher: Bencher, partitions: usize) {
 fn fetch_encode(bencher: Bencher, partitions: usize) {
     let header = header(ApiKey::Fetch, 17);
     let response = Response::Fetch(fetch_reply(partitions));
-    let size = codec::encode_response(&header, &response).size();
+    let size = codec::encode_response(&header, &response).expect("encodes").size();
     bencher.counter(BytesCount::new(size)).bench(|| codec::encode_response(&header, &response));
 }

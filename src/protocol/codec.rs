@@ -51,6 +51,18 @@ pub enum DecodeError {
     },
 }
 
+/// Why a response has no bytes: it holds what its version has no field for, or nothing where something has to be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no {} response of version {version} can say this: {reason}", api.name())]
+pub struct EncodeError {
+    /// The API.
+    pub api: ApiKey,
+    /// The version that was asked for.
+    pub version: i16,
+    /// What does not fit.
+    pub reason: String,
+}
+
 /// An encoded frame, length first, in pieces that go out in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodedFrame {
@@ -262,18 +274,20 @@ fn take_varint(rest: &mut &[u8]) -> Option<u64> {
 
 /// The frame of a response.
 ///
-/// # Panics
-/// If the response has a value its version cannot carry: a bug of the handler, which has to respect the version.
-pub fn encode_response(header: &RequestHeader, response: &Response) -> EncodedFrame {
-    assert_eq!(header.api, response.api(), "a response answers its own request");
+/// # Errors
+/// If the response is another API's, or has a value its version cannot carry: a bug of the handler, which has to respect
+/// the version. Kafka closes the connection then (`UnsupportedVersionException` of its generated writers).
+pub fn encode_response(header: &RequestHeader, response: &Response) -> Result<EncodedFrame, EncodeError> {
+    let refused = |reason| EncodeError { api: header.api, version: header.version, reason };
+    if header.api != response.api() {
+        return Err(refused(format!("it is one of {}", response.api().name())));
+    }
     let mut head = BytesMut::with_capacity(5);
     head.put_i32(header.correlation_id);
     if response_header_version(header.api, header.version) >= 1 {
         head.put_u8(0);
     }
-    let body = response.encode(header.version);
-    let body = body.unwrap_or_else(|error| panic!("{} v{}: {error}", header.api.name(), header.version));
-    EncodedFrame::of(head, body)
+    Ok(EncodedFrame::of(head, response.encode(header.version).map_err(refused)?))
 }
 
 /// The frame of a request, as our own clients send it.
@@ -347,11 +361,25 @@ mod tests {
             let (read_header, read) = decode_request(frame.slice(4..)).expect("decodes");
             assert_eq!((read_header, read.api()), (header(ApiKey::Metadata, version), ApiKey::Metadata));
             let response = Response::Metadata(m::MetadataResponse::default());
-            let frame = encode_response(&header(ApiKey::Metadata, version), &response).to_bytes();
+            let frame = encode_response(&header(ApiKey::Metadata, version), &response).expect("encodes").to_bytes();
             assert_eq!(usize::try_from(i32::from_be_bytes(frame[..4].try_into().expect("4"))), Ok(frame.len() - 4));
             let (id, read) = decode_response(ApiKey::Metadata, version, frame.slice(4..)).expect("decodes");
             assert_eq!((id, read.api()), (7, ApiKey::Metadata));
         }
+    }
+
+    #[test]
+    fn what_a_version_cannot_say_is_refused() {
+        let response = Response::ElectLeaders(m::ElectLeadersResponse::default().with_error_code(7));
+        assert!(encode_response(&header(ApiKey::ElectLeaders, 1), &response).is_ok());
+        let refused = encode_response(&header(ApiKey::ElectLeaders, 0), &response).expect_err("no such field");
+        assert_eq!((refused.api, refused.version), (ApiKey::ElectLeaders, 0));
+        // Null where null is not known, and an answer to something else.
+        let result = m::delete_topics_response::DeletableTopicResult::default().with_name(None);
+        let response = Response::DeleteTopics(m::DeleteTopicsResponse::default().with_responses(vec![result]));
+        assert!(encode_response(&header(ApiKey::DeleteTopics, 5), &response).is_err());
+        assert!(encode_response(&header(ApiKey::DeleteTopics, 6), &response).is_ok());
+        assert!(encode_response(&header(ApiKey::Metadata, 6), &response).is_err());
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub fn answer_to_unserved(error: &DecodeError) -> Option<EncodedFrame> {
     let header = RequestHeader { api: ApiKey::ApiVersions, version: 0, correlation_id, client_id: None };
     let response =
         ApiVersionsResponse::default().with_error_code(ErrorCode::UnsupportedVersion.code()).with_api_keys(api_keys());
-    Some(codec::encode_response(&header, &Response::ApiVersions(response)))
+    codec::encode_response(&header, &Response::ApiVersions(response)).ok()
 }
 
 #[cfg(test)]
@@ -92,7 +92,7 @@ mod tests {
 
     fn read(version: i16, response: ApiVersionsResponse) -> ApiVersionsResponse {
         let header = RequestHeader { api: ApiKey::ApiVersions, version, correlation_id: 1, client_id: None };
-        let frame = codec::encode_response(&header, &Response::ApiVersions(response)).to_bytes();
+        let frame = codec::encode_response(&header, &Response::ApiVersions(response)).expect("encodes").to_bytes();
         match codec::decode_response(ApiKey::ApiVersions, version, frame.slice(4..)) {
             Ok((1, Response::ApiVersions(read))) => read,
             other => panic!("version {version}: {other:?}"),

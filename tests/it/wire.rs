@@ -4,6 +4,7 @@
 //! independent: where the two disagree about a field, a message that one takes is refused by the other, and the test
 //! fails. Allocations are counted, so that a claimed length can be seen to have got no room.
 
+use crate::support;
 use bytes::{BufMut, Bytes, BytesMut};
 use kafkarium::protocol::api::ApiKey;
 use kafkarium::protocol::codec::{self, DecodeError, RequestHeader};
@@ -13,6 +14,8 @@ use kafkarium::protocol::{batch::Batch, records, tree};
 use proptest::prelude::*;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 /// The system's allocator, counting for each thread what is held and what was held at most.
 struct Counting;
@@ -242,7 +245,7 @@ fn round_trip(api: ApiKey, version: i16, is_request: bool, frame: Bytes) -> Resu
         assert_eq!(codec::decode_request(again.slice(4..))?, (header, read));
     } else {
         let (id, read) = codec::decode_response(api, version, frame)?;
-        let again = codec::encode_response(&header, &read).to_bytes();
+        let again = codec::encode_response(&header, &read).expect("what was decoded can be encoded").to_bytes();
         assert_eq!(codec::decode_response(api, version, again.slice(4..))?, (id, read));
     }
     Ok(())
@@ -326,6 +329,24 @@ proptest! {
     }
 
     #[test]
+    fn a_response_of_one_version_is_encoded_or_refused_in_every_other(
+        entropy in prop::collection::vec(any::<u8>(), 0..400),
+    ) {
+        let responses = messages().filter(|(.., is_request)| !is_request);
+        for (api, from, _) in responses {
+            let frame = write(api, from, false, &entropy);
+            let (_, response) = codec::decode_response(api, from, frame).expect("rightly written");
+            for version in api.min_version()..=api.max_version() {
+                let header = RequestHeader { api, version, correlation_id: 7, client_id: None };
+                // It may hold what the version has no field for: then there are no bytes, and no half-said ones either.
+                let Ok(frame) = codec::encode_response(&header, &response) else { continue };
+                let read = codec::decode_response(api, version, frame.to_bytes().slice(4..));
+                prop_assert!(read.is_ok(), "{} {from} as {version}: {read:?}", api.name());
+            }
+        }
+    }
+
+    #[test]
     fn noise_neither_panics_nor_allocates(noise in prop::collection::vec(any::<u8>(), 0..300)) {
         for (api, version, is_request) in messages() {
             let mut frame = head(api, version, is_request);
@@ -381,4 +402,102 @@ fn a_request_of_nothing_but_elements_is_refused() {
     let (result, peak) = peak_of(|| codec::decode_request(frame.freeze()));
     assert!(matches!(result, Err(DecodeError::Malformed { what: "Metadata", .. })), "{result:?}");
     assert!(peak < 4096, "{peak} bytes held");
+}
+
+/// What a request is filled with: one element in every array, the same number everywhere.
+struct Filling {
+    number: i8,
+    is_null: bool,
+    out: BytesMut,
+    version: i16,
+    is_flexible: bool,
+}
+
+impl Filling {
+    fn request(api: ApiKey, version: i16, number: i8, is_null: bool) -> Bytes {
+        let schema = schema::request(api);
+        let is_flexible = version >= schema.flexible_from;
+        let mut filling = Filling { number, is_null, out: head(api, version, true), version, is_flexible };
+        filling.structure(schema.fields);
+        filling.out.freeze()
+    }
+
+    fn length(&mut self, length: i8, is_short: bool) {
+        match (self.is_flexible, is_short) {
+            (true, _) => self.out.put_i8(length + 1),
+            (false, true) => self.out.put_i16(length.into()),
+            (false, false) => self.out.put_i32(length.into()),
+        }
+    }
+
+    fn structure(&mut self, fields: &'static [Field]) {
+        let version = self.version;
+        for field in fields.iter().filter(|field| field.tag.is_none() && field.is_in(version)) {
+            self.value(field.name, field.kind, self.is_null && field.is_nullable(version));
+        }
+        if self.is_flexible {
+            self.out.put_u8(0);
+        }
+    }
+
+    fn value(&mut self, name: &str, kind: Kind, is_null: bool) {
+        match kind {
+            Kind::Struct(_) if is_null => self.out.put_i8(-1),
+            Kind::Struct(fields) => self.structure(fields),
+            Kind::Array(_) if is_null => self.length(-1, false),
+            Kind::Array(element) => {
+                self.length(1, false);
+                self.value(name, *element, false);
+            }
+            _ if is_null => self.length(-1, kind == Kind::String),
+            Kind::Records | Kind::Bytes => self.length(0, false),
+            Kind::String => {
+                self.length(6, true);
+                self.out.put_slice(b"orders");
+            }
+            Kind::Bool => self.out.put_u8(1),
+            // Acks 0 would have no answer.
+            Kind::Int16 if name == "Acks" => self.out.put_i16(-1),
+            kind => {
+                let size = kind.fixed_size().expect("a number");
+                let sign = if self.number < 0 { 0xFF } else { 0 };
+                self.out.put_bytes(sign, size - 1);
+                self.out.put_i8(self.number);
+            }
+        }
+    }
+}
+
+/// Sends a request on a connection of its own and reads what is said to it.
+fn ask(port: u16, api: ApiKey, version: i16, frame: &[u8]) -> Result<(), String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    stream.set_read_timeout(Some(support::PATIENCE)).expect("a socket");
+    stream.write_all(&u32::try_from(frame.len()).expect("short").to_be_bytes()).expect("sent");
+    stream.write_all(frame).expect("sent");
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).map_err(|error| format!("no answer: {error}"))?;
+    let mut answer = vec![0; u32::from_be_bytes(length) as usize];
+    stream.read_exact(&mut answer).map_err(|error| format!("half an answer: {error}"))?;
+    let read = codec::decode_response(api, version, Bytes::from(answer));
+    read.map(drop).map_err(|error| error.to_string())
+}
+
+/// Whatever a well-formed request asks for, its answer can be said in its version: every API, every version, by whichever broker.
+#[test]
+fn a_live_broker_answers_every_api_in_every_version() {
+    let server = support::Server::start(&[]);
+    server.ctl("topic create orders --partitions 6");
+    let mut wrong = Vec::new();
+    for (api, version, _) in messages().filter(|(.., is_request)| *is_request) {
+        for (number, is_null) in [(0, false), (5, false), (1, true), (-1, true)] {
+            // Broker 1 is not to be unregistered: it is the one that is asked.
+            let number = if api == ApiKey::UnregisterBroker { 7 } else { number };
+            let frame = Filling::request(api, version, number, is_null);
+            codec::decode_request(frame.clone()).expect("well-formed");
+            if let Err(reason) = ask(server.port(1 + u16::from(is_null)), api, version, &frame) {
+                wrong.push(format!("{} {version} filled with {number}, null {is_null}: {reason}", api.name()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

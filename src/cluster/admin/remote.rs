@@ -210,7 +210,8 @@ mod tests {
                 }
                 other => panic!("{other:?}"),
             };
-            stream.write_all(&codec::encode_response(&header, &response).to_bytes()).expect("written");
+            let frame = codec::encode_response(&header, &response).expect("encodes");
+            stream.write_all(&frame.to_bytes()).expect("written");
         }
     }
 

@@ -13,7 +13,7 @@ use crate::cluster::live::history::HostFact;
 use crate::cluster::live::host::Host;
 use crate::cluster::live::mailbox::{Item, Mailbox};
 use crate::engine::io::RequestToken;
-use crate::protocol::codec::{EncodedFrame, RequestHeader, Response, decode_request, encode_response};
+use crate::protocol::codec::{EncodeError, EncodedFrame, RequestHeader, Response, decode_request, encode_response};
 use crate::protocol::frame::{FrameSplitter, LENGTH_SIZE};
 use crate::protocol::ids::ConnectionId;
 use crate::protocol::versions::answer_to_unserved;
@@ -163,6 +163,8 @@ struct State {
     /// Pieces on their way out; the first may have gone in part.
     out: VecDeque<Bytes>,
     out_bytes: usize,
+    /// The answer that could not be encoded, which ended the connection.
+    unsayable: Option<EncodeError>,
 }
 
 /// A client's connection.
@@ -199,17 +201,20 @@ impl Connection {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers a request; `None`: it has no response.
-    ///
-    /// # Panics
-    /// If the response cannot be said in the request's version: a bug of the broker.
+    /// Answers a request; `None`: it has no response. What a response's version cannot say closes the connection.
     pub fn answer(&self, token: RequestToken, response: Option<&Response>) {
         let mut state = self.lock();
         let Ok(at) = state.slots.binary_search_by_key(&token, |slot| slot.token) else { return };
         let slot = &mut state.slots[at];
         let header = slot.header.take();
-        let frame = response.zip(header).map(|(response, header)| encode_response(&header, response));
-        slot.reply = Reply::Ready(frame);
+        match response.zip(header).map(|(response, header)| encode_response(&header, response)).transpose() {
+            Ok(frame) => slot.reply = Reply::Ready(frame),
+            Err(error) => {
+                state.unsayable = Some(error);
+                drop(state);
+                return self.close(false);
+            }
+        }
         if at == 0 {
             self.send_ready(state);
         }
@@ -298,7 +303,12 @@ pub async fn serve(service: Arc<Service>, connection: Arc<Connection>) {
         () = connection.closed.notified() => Ok(()),
     };
     service.connections().remove(&connection.id);
-    if let Err(Trouble::Hostile(reason)) = outcome {
+    let unsayable = connection.lock().unsayable.take().map(|error| error.to_string());
+    let reason = match outcome {
+        Err(Trouble::Hostile(reason)) => Some(reason),
+        _ => unsayable,
+    };
+    if let Some(reason) = reason {
         service.host.tell(HostFact::ClientRefused { peer: connection.peer, reason });
     }
     connection.close(false);
@@ -405,4 +415,32 @@ fn take_frame(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::api::ApiKey;
+    use kafka_protocol::messages::ElectLeadersResponse;
+    use std::io::Read;
+    use std::net::TcpListener;
+
+    #[tokio::test]
+    async fn an_answer_that_its_version_cannot_say_ends_the_connection_and_no_more() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let ours = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connected");
+        let (mut client, peer) = listener.accept().expect("accepted");
+        let connection = Connection::new(ConnectionId(1), peer, ours);
+        let token = RequestToken(1);
+        let header = RequestHeader { api: ApiKey::ElectLeaders, version: 0, correlation_id: 7, client_id: None };
+        let slot = Slot { token, header: Some(header), reply: Reply::Awaited, _bytes: None };
+        connection.lock().slots.push_back(slot);
+        let response = Response::ElectLeaders(ElectLeadersResponse::default().with_error_code(7));
+        connection.answer(token, Some(&response));
+        assert!(connection.is_closed());
+        assert_eq!(connection.lock().unsayable.as_ref().map(|error| error.version), Some(0));
+        let mut said = Vec::new();
+        client.read_to_end(&mut said).expect("closed in the usual way");
+        assert!(said.is_empty());
+    }
 }

@@ -74,7 +74,7 @@ pub enum HostFact {
     Paused { is_paused: bool },
     /// Time has another speed.
     Speed { permille: u32 },
-    /// A client said something that makes no sense and was disconnected.
+    /// A client was disconnected: what it said makes no sense, or its answer could not be said in the version it asked for.
     ClientRefused { peer: SocketAddr, reason: String },
 }
 

@@ -180,7 +180,7 @@ impl Broker {
     /// Answers those that found no controller in time.
     pub(in crate::engine) fn expire_forwards(&mut self, cx: &mut Ctx) {
         for (token, forward) in self.forwards.expired(cx.now) {
-            cx.respond(token, errors::refusal(&forward.request, ErrorCode::RequestTimedOut));
+            cx.respond(token, errors::refusal(&forward.request, forward.header.version, ErrorCode::RequestTimedOut));
         }
     }
 }

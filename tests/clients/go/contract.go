@@ -15,7 +15,6 @@ import (
 // offset tells which record it has to be. A record lost, twice or out of order shows at its offset.
 const (
 	partitions = 3
-	records    = 90
 	// How soon a changed leader is asked for; the client's own five seconds would be most of the time.
 	metadataMinAge = 100 * time.Millisecond
 )
@@ -25,6 +24,7 @@ var (
 	prefix      = os.Getenv("PREFIX")
 	epochMS     = number("EPOCH_MS")
 	fireSeconds = number("FIRE_SECONDS")
+	records     = number("RECORDS")
 )
 
 func number(name string) int64 {
@@ -61,7 +61,7 @@ func produce(ctx context.Context, topic string, options ...kgo.Opt) (int64, erro
 	i := int64(0)
 	for i < records || (fireSeconds > 0 && time.Now().Before(deadline)) {
 		var batch []*kgo.Record
-		for n := 0; n < records; n++ {
+		for range records {
 			batch = append(batch, &kgo.Record{
 				Topic: topic, Partition: int32(i % partitions), Timestamp: timestamp(i),
 				Key: []byte(key(i)), Value: []byte(value(topic, i)),

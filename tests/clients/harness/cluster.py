@@ -50,6 +50,7 @@ class Kafkarium:
             wait_until("ready file", lambda: self.answered(ready), START_TIMEOUT_S)
         except Exception:
             self.process.kill()
+            shutil.rmtree(self.folder, ignore_errors=True)
             raise
         self.bootstrap = ",".join(ready.read_text().split())
 
@@ -161,7 +162,7 @@ class ApacheKafka:
             with open(logs / f"kafka-{node}.log", "wb") as log:
                 format_words = ["format", "--cluster-id", "MkU3OEVBNTcwNTJENDM2Qk", "--config", properties]
                 tool = [*self.java, "kafka.tools.StorageTool", *format_words]
-                subprocess.run(tool, stdout=log, stderr=log, check=True)
+                subprocess.run(tool, stdout=log, stderr=log, check=True, timeout=START_TIMEOUT_S)
                 self.processes.append(
                     subprocess.Popen([*self.java, "kafka.Kafka", properties], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
                 )

@@ -11,10 +11,11 @@ import subprocess
 import threading
 from pathlib import Path
 
-APT_LOCK = threading.Lock()
+APT_LOCK = threading.RLock()
 JAVA_CLIENT_VERSION = os.environ.get("CLIENTS_JAVA", "4.4.0")
 KAFKA_TOOLS_VERSION = os.environ.get("CLIENTS_TOOLS", "4.3.1")
 ATTEMPTS = 3
+COMMAND_TIMEOUT_S = 420
 
 
 class Installer:
@@ -29,12 +30,14 @@ class Installer:
             with open(self.log, "ab") as log:
                 log.write(f"\n$ {' '.join(map(str, words))}\n".encode())
                 log.flush()
-                run = subprocess.run(
-                    words, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=dict(os.environ, **environment),
-                    check=False,
-                )
-            if run.returncode == 0:
-                return
+                try:
+                    subprocess.run(
+                        words, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                        env=dict(os.environ, **environment), check=True, timeout=COMMAND_TIMEOUT_S,
+                    )
+                    return
+                except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+                    log.write(f"{error}\n".encode())
             if attempt == ATTEMPTS:
                 raise RuntimeError(f"`{' '.join(map(str, words))}` failed: {self.log}")
 
@@ -43,6 +46,11 @@ class Installer:
         with APT_LOCK:
             if shutil.which(name):
                 return
+            self.package(package)
+
+    def package(self, package):
+        """Installs one of the system's packages."""
+        with APT_LOCK:
             root = [] if os.geteuid() == 0 else ["sudo", "-n"]
             self.command([*root, "apt-get", "update", "-q"])
             words = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "-q", "--no-install-recommends"]
@@ -93,7 +101,7 @@ class Installer:
                 self.command(["python3", "-m", "venv", folder])
             except RuntimeError:
                 # Debian's Python comes without it.
-                self.command(["apt-get", "install", "-y", "-q", "python3-venv"])
+                self.package("python3-venv")
                 self.command(["python3", "-m", "venv", folder])
             pip = [folder / "bin" / "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
             self.command([*pip, "-r", requirements])

@@ -10,12 +10,12 @@ import time
 import traceback
 
 PARTITIONS = 3
-RECORDS = 90
 READ_TIMEOUT_S = 60
 BOOTSTRAP = os.environ["BOOTSTRAP"].split(",")
 PREFIX = os.environ["PREFIX"]
 EPOCH_MS = int(os.environ["EPOCH_MS"])
 FIRE_SECONDS = int(os.environ["FIRE_SECONDS"])
+RECORDS = int(os.environ["RECORDS"])
 
 
 def topic_name(name):

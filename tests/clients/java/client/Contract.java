@@ -17,7 +17,7 @@ import org.apache.kafka.common.serialization.StringSerializer;
  */
 final class Contract {
     static final int PARTITIONS = 3;
-    static final int RECORDS = 90;
+    static final int RECORDS = Integer.parseInt(System.getenv("RECORDS"));
     static final String BOOTSTRAP = System.getenv("BOOTSTRAP");
     static final String PREFIX = System.getenv("PREFIX");
     static final long EPOCH_MS = Long.parseLong(System.getenv("EPOCH_MS"));

@@ -17,7 +17,7 @@ import org.apache.kafka.common.utils.Exit;
 public final class ToolCases {
     private static final String BOOTSTRAP = System.getenv("BOOTSTRAP");
     private static final String PREFIX = System.getenv("PREFIX");
-    private static final boolean FULL = !System.getenv().getOrDefault("CLIENTS_FULL", "").isEmpty();
+    private static final boolean FULL = !List.of("", "0").contains(System.getenv().getOrDefault("CLIENTS_FULL", ""));
     private static final String[] AT_BOOTSTRAP = {"--bootstrap-server", BOOTSTRAP};
     private static final String TOPICS = "org.apache.kafka.tools.TopicCommand";
     private static final String CONFIGS = "kafka.admin.ConfigCommand";
