@@ -433,7 +433,11 @@ impl Filling {
     fn structure(&mut self, fields: &'static [Field]) {
         let version = self.version;
         for field in fields.iter().filter(|field| field.tag.is_none() && field.is_in(version)) {
-            self.value(field.name, field.kind, self.is_null && field.is_nullable(version));
+            let is_nullable = field.is_nullable(version);
+            if is_nullable && !self.is_null && matches!(field.kind, Kind::Struct(_)) {
+                self.out.put_i8(1);
+            }
+            self.value(field.name, field.kind, self.is_null && is_nullable);
         }
         if self.is_flexible {
             self.out.put_u8(0);

@@ -56,7 +56,16 @@ function equal(what, expected, found) {
 
 async function eventually(what, condition) {
   const deadline = Date.now() + TIMEOUT_MS;
-  while (!(await condition())) {
+  const holds = async () => {
+    try {
+      return await condition();
+    } catch (error) {
+      // Whoever is asked while brokers die may fail to answer.
+      if (FIRE_SECONDS === 0) throw error;
+      return false;
+    }
+  };
+  while (!(await holds())) {
     if (Date.now() > deadline) throw new Error(`not within ${TIMEOUT_MS} ms: ${what}`);
     await sleep(20);
   }
@@ -68,7 +77,10 @@ const timestamp = (i) => EPOCH_MS + 10 * i;
 
 async function create(name) {
   const topic = `${PREFIX}-${name}`;
-  await admin.createTopics({ topics: [{ topic, numPartitions: PARTITIONS, replicationFactor: 3 }], waitForLeaders: true });
+  await eventually(`${topic} is made`, async () => {
+    await admin.createTopics({ topics: [{ topic, numPartitions: PARTITIONS, replicationFactor: 3 }], waitForLeaders: true });
+    return true;
+  });
   return topic;
 }
 

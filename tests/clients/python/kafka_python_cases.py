@@ -20,7 +20,17 @@ def described(topic):
 
 def create(name, partitions=PARTITIONS):
     topic = topic_name(name)
-    admin.create_topics([NewTopic(name=topic, num_partitions=partitions, replication_factor=3)])
+
+    def made():
+        try:
+            admin.create_topics([NewTopic(name=topic, num_partitions=partitions, replication_factor=3)])
+        except TopicAlreadyExistsError:
+            # The client asks again when a broker dies before it has answered.
+            if not FIRE_SECONDS:
+                raise
+        return True
+
+    eventually("it is made", made)
     eventually("it has leaders", lambda: len(described(topic)) == partitions)
     return topic
 
