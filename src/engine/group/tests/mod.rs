@@ -158,7 +158,7 @@ impl Cluster {
                 Effect::Respond { token, response } => {
                     // Every answer has to go over the wire in its version.
                     let header = &self.headers[&token.0];
-                    let frame = encode_response(header, &response).to_bytes();
+                    let frame = encode_response(header, &response).expect("encodes").to_bytes();
                     let (_, read) = decode_response(header.api, header.version, frame.slice(4..)).expect("readable");
                     assert!(self.answers.insert(token.0, read).is_none(), "one answer a request");
                 }
