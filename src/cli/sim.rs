@@ -36,6 +36,9 @@ pub struct Sim {
     /// Print every happening, one line each
     #[arg(long)]
     pub log: bool,
+    /// Send every client's message through the codec too: the hashes stay the same
+    #[arg(long)]
+    pub codec: bool,
     /// Print each seed's trace hash
     #[arg(long)]
     pub hashes: bool,
@@ -140,7 +143,7 @@ fn run(args: &Sim) -> bool {
 
 /// Runs a seed; a panic of the engine is a failure like any other, and prints the command that repeats it.
 fn run_one(args: &Sim, seed: u64) -> (Report, bool) {
-    let options = Options { seed, brokers: args.brokers, log: args.log, mutant: args.mutant };
+    let options = Options { seed, brokers: args.brokers, log: args.log, mutant: args.mutant, has_codec: args.codec };
     let ran = std::panic::catch_unwind(|| {
         let report = run::run(options);
         let agrees = !args.twice || run::run(options).hash == report.hash;

@@ -4,7 +4,7 @@ use kafkarium::cluster::sim::run::{Options, run};
 use std::collections::BTreeMap;
 
 fn options(seed: u64) -> Options {
-    Options { seed, brokers: None, log: false, mutant: None }
+    Options::of(seed)
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::engine::prng::Prng;
 use crate::protocol::batch::{Batch, BatchHeader};
 use crate::protocol::ids::{LogId, PartitionId};
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -97,6 +97,10 @@ impl Image {
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub struct Disk {
+    /// No space left: the store asks the broker to hold writes back.
+    pub is_full: bool,
+    /// Batches whose bytes no longer have their checksum, by log and first offset.
+    corrupt: BTreeSet<(LogId, i64)>,
     live: Image,
     synced: Image,
     /// Writes that the twin does not have yet, each with the step it belongs to.
@@ -176,6 +180,22 @@ impl Disk {
         *self = Disk::new();
     }
 
+    /// Flips a byte of the batch of a partition that holds an offset, or of its last one. False if there is none.
+    pub fn damage(&mut self, partition: PartitionId, offset: Option<i64>) -> bool {
+        let Some((id, log)) = self.live.logs.iter().find(|(_, log)| log.partition == partition) else { return false };
+        let place = offset.map_or(log.batches.len().saturating_sub(1), |offset| log.position(offset));
+        let Some(batch) = log.batches.get(place) else { return false };
+        self.corrupt.insert((*id, batch.header.base_offset))
+    }
+
+    fn check(&self, log: LogId, batch: &Batch) -> Result<(), ReadError> {
+        let offset = batch.header.base_offset;
+        if self.corrupt.contains(&(log, offset)) {
+            return Err(ReadError { log, reason: format!("the batch at {offset} does not have its checksum") });
+        }
+        Ok(())
+    }
+
     /// The broker has read the clean mark: from now on a crash is unclean.
     pub fn opened(&mut self) {
         self.was_clean = false;
@@ -213,6 +233,7 @@ impl LogRead for Disk {
             if !found.is_empty() && size > max_bytes {
                 break;
             }
+            self.check(log, batch)?;
             found.push(batch.clone());
         }
         Ok(found)
@@ -243,7 +264,7 @@ impl LogRead for Disk {
     }
 
     fn has_room(&self) -> bool {
-        true
+        !self.is_full
     }
 
     fn was_clean(&self) -> bool {
@@ -253,6 +274,9 @@ impl LogRead for Disk {
 
 impl LogStore for Disk {
     fn write(&mut self, op: StorageOp) {
+        if let StorageOp::Append { log, batch } = &op {
+            self.corrupt.remove(&(*log, batch.header.base_offset));
+        }
         self.live.apply(&op);
         self.unsynced.push_back((self.current, op));
     }

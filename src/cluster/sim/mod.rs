@@ -3,10 +3,12 @@
 
 pub mod check;
 pub mod disk;
+pub mod execute;
 pub mod mutants;
 pub mod network;
 pub mod plan;
 pub mod run;
+pub mod timeline;
 pub mod trace;
 pub mod workload;
 pub mod world;

@@ -34,7 +34,7 @@ pub fn hunt(mutant: Mutant, seeds: impl IntoIterator<Item = u64>) -> Hunt {
     let mut hunt = Hunt { mutant, found: None, seeds: 0, others: BTreeMap::new() };
     for seed in seeds {
         hunt.seeds += 1;
-        let options = Options { seed, brokers: None, log: false, mutant: Some(mutant) };
+        let options = Options { mutant: Some(mutant), ..Options::of(seed) };
         let rule = match catch_unwind(AssertUnwindSafe(|| run::run(options))) {
             Ok(report) => report.failure.map(|failure| failure.violation.rule),
             Err(_) => Some("an assertion of the engine"),

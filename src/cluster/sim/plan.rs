@@ -73,40 +73,56 @@ impl Swarm {
     }
 }
 
-/// Plans faults from one moment to another.
-pub fn draw(world: &mut World, swarm: Swarm, from: Instant, until: Instant) {
-    let mut rng = world.rng().fork("plan");
-    let brokers: Vec<BrokerId> = world.nodes.keys().copied().collect();
-    let mut at = from;
-    loop {
-        at = at.plus_millis(rng.range(50, 2_500));
-        if at >= until {
-            return;
+/// The faults of a run, each with its moment, in the order in which they were drawn.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// When and what.
+    pub faults: Vec<(Instant, Fault)>,
+}
+
+impl Plan {
+    /// Draws faults from one moment to another.
+    pub fn draw(mut rng: Prng, brokers: &[BrokerId], swarm: Swarm, from: Instant, until: Instant) -> Plan {
+        let mut plan = Plan::default();
+        let mut at = from;
+        loop {
+            at = at.plus_millis(rng.range(50, 2_500));
+            if at >= until {
+                return plan;
+            }
+            let broker = *rng.pick(brokers).expect("a cluster has brokers");
+            let other = *rng.pick(brokers).expect("a cluster has brokers");
+            let back = at.plus_millis(rng.range(20, 4_000)).min(until);
+            let slow_us = rng.range(1_000, 60_000);
+            let possible = possible(swarm, broker, other, slow_us);
+            let Some((fault, remedy)) = rng.pick(&possible).copied() else { return plan };
+            plan.faults.extend([(at, fault), (back, remedy)]);
         }
-        let broker = *rng.pick(&brokers).expect("a cluster has brokers");
-        let other = *rng.pick(&brokers).expect("a cluster has brokers");
-        let back = at.plus_millis(rng.range(20, 4_000)).min(until);
-        let kinds = [
-            (swarm.kills, Fault::Kill(broker), Fault::Start(broker)),
-            (swarm.power_losses, Fault::PowerLoss(broker), Fault::Start(broker)),
-            (swarm.stops, Fault::Stop(broker), Fault::Start(broker)),
-            (swarm.suspends, Fault::Suspend(broker), Fault::Resume(broker)),
-            (swarm.cuts && broker != other, Fault::Cut(broker, other), Fault::HealLinks),
-            (swarm.cuts && broker != other, Fault::CutOneWay(broker, other), Fault::HealLinks),
-            (swarm.cuts, Fault::Isolate(broker), Fault::HealLinks),
-            (
-                swarm.slow_links && broker != other,
-                Fault::Slow(broker, other, rng.range(1_000, 60_000)),
-                Fault::HealLinks,
-            ),
-            (swarm.wipes, Fault::Wipe(broker), Fault::Start(broker)),
-        ];
-        let possible: Vec<(Fault, Fault)> =
-            kinds.into_iter().filter(|(on, _, _)| *on).map(|(_, fault, remedy)| (fault, remedy)).collect();
-        let Some((fault, remedy)) = rng.pick(&possible).copied() else { return };
-        world.plan(at, Happening::Fault(fault));
-        world.plan(back, Happening::Fault(remedy));
     }
+
+    /// Has a world carry it out.
+    pub fn schedule(&self, world: &mut World) {
+        for (at, fault) in &self.faults {
+            world.plan(*at, Happening::Fault(*fault));
+        }
+    }
+}
+
+/// What a seed's classes allow, each fault with what ends it.
+fn possible(swarm: Swarm, broker: BrokerId, other: BrokerId, slow_us: u64) -> Vec<(Fault, Fault)> {
+    let is_pair = broker != other;
+    let kinds = [
+        (swarm.kills, Fault::Kill(broker), Fault::Start(broker)),
+        (swarm.power_losses, Fault::PowerLoss(broker), Fault::Start(broker)),
+        (swarm.stops, Fault::Stop(broker), Fault::Start(broker)),
+        (swarm.suspends, Fault::Suspend(broker), Fault::Resume(broker)),
+        (swarm.cuts && is_pair, Fault::Cut(broker, other), Fault::HealLinks),
+        (swarm.cuts && is_pair, Fault::CutOneWay(broker, other), Fault::HealLinks),
+        (swarm.cuts, Fault::Isolate(broker), Fault::HealLinks),
+        (swarm.slow_links && is_pair, Fault::Slow(broker, other, slow_us), Fault::HealLinks),
+        (swarm.wipes, Fault::Wipe(broker), Fault::Start(broker)),
+    ];
+    kinds.into_iter().filter(|(on, _, _)| *on).map(|(_, fault, remedy)| (fault, remedy)).collect()
 }
 
 /// Does what was planned, if it may be done now.

@@ -1,13 +1,14 @@
 //! A seed's run: the cluster forms, a load begins, faults come (safety), everything is healed, and the cluster has to become whole within
-//! bounded virtual time (liveness).
+//! bounded virtual time (liveness). A run is a value: stepped one happening at a time, cloned at any moment.
 
 use crate::cluster::sim::check::{Checkers, Violation, liveness};
-use crate::cluster::sim::plan::{self, Swarm};
+use crate::cluster::sim::plan::{Plan, Swarm};
 use crate::cluster::sim::workload::{Client, ClientId, Load};
-use crate::cluster::sim::world::World;
+use crate::cluster::sim::world::{StepOutcome, World};
 use crate::engine::config::Timing;
 use crate::engine::mutant::Mutant;
 use crate::engine::prng::Prng;
+use crate::engine::time::Instant;
 use crate::protocol::ids::BrokerId;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,6 +31,15 @@ pub struct Options {
     pub log: bool,
     /// A planted bug.
     pub mutant: Option<Mutant>,
+    /// Whether every client's message goes through the codec.
+    pub has_codec: bool,
+}
+
+impl Options {
+    /// A seed, and nothing out of the ordinary.
+    pub fn of(seed: u64) -> Options {
+        Options { seed, brokers: None, log: false, mutant: None, has_codec: false }
+    }
 }
 
 /// How a run ended.
@@ -69,75 +79,180 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Where a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Faults come and go.
+    Safety,
+    /// Everything is healed; the cluster has to be whole before the deadline.
+    Liveness {
+        /// Until when.
+        deadline: Instant,
+        /// When it is looked at next.
+        next_look: Instant,
+    },
+    /// It was whole, and every rule held.
+    Done,
+    /// A world without a plan and without an end: somebody watches it and gives commands.
+    Open,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The world.
+    pub world: World,
+    /// The rules, with what they remember.
+    pub checkers: Checkers,
+    /// The faults that were planned.
+    pub plan: Plan,
+    phase: Phase,
+    end_of_faults: Instant,
+    /// What the checkers have not seen yet: told outside a step.
+    broken: Option<Violation>,
+}
+
 /// Runs a seed to its end.
 pub fn run(options: Options) -> Report {
-    let mut choices = Prng::new(options.seed).fork("choices");
-    let brokers = options.brokers.unwrap_or_else(|| *choices.pick(&[3, 3, 3, 4, 5]).expect("a choice"));
-    let mut world = World::new(options.seed, brokers, Timing::Lab);
-    world.trace.is_printed = options.log;
-    world.plant(options.mutant);
-    let mut checkers = Checkers::default();
-    let outcome = live(&mut world, &mut checkers, &mut choices);
-    let failure =
-        outcome.err().map(|violation| Failure { violation, last: world.trace.last().map(str::to_owned).collect() });
-    Report {
-        seed: options.seed,
-        hash: world.trace.hash(),
-        happenings: world.trace.count(),
-        virtual_ms: world.now.as_millis(),
-        acked: world.clients.values().map(|client| client.acked.len()).sum(),
-        counts: world.counts,
-        failure,
-    }
+    Run::new(options, None).finish()
 }
 
-fn live(world: &mut World, checkers: &mut Checkers, choices: &mut Prng) -> Result<(), Violation> {
-    let ids: Vec<BrokerId> = world.nodes.keys().copied().collect();
-    for id in &ids {
-        let outcome = world.start(*id);
-        checkers.look(world, &outcome)?;
-    }
-    let end_of_faults = world.now.plus_millis(SAFETY_MS);
-    let clients = u32::try_from(choices.range(1, 3)).expect("a few clients");
-    for id in 0..clients {
-        let load = Load {
-            topic: format!("topic-{}", id % 2),
-            partitions: 2,
-            replication_factor: 3,
-            interval_ms: choices.range(5, 60),
-            until: end_of_faults,
-        };
-        world.add_client(Client::new(ClientId(id), load, choices.fork("client")));
-    }
-    let swarm = Swarm::draw(choices);
-    let first_fault = world.now.plus_millis(choices.range(0, 2_000));
-    plan::draw(world, swarm, first_fault, end_of_faults);
-    world.run_until(end_of_faults, |world, outcome| checkers.look(world, outcome))?;
-    heal(world, checkers)?;
-    let deadline = world.now.plus_millis(LIVENESS_MS);
-    while let Some(missing) = liveness::what_is_missing(world) {
-        if world.now >= deadline {
-            return Err(Violation { rule: liveness::RULE, what: missing });
+impl Run {
+    /// A seed's run at its beginning, with the plan that its seed draws or with another one.
+    pub fn new(options: Options, plan: Option<Plan>) -> Run {
+        let mut choices = Prng::new(options.seed).fork("choices");
+        let brokers = options.brokers.unwrap_or_else(|| *choices.pick(&[3, 3, 3, 4, 5]).expect("a choice"));
+        let mut run = Run::begin(options, brokers);
+        run.end_of_faults = run.world.now.plus_millis(SAFETY_MS);
+        run.phase = Phase::Safety;
+        let clients = u32::try_from(choices.range(1, 3)).expect("a few clients");
+        for id in 0..clients {
+            let load = Load {
+                topic: format!("topic-{}", id % 2),
+                partitions: 2,
+                replication_factor: 3,
+                interval_ms: choices.range(5, 60),
+                until: run.end_of_faults,
+            };
+            run.world.add_client(Client::new(ClientId(id), load, choices.fork("client")));
         }
-        // A broker that was asked to stop may have done so only now.
-        start_all(world, checkers)?;
-        let next = world.now.plus_millis(LOOK_EVERY_MS);
-        world.run_until(next, |world, outcome| checkers.look(world, outcome))?;
+        let swarm = Swarm::draw(&mut choices);
+        let first_fault = run.world.now.plus_millis(choices.range(0, 2_000));
+        let ids: Vec<BrokerId> = run.world.nodes.keys().copied().collect();
+        let rng = run.world.rng().fork("plan");
+        run.plan = plan.unwrap_or_else(|| Plan::draw(rng, &ids, swarm, first_fault, run.end_of_faults));
+        run.plan.schedule(&mut run.world);
+        run
     }
-    checkers.at_end(world)
-}
 
-fn heal(world: &mut World, checkers: &mut Checkers) -> Result<(), Violation> {
-    world.network.heal();
-    start_all(world, checkers)
-}
-
-fn start_all(world: &mut World, checkers: &mut Checkers) -> Result<(), Violation> {
-    let ids: Vec<BrokerId> = world.nodes.keys().copied().collect();
-    for id in ids {
-        world.resume(id);
-        let outcome = world.start(id);
-        checkers.look(world, &outcome)?;
+    /// A world of so many brokers without load, faults and end, for whoever gives it commands.
+    pub fn open(seed: u64, brokers: i32) -> Run {
+        Run::begin(Options::of(seed), brokers)
     }
-    Ok(())
+
+    fn begin(options: Options, brokers: i32) -> Run {
+        let mut world = World::new(options.seed, brokers, Timing::Lab);
+        world.trace.is_printed = options.log;
+        world.has_codec = options.has_codec;
+        world.plant(options.mutant);
+        let (checkers, plan) = (Checkers::default(), Plan::default());
+        let end_of_faults = Instant::ZERO;
+        let mut run = Run { world, checkers, plan, phase: Phase::Open, end_of_faults, broken: None };
+        run.start_all();
+        run
+    }
+
+    /// Where it is.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Lets the next thing happen, and checks every rule; `None` at the run's end.
+    ///
+    /// # Errors
+    /// The rule that is broken. The run may go on all the same.
+    pub fn step(&mut self) -> Result<Option<StepOutcome>, Violation> {
+        if let Some(violation) = self.broken.take() {
+            return Err(violation);
+        }
+        let is_over = |end: Instant| self.world.next_at().is_none_or(|at| at > end);
+        match self.phase {
+            Phase::Done => Ok(None),
+            Phase::Safety if is_over(self.end_of_faults) => {
+                self.world.pass(self.end_of_faults);
+                self.world.network.heal();
+                self.start_all();
+                let deadline = self.world.now.plus_millis(LIVENESS_MS);
+                self.look_whether_whole(deadline)
+            }
+            Phase::Liveness { deadline, next_look } if is_over(next_look) => {
+                self.world.pass(next_look);
+                self.look_whether_whole(deadline)
+            }
+            Phase::Safety | Phase::Liveness { .. } | Phase::Open => {
+                let Some(outcome) = self.world.step() else { return Ok(None) };
+                self.checkers.look(&self.world, &outcome)?;
+                Ok(Some(outcome))
+            }
+        }
+    }
+
+    /// Runs to the end, or to the first rule that is broken.
+    pub fn finish(mut self) -> Report {
+        let broken = loop {
+            match self.step() {
+                Ok(Some(_)) => {}
+                Ok(None) => break None,
+                Err(violation) => break Some(violation),
+            }
+        };
+        let world = self.world;
+        let failure =
+            broken.map(|violation| Failure { violation, last: world.trace.last().map(str::to_owned).collect() });
+        Report {
+            seed: world.seed(),
+            hash: world.trace.hash(),
+            happenings: world.trace.count(),
+            virtual_ms: world.now.as_millis(),
+            acked: world.clients.values().map(|client| client.acked.len()).sum(),
+            counts: world.counts,
+            failure,
+        }
+    }
+
+    /// What happened outside a step is checked like a step.
+    pub fn check(&mut self, outcome: &StepOutcome) {
+        if let Err(violation) = self.checkers.look(&self.world, outcome) {
+            self.broken.get_or_insert(violation);
+        }
+    }
+
+    fn look_whether_whole(&mut self, deadline: Instant) -> Result<Option<StepOutcome>, Violation> {
+        match liveness::what_is_missing(&self.world) {
+            None => {
+                self.phase = Phase::Done;
+                self.checkers.at_end(&self.world)?;
+            }
+            Some(what) if self.world.now >= deadline => {
+                self.phase = Phase::Done;
+                return Err(Violation { rule: liveness::RULE, what });
+            }
+            Some(_) => {
+                // A broker that was asked to stop may have done so only now.
+                self.start_all();
+                let next_look = self.world.now.plus_millis(LOOK_EVERY_MS);
+                self.phase = Phase::Liveness { deadline, next_look };
+            }
+        }
+        Ok(Some(StepOutcome::default()))
+    }
+
+    fn start_all(&mut self) {
+        let ids: Vec<BrokerId> = self.world.nodes.keys().copied().collect();
+        for id in ids {
+            self.world.resume(id);
+            let outcome = self.world.start(id);
+            self.check(&outcome);
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The world: brokers, links, disks and clients under one virtual clock. No ticks: time jumps to the next happening; ties are broken by the
 //! order in which the happenings were planned. `Clone` is a checkpoint.
 
+use crate::cluster::link::{Fate, Links};
 use crate::cluster::sim::disk::Disk;
 use crate::cluster::sim::network::Network;
 use crate::cluster::sim::trace::Trace;
@@ -13,10 +14,11 @@ use crate::engine::observe::{Event, EventKind};
 use crate::engine::prng::Prng;
 use crate::engine::time::{Instant, WallTime};
 use crate::protocol::api::ApiKey;
-use crate::protocol::codec::{Request, RequestHeader, Response};
+use crate::protocol::codec::{self, Request, RequestHeader, Response};
 use crate::protocol::ids::{BrokerId, ConnectionId, DirectoryId};
 use crate::protocol::peer::{PeerBody, PeerMessage};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Wall time at the start of every world, in milliseconds: some day in 2026.
 const WALL_START_MS: i64 = 1_790_000_000_000;
@@ -24,6 +26,8 @@ const WALL_START_MS: i64 = 1_790_000_000_000;
 const FLUSH_INTERVAL_MS: u64 = 1_000;
 /// A guard against a broker that wakes itself for ever without time moving.
 const STEPS_AT_ONE_MOMENT_MAX: u32 = 100_000;
+/// How long a request from outside is under way, in nanoseconds.
+const ADMIN_DELAY_NS: u64 = 100_000;
 
 /// What a broker's process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +55,10 @@ pub struct Node {
     pub life: u32,
     /// How often its unsynced writes were taken from it: its ISR memberships from before prove nothing.
     pub power_losses: u32,
+    /// How much longer than usual each write takes: a slow disk.
+    pub write_delay: Duration,
+    /// How far its wall clock is ahead, in milliseconds.
+    pub skew_ms: i64,
     rng: Prng,
     seqs: Sequences,
     planned_wake: Option<Instant>,
@@ -82,6 +90,18 @@ pub enum Happening {
     Fault(crate::cluster::sim::plan::Fault),
 }
 
+/// A request that a broker has and has not answered.
+#[derive(Debug, Clone)]
+struct Asked {
+    client: ClientId,
+    attempt: u64,
+    broker: BrokerId,
+    header: RequestHeader,
+}
+
+/// Who asks what somebody outside the world wants to know or have done ([`World::ask`]).
+const ADMIN: ClientId = ClientId(u32::MAX);
+
 /// What a step led to, for the checkers.
 #[derive(Debug, Clone, Default)]
 pub struct StepOutcome {
@@ -94,21 +114,30 @@ pub struct StepOutcome {
 /// See the module.
 #[derive(Debug, Clone)]
 pub struct World {
+    seed: u64,
     /// The moment.
     pub now: Instant,
     /// The brokers.
     pub nodes: BTreeMap<BrokerId, Node>,
     /// The links between them.
     pub network: Network,
+    /// What somebody did to the links: as on a live host.
+    pub links: Links,
+    /// Whether every client's message also goes through the codec: it changes nothing unless the codec is wrong.
+    pub has_codec: bool,
     /// The clients.
     pub clients: BTreeMap<ClientId, Client>,
     /// One line a happening.
     pub trace: Trace,
     queue: BTreeMap<(Instant, u64), Happening>,
     planned: u64,
+    steps_at_once: u32,
     rng: Prng,
     tokens: u64,
-    waiting: BTreeMap<RequestToken, (ClientId, u64, BrokerId, u32)>,
+    waiting: BTreeMap<RequestToken, Asked>,
+    /// Answers to what [`World::ask`] asked.
+    answers: BTreeMap<u64, Option<Response>>,
+    asked: u64,
     /// Facts counted by name: proof that rare things happened.
     pub counts: BTreeMap<&'static str, u64>,
 }
@@ -129,43 +158,27 @@ impl World {
         let cluster = ClusterConfig::preset(timing, "simulated", count);
         let mut nodes = BTreeMap::new();
         for (broker, directory) in directories {
-            let config = BrokerConfig {
-                broker,
-                directory,
-                incarnation: ids.uuid(),
-                host: "127.0.0.1".to_owned(),
-                port: 9091 + u16::try_from(broker.0).expect("a few brokers"),
-                rack: None,
-                initial_voters: voters.clone(),
-                cluster: cluster.clone(),
-            };
-            let rng = rng.fork("broker");
-            let node = Node {
-                config,
-                power: Power::Off,
-                broker: None,
-                disk: Disk::new(),
-                life: 0,
-                power_losses: 0,
-                rng,
-                seqs: Sequences::default(),
-                planned_wake: None,
-                disk_busy_until: Instant::ZERO,
-                missed: Vec::new(),
-            };
+            let config = config_of(broker, directory, ids.uuid(), voters.clone(), cluster.clone());
+            let node = Node::new(config, rng.fork("broker"));
             nodes.insert(broker, node);
         }
         World {
+            seed,
             now: Instant::from_millis(1),
             nodes,
             network: Network::default(),
+            links: Links::default(),
+            has_codec: false,
             clients: BTreeMap::new(),
             trace: Trace::default(),
             queue: BTreeMap::new(),
             planned: 0,
+            steps_at_once: 0,
             rng: rng.fork("world"),
             tokens: 0,
             waiting: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            asked: 0,
             counts: BTreeMap::new(),
         }
     }
@@ -175,6 +188,11 @@ impl World {
         for node in self.nodes.values_mut() {
             node.config.cluster = node.config.cluster.clone().with_mutant(mutant);
         }
+    }
+
+    /// What everything random comes from.
+    pub fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// Randomness of the world itself, for plans.
@@ -193,6 +211,12 @@ impl World {
         self.queue.first_key_value().map(|((at, _), _)| *at)
     }
 
+    /// Nothing happens before a moment: time is there at once.
+    pub fn pass(&mut self, until: Instant) {
+        assert!(self.next_at().is_none_or(|at| at >= until), "nothing that happens is left out");
+        self.now = self.now.max(until);
+    }
+
     /// Adds a client, which begins at once.
     pub fn add_client(&mut self, client: Client) {
         let id = client.id();
@@ -204,6 +228,8 @@ impl World {
     pub fn step(&mut self) -> Option<StepOutcome> {
         let ((at, _), what) = self.queue.pop_first()?;
         assert!(at >= self.now, "time does not go back");
+        self.steps_at_once = if at == self.now { self.steps_at_once + 1 } else { 0 };
+        assert!(self.steps_at_once < STEPS_AT_ONE_MOMENT_MAX, "time stands still at {at}");
         self.now = at;
         Some(self.happen(what))
     }
@@ -278,9 +304,10 @@ impl World {
         if node.life != life || node.power != Power::On {
             return StepOutcome::default();
         }
+        let wall = node.wall(now);
         let Some(broker) = node.broker.as_mut() else { return StepOutcome::default() };
         let mut out = Vec::new();
-        let cx = Ctx::new(id, now, wall(now), None, &mut node.rng, &mut node.disk, &mut node.seqs, &mut out);
+        let cx = Ctx::new(id, now, wall, None, &mut node.rng, &mut node.disk, &mut node.seqs, &mut out);
         broker.step(cx, input);
         self.trace.line(now, format_args!("{id} {label}"));
         self.carry_out(id, life, out)
@@ -288,13 +315,15 @@ impl World {
 
     fn carry_out(&mut self, id: BrokerId, life: u32, effects: Vec<Effect>) -> StepOutcome {
         let mut outcome = StepOutcome { stepped: Some(id), events: Vec::new() };
+        let mut has_failed = false;
         for effect in effects {
             match effect {
                 Effect::Persist { seq, sync } => {
                     let delay_us = if sync { self.rng.range(300, 3_000) } else { self.rng.range(10, 200) };
                     let node = self.nodes.get_mut(&id).expect("a broker");
                     node.disk.end_step(seq);
-                    let at = Instant(self.now.0 + delay_us * 1_000).max(Instant(node.disk_busy_until.0 + 1));
+                    let done = Instant(self.now.0 + delay_us * 1_000) + node.write_delay;
+                    let at = done.max(Instant(node.disk_busy_until.0 + 1));
                     node.disk_busy_until = at;
                     self.plan(at, Happening::Persisted { broker: id, life, seq, sync });
                 }
@@ -305,10 +334,15 @@ impl World {
                 Effect::Emit(event) => {
                     *self.counts.entry(event_name(&event.kind)).or_default() += 1;
                     self.trace.line(self.now, format_args!("{id}   {:?}", event.kind));
+                    has_failed |= matches!(event.kind, EventKind::StorageFailed { .. });
                     outcome.events.push(event);
                 }
                 Effect::ShutdownComplete => self.power_down(id, |node, _| node.disk.close()),
             }
+        }
+        if has_failed {
+            // Its only log directory is offline: the process ends, as Kafka's does.
+            self.kill(id);
         }
         self.plan_wake(id);
         outcome
@@ -326,9 +360,19 @@ impl World {
     }
 
     fn send(&mut self, from: BrokerId, to: BrokerId, message: PeerMessage) {
+        match self.links.send((from, to), message, self.now, &mut self.rng) {
+            Fate::Now(message) => self.transmit(from, to, self.now, message),
+            Fate::At(at, message) => self.transmit(from, to, at, message),
+            Fate::Held | Fate::Lost => {}
+        }
+    }
+
+    /// A message goes on its way, to arrive at some moment at the earliest.
+    pub(super) fn transmit(&mut self, from: BrokerId, to: BrokerId, not_before: Instant, message: PeerMessage) {
         let Some(target) = self.nodes.get(&to) else { return };
         let (power, life) = (target.power, target.life);
         let Some(arrival) = self.network.send(from, to, self.now, &mut self.rng) else { return };
+        let arrival = arrival.max(not_before);
         if power == Power::Off {
             // Nobody listens there: the connection is refused.
             let life = self.nodes[&from].life;
@@ -350,12 +394,17 @@ impl World {
         if node.life != life || node.power == Power::Off {
             return self.refuse_client(client, attempt);
         }
+        let label = request.api().name();
+        if self.links.takes_drop(broker, false, label) {
+            self.trace.line(self.now, format_args!("{broker} never gets {label}"));
+            return StepOutcome::default();
+        }
         self.tokens += 1;
         let token = RequestToken(self.tokens);
-        self.waiting.insert(token, (client, attempt, broker, life));
-        let label = request.api().name();
         let correlation_id = i32::try_from(self.tokens % 1_000_000).expect("six digits");
         let header = RequestHeader { api: request.api(), version, correlation_id, client_id: None };
+        let request = if self.has_codec { through_codec(&header, &request) } else { request };
+        self.waiting.insert(token, Asked { client, attempt, broker, header: header.clone() });
         let connection = ConnectionId(u64::from(client.0));
         self.input(broker, life, Input::Request { token, connection, header, request }, label)
     }
@@ -367,7 +416,14 @@ impl World {
     }
 
     fn respond(&mut self, token: RequestToken, response: Option<Response>) {
-        let Some((client, attempt, _, _)) = self.waiting.remove(&token) else { return };
+        let Some(Asked { client, attempt, broker, header }) = self.waiting.remove(&token) else { return };
+        if response.is_some() && self.links.takes_drop(broker, true, header.api.name()) {
+            return self.trace.line(self.now, format_args!("{broker} answers {} to nobody", header.api.name()));
+        }
+        let response = match response {
+            Some(response) if self.has_codec => Some(answer_through_codec(&header, &response)),
+            response => response,
+        };
         let at = Instant(self.now.0 + self.rng.range(20, 200) * 1_000);
         self.plan(at, Happening::Response { client, attempt, response: response.map(Box::new) });
     }
@@ -375,6 +431,10 @@ impl World {
     /// A client's turn: it takes an answer or its timer, and asks what it wants to ask.
     fn client_turn(&mut self, id: ClientId, answer: Option<(u64, Option<Response>)>) {
         let now = self.now;
+        if id == ADMIN {
+            self.answers.extend(answer);
+            return;
+        }
         let Some(mut client) = self.clients.remove(&id) else { return };
         let brokers: Vec<BrokerId> = self.nodes.keys().copied().collect();
         let wishes = client.turn(now, wall(now), &brokers, answer);
@@ -395,6 +455,21 @@ impl World {
         }
     }
 
+    /// Asks a broker, from outside the world; the answer is [`World::take_answer`]'s once it is there.
+    pub fn ask(&mut self, broker: BrokerId, request: Request) -> u64 {
+        self.asked += 1;
+        let version = version_of(request.api());
+        let (at, life) = (Instant(self.now.0 + ADMIN_DELAY_NS), self.nodes.get(&broker).map_or(0, |node| node.life));
+        let (attempt, request) = (self.asked, Box::new(request));
+        self.plan(at, Happening::Request { client: ADMIN, broker, life, attempt, version, request });
+        attempt
+    }
+
+    /// The answer to what was asked; `Some(None)` if the connection was closed instead.
+    pub fn take_answer(&mut self, asked: u64) -> Option<Option<Response>> {
+        self.answers.remove(&asked)
+    }
+
     /// Starts a broker's process.
     pub fn start(&mut self, id: BrokerId) -> StepOutcome {
         let now = self.now;
@@ -410,13 +485,42 @@ impl World {
         node.config.incarnation = incarnation;
         let life = node.life;
         let mut out = Vec::new();
-        let cx = Ctx::new(id, now, wall(now), None, &mut node.rng, &mut node.disk, &mut node.seqs, &mut out);
-        let broker = Broker::recover(node.config.clone(), cx).expect("a simulated disk that can be read");
-        node.broker = Some(broker);
+        let wall = node.wall(now);
+        let cx = Ctx::new(id, now, wall, None, &mut node.rng, &mut node.disk, &mut node.seqs, &mut out);
+        match Broker::recover(node.config.clone(), cx) {
+            Ok(broker) => node.broker = Some(broker),
+            Err(error) => {
+                node.power = Power::Off;
+                self.trace.line(now, format_args!("{id} cannot start: {error}"));
+                return StepOutcome::default();
+            }
+        }
         node.disk.opened();
         self.trace.line(now, format_args!("{id} starts"));
         self.plan(now.plus_millis(FLUSH_INTERVAL_MS), Happening::Flush { broker: id, life });
         self.carry_out(id, life, out)
+    }
+
+    /// One more broker, with an empty disk and no process; it is no voter.
+    pub fn add_broker(&mut self) -> BrokerId {
+        let last = self.nodes.keys().next_back().copied().expect("a cluster has brokers");
+        let id = BrokerId(last.0 + 1);
+        let pattern = &self.nodes[&last].config;
+        let (voters, cluster) = (pattern.initial_voters.clone(), pattern.cluster.clone());
+        let mut rng = self.rng.fork("new broker");
+        let config = config_of(id, DirectoryId(rng.uuid()), rng.uuid(), voters, cluster);
+        self.nodes.insert(id, Node::new(config, rng));
+        id
+    }
+
+    /// The store of a broker whose disk was full has room again.
+    pub fn make_room(&mut self, id: BrokerId) -> StepOutcome {
+        let Some(node) = self.nodes.get_mut(&id) else { return StepOutcome::default() };
+        let life = node.life;
+        if std::mem::take(&mut node.disk.is_full) {
+            return self.input(id, life, Input::StoreHasRoom, "has room again");
+        }
+        StepOutcome::default()
     }
 
     /// kill −9: the process ends, its peers' connections are reset, what was persisted stays.
@@ -482,7 +586,7 @@ impl World {
         node.planned_wake = None;
         disk(node, &mut self.rng);
         let gone: Vec<RequestToken> =
-            self.waiting.iter().filter(|(_, (_, _, broker, _))| *broker == id).map(|(token, _)| *token).collect();
+            self.waiting.iter().filter(|(_, asked)| asked.broker == id).map(|(token, _)| *token).collect();
         for token in gone {
             self.respond(token, None);
         }
@@ -497,29 +601,56 @@ impl World {
             }
         }
     }
+}
 
-    /// Runs until a moment, handing each step's outcome to `look`, which may end the run.
-    ///
-    /// # Errors
-    /// What `look` said.
-    ///
-    /// # Panics
-    /// If the brokers keep each other busy without time moving.
-    pub fn run_until<E>(
-        &mut self,
-        end: Instant,
-        mut look: impl FnMut(&mut World, &StepOutcome) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let (mut moment, mut steps) = (self.now, 0);
-        while self.next_at().is_some_and(|at| at <= end) {
-            let Some(outcome) = self.step() else { break };
-            (moment, steps) = if self.now == moment { (moment, steps + 1) } else { (self.now, 0) };
-            assert!(steps < STEPS_AT_ONE_MOMENT_MAX, "time stands still at {moment}");
-            look(self, &outcome)?;
+/// What a broker of a simulated cluster starts with.
+fn config_of(
+    broker: BrokerId,
+    directory: DirectoryId,
+    incarnation: uuid::Uuid,
+    initial_voters: BTreeMap<BrokerId, DirectoryId>,
+    cluster: ClusterConfig,
+) -> BrokerConfig {
+    let port = 9091 + u16::try_from(broker.0).expect("a few brokers");
+    let host = "127.0.0.1".to_owned();
+    BrokerConfig { broker, directory, incarnation, host, port, rack: None, initial_voters, cluster }
+}
+
+impl Node {
+    fn new(config: BrokerConfig, rng: Prng) -> Node {
+        Node {
+            config,
+            power: Power::Off,
+            broker: None,
+            disk: Disk::new(),
+            life: 0,
+            power_losses: 0,
+            write_delay: Duration::ZERO,
+            skew_ms: 0,
+            rng,
+            seqs: Sequences::default(),
+            planned_wake: None,
+            disk_busy_until: Instant::ZERO,
+            missed: Vec::new(),
         }
-        self.now = self.now.max(end);
-        Ok(())
     }
+
+    /// What its wall clock shows.
+    fn wall(&self, now: Instant) -> WallTime {
+        WallTime(wall(now).0 + self.skew_ms)
+    }
+}
+
+/// A request as it arrives when it has been bytes in between.
+fn through_codec(header: &RequestHeader, request: &Request) -> Request {
+    let frame = codec::encode_request(header, request).expect("our own clients ask what can be written");
+    codec::decode_request(frame.to_bytes().slice(4..)).expect("what was written can be read").1
+}
+
+/// A response as it arrives when it has been bytes in between.
+fn answer_through_codec(header: &RequestHeader, response: &Response) -> Response {
+    let frame = codec::encode_response(header, response).to_bytes().slice(4..);
+    codec::decode_response(header.api, header.version, frame).expect("what was written can be read").1
 }
 
 impl Happening {

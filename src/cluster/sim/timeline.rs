@@ -1,0 +1,279 @@
+//! A run that can be stepped, rewound and branched: checkpoints each virtual second, and the commands that were given between them.
+//!
+//! Invariants: the same commands at the same steps give the same world, so a rewound timeline that is run forward again comes to the very
+//! state it left. A command that is given in the past forgets what came after it: a new branch, counted.
+//!
+//! Deliberately not here: pacing. Whoever holds a timeline decides how much virtual time passes in how much real time.
+
+use crate::cluster::command::{Command, Reply};
+use crate::cluster::sim::check::Violation;
+use crate::cluster::sim::execute;
+use crate::cluster::sim::run::{Phase, Run};
+use crate::cluster::sim::world::{StepOutcome, World};
+use crate::engine::time::Instant;
+
+/// How far apart checkpoints are, in virtual milliseconds.
+const CHECKPOINT_EVERY_MS: u64 = 1_000;
+
+/// A moment that one can go back to.
+#[derive(Debug, Clone)]
+struct Checkpoint {
+    steps: u64,
+    next_command: usize,
+    run: Run,
+}
+
+/// A rule that was broken, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// The happening after which it was seen.
+    pub step: u64,
+    /// The moment.
+    pub at: Instant,
+    /// Which, and how.
+    pub violation: Violation,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Timeline {
+    run: Run,
+    steps: u64,
+    /// Each with the number of steps before it.
+    commands: Vec<(u64, Command)>,
+    next_command: usize,
+    checkpoints: Vec<Checkpoint>,
+    is_in_command: bool,
+    branch: u32,
+    furthest: Instant,
+    broken: Option<Broken>,
+}
+
+impl Timeline {
+    /// A timeline at its beginning.
+    pub fn new(run: Run) -> Timeline {
+        Timeline {
+            furthest: run.world.now,
+            run,
+            steps: 0,
+            commands: Vec::new(),
+            next_command: 0,
+            checkpoints: Vec::new(),
+            is_in_command: false,
+            branch: 0,
+            broken: None,
+        }
+    }
+
+    /// The world at this moment.
+    pub fn world(&self) -> &World {
+        &self.run.world
+    }
+
+    /// The virtual time.
+    pub fn now(&self) -> Instant {
+        self.run.world.now
+    }
+
+    /// Where the run is.
+    pub fn phase(&self) -> Phase {
+        self.run.phase()
+    }
+
+    /// How many happenings there were up to now.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// How often a command given in the past began a new line of history.
+    pub fn branch(&self) -> u32 {
+        self.branch
+    }
+
+    /// The latest moment this line of history has seen.
+    pub fn furthest(&self) -> Instant {
+        self.furthest
+    }
+
+    /// Whether now lies before what this line of history has seen.
+    pub fn is_in_the_past(&self) -> bool {
+        self.now() < self.furthest
+    }
+
+    /// The first rule that was broken on this line of history.
+    pub fn broken(&self) -> Option<&Broken> {
+        self.broken.as_ref()
+    }
+
+    /// The commands of this line of history, each with the number of steps before it.
+    pub fn commands(&self) -> &[(u64, Command)] {
+        &self.commands
+    }
+
+    /// Lets the next thing happen, commands that were given at this point included; `None` at the end.
+    pub fn step(&mut self) -> Option<StepOutcome> {
+        self.repeat_commands();
+        self.advance()
+    }
+
+    /// Steps until a happening is of the kind that somebody waits for, or until a moment. Whether it came.
+    pub fn run_until(&mut self, end: Instant, mut is_wanted: impl FnMut(&World, &StepOutcome) -> bool) -> bool {
+        while self.next_at().is_some_and(|at| at <= end) {
+            let Some(outcome) = self.step() else { return false };
+            if is_wanted(&self.run.world, &outcome) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Lets time pass up to a moment: everything happens that is due by then.
+    pub fn run_to(&mut self, end: Instant) {
+        self.run_until(end, |_, _| false);
+        if self.phase() == Phase::Open {
+            self.run.world.pass(end.max(self.now()));
+            self.furthest = self.furthest.max(self.now());
+        }
+    }
+
+    /// When the next thing happens.
+    pub fn next_at(&self) -> Option<Instant> {
+        (self.phase() != Phase::Done).then(|| self.run.world.next_at())?
+    }
+
+    /// Goes to a moment of the past (or forward again): the state after the last happening that is not later.
+    pub fn go_to(&mut self, at: Instant) {
+        if at < self.now() {
+            let reached = self.checkpoints.partition_point(|point| point.run.world.now <= at);
+            // Before the first checkpoint is only the beginning, and that is the first checkpoint.
+            let Some(point) = self.checkpoints.get(reached.saturating_sub(1)).cloned() else { return };
+            (self.run, self.steps, self.next_command) = (point.run, point.steps, point.next_command);
+        }
+        self.run_until(at, |_, _| false);
+    }
+
+    /// Goes back to the state before a happening, by its number.
+    pub fn go_to_step(&mut self, step: u64) {
+        if step < self.steps {
+            let reached = self.checkpoints.partition_point(|point| point.steps <= step);
+            let Some(point) = self.checkpoints.get(reached.saturating_sub(1)).cloned() else { return };
+            (self.run, self.steps, self.next_command) = (point.run, point.steps, point.next_command);
+        }
+        while self.steps < step && self.step().is_some() {}
+    }
+
+    /// Carries a command out now. In the past it begins a new branch: what came after is forgotten.
+    pub fn command(&mut self, command: Command) -> Reply {
+        self.keep_checkpoint();
+        let forgets = self.is_in_the_past() || self.next_command < self.commands.len();
+        self.commands.truncate(self.next_command);
+        self.checkpoints.retain(|point| point.steps <= self.steps);
+        if forgets {
+            self.branch += 1;
+            self.furthest = self.now();
+            let steps = self.steps;
+            self.broken.take_if(|broken| broken.step > steps);
+        }
+        self.commands.push((self.steps, command));
+        self.repeat_commands().expect("a command was just given")
+    }
+
+    /// What commands that ask and wait let happen meanwhile.
+    pub(super) fn advance(&mut self) -> Option<StepOutcome> {
+        self.keep_checkpoint();
+        let outcome = self.run.step();
+        self.steps += 1;
+        self.furthest = self.furthest.max(self.now());
+        outcome.unwrap_or_else(|violation| {
+            self.note(violation);
+            Some(StepOutcome::default())
+        })
+    }
+
+    /// The world, for a command to change it.
+    pub(super) fn run_mut(&mut self) -> &mut Run {
+        &mut self.run
+    }
+
+    fn repeat_commands(&mut self) -> Option<Reply> {
+        let mut reply = None;
+        while let Some((at, command)) = self.commands.get(self.next_command).cloned()
+            && at <= self.steps
+        {
+            self.next_command += 1;
+            self.is_in_command = true;
+            reply = Some(execute::carry_out(self, &command));
+            self.is_in_command = false;
+        }
+        reply
+    }
+
+    fn note(&mut self, violation: Violation) {
+        let broken = Broken { step: self.steps, at: self.now(), violation };
+        self.broken.get_or_insert(broken);
+    }
+
+    /// A command that lets time pass is never cut in two.
+    fn keep_checkpoint(&mut self) {
+        let is_due = |last: &Checkpoint| {
+            self.steps > last.steps && self.now() >= last.run.world.now.plus_millis(CHECKPOINT_EVERY_MS)
+        };
+        if !self.is_in_command && self.checkpoints.last().is_none_or(is_due) {
+            let (steps, next_command, run) = (self.steps, self.next_command, self.run.clone());
+            self.checkpoints.push(Checkpoint { steps, next_command, run });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::command::parse_line;
+    use crate::cluster::sim::run::Options;
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_millis(ms)
+    }
+
+    fn say(timeline: &mut Timeline, line: &str) -> Reply {
+        timeline.command(parse_line(line).expect("a command"))
+    }
+
+    #[test]
+    fn a_rewound_run_comes_to_the_same_state_again() {
+        let mut timeline = Timeline::new(Run::new(Options::of(5), None));
+        timeline.go_to(at(4_000));
+        let (steps, hash) = (timeline.steps(), timeline.world().trace.hash());
+        timeline.go_to(at(9_000));
+        timeline.go_to(at(4_000));
+        assert_eq!((timeline.steps(), timeline.world().trace.hash()), (steps, hash));
+        timeline.go_to_step(steps - 1);
+        assert!(timeline.is_in_the_past());
+        timeline.step();
+        assert_eq!((timeline.steps(), timeline.world().trace.hash()), (steps, hash));
+        timeline.go_to(at(9_000));
+        assert!(!timeline.is_in_the_past());
+        assert_eq!((timeline.branch(), timeline.broken()), (0, None));
+    }
+
+    #[test]
+    fn a_command_in_the_past_begins_a_branch_and_is_repeated_with_it() {
+        let mut timeline = Timeline::new(Run::open(3, 3));
+        timeline.run_to(at(2_000));
+        assert!(say(&mut timeline, "topic create orders --partitions 2 --replicas 3").is_done());
+        timeline.run_to(at(6_000));
+        assert!(say(&mut timeline, "expect leader orders-0 != none").is_done());
+        timeline.go_to(at(1_500));
+        assert!(!say(&mut timeline, "expect leader orders-0 != none").is_done());
+        assert_eq!(timeline.branch(), 1);
+        timeline.run_to(at(6_000));
+        assert!(!say(&mut timeline, "expect leader orders-0 != none").is_done());
+        assert!(say(&mut timeline, "kill 2").is_done());
+        timeline.run_to(at(7_000));
+        assert!(say(&mut timeline, "expect alive = 2").is_done());
+        let hash = timeline.world().trace.hash();
+        timeline.go_to(at(5_000));
+        timeline.run_to(at(7_000));
+        assert_eq!(timeline.world().trace.hash(), hash);
+    }
+}
