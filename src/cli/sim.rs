@@ -3,14 +3,20 @@
 use crate::cli::exit::{Exit, Failure, Outcome};
 use crate::cli::hunt;
 use crate::cluster::sim::mutants::SEEDS_MAX;
-use crate::cluster::sim::run::{self, Options, Report};
+use crate::cluster::sim::plan_file::PlanFile;
+use crate::cluster::sim::run::{self, Options, Report, Run};
+use crate::cluster::sim::shrink;
 use crate::engine::mutant::Mutant;
 use clap::Args;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
+
+/// So many runs at most does it take to make a plan small.
+const SHRINK_TRIES_MAX: usize = 200;
 
 /// How many seeds are run unless told otherwise.
 const SEEDS_DEFAULT: u64 = 100;
@@ -42,6 +48,18 @@ pub struct Sim {
     /// Print each seed's trace hash
     #[arg(long)]
     pub hashes: bool,
+    /// Run the plan of faults in this file instead of the one that a seed draws
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "seeds", "brokers"])]
+    pub plan: Option<PathBuf>,
+    /// Leave out of a failing run's plan what is not needed to fail, and print what is left
+    #[arg(long)]
+    pub shrink: bool,
+    /// Write the plan of the first run that fails, or of the one seed that is run, to this file
+    #[arg(long, value_name = "FILE")]
+    pub emit_plan: Option<PathBuf>,
+    /// Write the first run that fails, or the one seed that is run, to this file as a demo
+    #[arg(long, value_name = "FILE")]
+    pub emit_demo: Option<PathBuf>,
     /// Plant a historical bug in every broker, and run seeds until its checker finds it
     #[arg(long, value_name = "NAME", value_parser = hunt::by_name)]
     pub mutant: Option<Mutant>,
@@ -68,18 +86,83 @@ impl Sim {
         if self.mutant.is_some() && self.seed.is_none() {
             return hunt::run(self.mutant, first, seeds, 1, None);
         }
-        if run(self) { Ok(()) } else { Err(Failure { exit: Exit::Failed, reason: String::new() }) }
+        if let Some(file) = &self.plan {
+            return self.run_plan(file);
+        }
+        let (failed, last) = run(self);
+        match failed.first() {
+            None if self.seeds == 1 || self.seed.is_some() => self.keep_seed(last, None),
+            None => Ok(()),
+            Some((seed, rule)) => {
+                self.keep_seed(*seed, Some(rule))?;
+                Err(Failure { exit: Exit::Failed, reason: String::new() })
+            }
+        }
     }
 }
 
 impl Sim {
+    fn options(&self, seed: u64) -> Options {
+        Options { seed, brokers: self.brokers, log: self.log, mutant: self.mutant, has_codec: self.codec }
+    }
+
+    /// Runs the plan of a file.
+    fn run_plan(&self, path: &Path) -> Outcome {
+        let failed = |reason: String| Failure { exit: Exit::Failed, reason: format!("{}: {reason}", path.display()) };
+        let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+        let file = PlanFile::read(&text).map_err(failed)?;
+        let options = Options { brokers: Some(file.brokers), ..self.options(file.seed) };
+        let report = Run::new(options, Some(file.plan.clone())).finish();
+        println!("seed {} hash {:016x} happenings {}", report.seed, report.hash, report.happenings);
+        let Some(failure) = report.failure else {
+            println!("every rule held");
+            return self.keep(options, file, None);
+        };
+        println!("{failure}");
+        self.keep(options, file, Some(failure.violation.rule))?;
+        Err(failed(format!("{} is broken", failure.violation.rule)))
+    }
+
+    /// Shrinks the plan of a run if that was asked for, and writes it where it was asked for.
+    fn keep(&self, options: Options, mut file: PlanFile, broken: Option<&'static str>) -> Outcome {
+        if let Some(rule) = broken.filter(|_| self.shrink) {
+            let quiet = Options { log: false, ..options };
+            let fails = |plan: &_| shrink::broken_rule(quiet, plan) == Some(rule);
+            let began = Instant::now();
+            let (small, tries) = shrink::shrink(&file.plan, SHRINK_TRIES_MAX, fails);
+            let (before, after) = (file.plan.faults.len(), small.faults.len());
+            println!("{after} of {before} faults are needed ({tries} runs, {:.1} s):", began.elapsed().as_secs_f64());
+            file.plan = small;
+            print!("{}", file.write());
+        }
+        let files = [(&self.emit_plan, file.write()), (&self.emit_demo, file.demo(broken.unwrap_or("no rule")))];
+        for (path, text) in files {
+            if let Some(path) = path {
+                let failed = |error| Failure { exit: Exit::Failed, reason: format!("{}: {error}", path.display()) };
+                fs::write(path, text).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was asked for about the first seed that failed, or the only one that ran.
+    fn keep_seed(&self, seed: u64, broken: Option<&'static str>) -> Outcome {
+        if !self.shrink && self.emit_plan.is_none() && self.emit_demo.is_none() {
+            return Ok(());
+        }
+        let run = Run::new(Options { log: false, ..self.options(seed) }, None);
+        let brokers = i32::try_from(run.world.nodes.len()).expect("a few brokers");
+        let options = Options { brokers: Some(brokers), ..self.options(seed) };
+        self.keep(options, PlanFile { seed, brokers, plan: run.plan }, broken)
+    }
+
     fn jobs(&self) -> usize {
         self.jobs.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1)
     }
 }
 
-/// Runs the seeds; true if every rule held.
-fn run(args: &Sim) -> bool {
+/// Runs the seeds. Those that failed, each with the rule that was broken, and the last that was run.
+fn run(args: &Sim) -> (Vec<(u64, &'static str)>, u64) {
     let first = args.seed.unwrap_or(1);
     let count = if args.seed.is_some() && args.seeds == SEEDS_DEFAULT { 1 } else { args.seeds };
     let began = Instant::now();
@@ -114,12 +197,12 @@ fn run(args: &Sim) -> bool {
             }
             if !agrees {
                 println!("seed {}: two runs differ", report.seed);
-                failed.push(report.seed);
+                failed.push((report.seed, "determinism"));
             }
             if let Some(failure) = &report.failure {
                 println!("seed {} failed after {} happenings:\n{failure}", report.seed, report.happenings);
                 println!("run it again: {}\n", command(args, report.seed));
-                failed.push(report.seed);
+                failed.push((report.seed, failure.violation.rule));
             }
         }
     });
@@ -132,18 +215,18 @@ fn run(args: &Sim) -> bool {
         f64::from(u32::try_from(virtual_ms / 1_000).unwrap_or(u32::MAX)) / seconds
     );
     failed.sort_unstable();
-    failed.dedup();
+    failed.dedup_by_key(|(seed, _)| *seed);
     if failed.is_empty() {
         println!("every rule held");
     } else {
         println!("{} seeds failed: {failed:?}", failed.len());
     }
-    failed.is_empty()
+    (failed, first.saturating_add(count).saturating_sub(1))
 }
 
 /// Runs a seed; a panic of the engine is a failure like any other, and prints the command that repeats it.
 fn run_one(args: &Sim, seed: u64) -> (Report, bool) {
-    let options = Options { seed, brokers: args.brokers, log: args.log, mutant: args.mutant, has_codec: args.codec };
+    let options = args.options(seed);
     let ran = std::panic::catch_unwind(|| {
         let report = run::run(options);
         let agrees = !args.twice || run::run(options).hash == report.hash;

@@ -1,6 +1,7 @@
 //! The simulator: a seed repeats its run to the byte, and the rules hold under faults that really happened.
 
-use kafkarium::cluster::sim::run::{Options, run};
+use kafkarium::cluster::sim::plan_file::PlanFile;
+use kafkarium::cluster::sim::run::{Options, Run, run};
 use std::collections::BTreeMap;
 
 fn options(seed: u64) -> Options {
@@ -12,6 +13,35 @@ fn the_same_seed_gives_the_same_trace() {
     let (first, second) = (run(options(7)), run(options(7)));
     assert_eq!((first.hash, first.happenings), (second.hash, second.happenings));
     assert_ne!(first.hash, run(options(8)).hash);
+}
+
+#[test]
+fn the_codec_changes_nothing() {
+    for seed in [7, 8] {
+        let with = run(Options { has_codec: true, ..options(seed) });
+        assert!(with.failure.is_none(), "kafkarium sim --seed {seed} --codec");
+        assert_eq!(with.hash, run(options(seed)).hash, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_plan_that_was_written_gives_the_run_of_its_seed() {
+    let drawn = Run::new(options(11), None);
+    let brokers = i32::try_from(drawn.world.nodes.len()).expect("a few brokers");
+    let file = PlanFile { seed: 11, brokers, plan: drawn.plan.clone() };
+    let read = PlanFile::read(&file.write()).expect("what was written can be read");
+    assert_eq!(Run::new(options(11), Some(read.plan)).finish().hash, drawn.finish().hash);
+}
+
+#[test]
+fn no_seed_that_ever_failed_fails_again() {
+    let path = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/seeds.txt");
+    let text = std::fs::read_to_string(path).expect("tests/seeds.txt can be read");
+    for line in text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
+        let (seed, story) = line.split_once(' ').expect("a seed and its story");
+        let report = run(options(seed.parse().expect("a seed")));
+        assert!(report.failure.is_none(), "seed {seed} ({story}) fails again: {:?}", report.failure);
+    }
 }
 
 #[test]

@@ -33,8 +33,6 @@ type Outcome = Result<Reply, String>;
 /// Carries out a command.
 pub(super) fn carry_out(timeline: &mut Timeline, command: &Command) -> Reply {
     let line = command.to_string();
-    let now = timeline.now();
-    timeline.run_mut().world.trace.line(now, format_args!("command {line}"));
     let outcome = match command {
         Command::Stop { who }
         | Command::Kill { who }

@@ -5,7 +5,7 @@
 //!
 //! Deliberately not here: pacing. Whoever holds a timeline decides how much virtual time passes in how much real time.
 
-use crate::cluster::command::{Command, Reply};
+use crate::cluster::command::{BrokerCommand, Command, Reply};
 use crate::cluster::sim::check::Violation;
 use crate::cluster::sim::execute;
 use crate::cluster::sim::run::{Phase, Run};
@@ -34,13 +34,23 @@ pub struct Broken {
     pub violation: Violation,
 }
 
+/// A command that was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Given {
+    /// After how many happenings.
+    pub step: u64,
+    /// When.
+    pub at: Instant,
+    /// What.
+    pub command: Command,
+}
+
 /// See the module.
 #[derive(Debug, Clone)]
 pub struct Timeline {
     run: Run,
     steps: u64,
-    /// Each with the number of steps before it.
-    commands: Vec<(u64, Command)>,
+    commands: Vec<Given>,
     next_command: usize,
     checkpoints: Vec<Checkpoint>,
     is_in_command: bool,
@@ -105,26 +115,31 @@ impl Timeline {
         self.broken.as_ref()
     }
 
-    /// The commands of this line of history, each with the number of steps before it.
-    pub fn commands(&self) -> &[(u64, Command)] {
+    /// The commands of this line of history that changed something or may have.
+    pub fn commands(&self) -> &[Given] {
         &self.commands
     }
 
     /// Lets the next thing happen, commands that were given at this point included; `None` at the end.
     pub fn step(&mut self) -> Option<StepOutcome> {
-        self.repeat_commands();
+        self.repeat_commands(None);
         self.advance()
     }
 
     /// Steps until a happening is of the kind that somebody waits for, or until a moment. Whether it came.
     pub fn run_until(&mut self, end: Instant, mut is_wanted: impl FnMut(&World, &StepOutcome) -> bool) -> bool {
-        while self.next_at().is_some_and(|at| at <= end) {
+        loop {
+            if self.repeat_commands(Some(end)).is_some() {
+                continue;
+            }
+            if self.next_at().is_none_or(|at| at > end) {
+                return false;
+            }
             let Some(outcome) = self.step() else { return false };
             if is_wanted(&self.run.world, &outcome) {
                 return true;
             }
         }
-        false
     }
 
     /// Lets time pass up to a moment: everything happens that is due by then.
@@ -162,8 +177,12 @@ impl Timeline {
         while self.steps < step && self.step().is_some() {}
     }
 
-    /// Carries a command out now. In the past it begins a new branch: what came after is forgotten.
+    /// Carries a command out now. In the past it begins a new branch: what came after is forgotten. A question changes nothing, and is no
+    /// part of history.
     pub fn command(&mut self, command: Command) -> Reply {
+        if matches!(command, Command::Expect { .. } | Command::Broker(BrokerCommand::List)) {
+            return execute::carry_out(self, &command);
+        }
         self.keep_checkpoint();
         let forgets = self.is_in_the_past() || self.next_command < self.commands.len();
         self.commands.truncate(self.next_command);
@@ -174,8 +193,8 @@ impl Timeline {
             let steps = self.steps;
             self.broken.take_if(|broken| broken.step > steps);
         }
-        self.commands.push((self.steps, command));
-        self.repeat_commands().expect("a command was just given")
+        self.commands.push(Given { step: self.steps, at: self.now(), command });
+        self.repeat_commands(None).expect("a command was just given")
     }
 
     /// What commands that ask and wait let happen meanwhile.
@@ -195,12 +214,18 @@ impl Timeline {
         &mut self.run
     }
 
-    fn repeat_commands(&mut self) -> Option<Reply> {
+    /// Carries out what was given at this point of history, as far as it was given by a moment.
+    fn repeat_commands(&mut self, until: Option<Instant>) -> Option<Reply> {
         let mut reply = None;
-        while let Some((at, command)) = self.commands.get(self.next_command).cloned()
-            && at <= self.steps
+        while let Some(Given { step, at, command }) = self.commands.get(self.next_command).cloned()
+            && step <= self.steps
+            && until.is_none_or(|until| at <= until)
         {
             self.next_command += 1;
+            // Between two happenings time had passed before somebody said something.
+            self.run.world.pass(at.max(self.now()));
+            let (now, line) = (self.now(), command.to_string());
+            self.run.world.trace.line(now, format_args!("command {line}"));
             self.is_in_command = true;
             reply = Some(execute::carry_out(self, &command));
             self.is_in_command = false;
@@ -265,12 +290,14 @@ mod tests {
         assert!(say(&mut timeline, "expect leader orders-0 != none").is_done());
         timeline.go_to(at(1_500));
         assert!(!say(&mut timeline, "expect leader orders-0 != none").is_done());
-        assert_eq!(timeline.branch(), 1);
+        assert_eq!((timeline.branch(), timeline.commands().len()), (0, 1));
+        assert!(say(&mut timeline, "kill 3").is_done());
+        assert_eq!((timeline.branch(), timeline.commands().len()), (1, 1));
         timeline.run_to(at(6_000));
         assert!(!say(&mut timeline, "expect leader orders-0 != none").is_done());
         assert!(say(&mut timeline, "kill 2").is_done());
         timeline.run_to(at(7_000));
-        assert!(say(&mut timeline, "expect alive = 2").is_done());
+        assert!(say(&mut timeline, "expect alive = 1").is_done());
         let hash = timeline.world().trace.hash();
         timeline.go_to(at(5_000));
         timeline.run_to(at(7_000));
