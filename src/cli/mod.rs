@@ -10,6 +10,7 @@ mod ctl;
 mod data;
 pub mod events;
 pub mod exit;
+mod group;
 pub mod host;
 mod hunt;
 mod manual;
@@ -55,6 +56,9 @@ enum Verb {
     /// List, describe, create, alter and delete topics of any Kafka-compatible cluster
     #[command(visible_alias = "topic")]
     Topics(topics::Topics),
+    /// List, describe, reset and delete consumer groups of any Kafka-compatible cluster
+    #[command(visible_alias = "groups")]
+    Group(group::Group),
     /// Write records to any Kafka-compatible cluster
     Produce(Box<produce::Produce>),
     /// Read records of any Kafka-compatible cluster
@@ -76,6 +80,7 @@ impl Verb {
             Verb::Serve(serve) => serve.run(),
             Verb::Ctl(ctl) => ctl.run(),
             Verb::Topics(topics) => topics.run(),
+            Verb::Group(group) => group.run(),
             Verb::Produce(produce) => produce.run(),
             Verb::Consume(consume) => consume.run(),
             Verb::Sim(sim) => sim.run(),

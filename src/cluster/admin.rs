@@ -7,6 +7,7 @@
 //! Deliberately not here: connections, versions and clocks: whoever implements [`Ask`] has them.
 
 mod configs;
+pub mod groups;
 mod partitions;
 mod quorum;
 pub mod remote;
@@ -104,6 +105,9 @@ impl Trouble {
                 | ErrorCode::NotLeaderOrFollower
                 | ErrorCode::BrokerNotAvailable
                 | ErrorCode::NetworkException
+                | ErrorCode::CoordinatorNotAvailable
+                | ErrorCode::CoordinatorLoadInProgress
+                | ErrorCode::NotCoordinator
         );
         Trouble { reason: format!("{what}: {error}{words}"), passes }
     }
@@ -150,6 +154,10 @@ fn metadata(topic: Option<&str>, ask: &mut dyn Ask) -> Result<MetadataResponse, 
 
 fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
+}
+
+fn broker_id(id: m::BrokerId) -> BrokerId {
+    BrokerId(id.0)
 }
 
 fn broker(id: BrokerId) -> m::BrokerId {

@@ -29,8 +29,8 @@ pub use reply::{Execute, Reply};
 pub use values::Partition;
 pub use verbs::{
     BrokerCommand, ClockCommand, ClockSkew, ConfigCommand, ConfigEntity, Consume, Direction, DiskCommand, DropCommand,
-    ElectCommand, LinkCommand, Load, Produce, ProduceCommand, QuorumCommand, ReassignCommand, Switch, TopicCommand,
-    Traffic, acks,
+    ElectCommand, GroupCommand, LinkCommand, Load, Produce, ProduceCommand, QuorumCommand, ReassignCommand, Switch,
+    TopicCommand, Traffic, acks,
 };
 pub use who::Who;
 

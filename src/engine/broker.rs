@@ -139,6 +139,7 @@ impl Broker {
             bytes_in: self.replicas.bytes_in(),
             bytes_out: self.replicas.bytes_out(),
             replicas: self.replicas.snapshot(scope, log),
+            groups: self.groups.snapshot(),
             parked_requests: self.replicas.parked() + self.forwards.len(),
             next_wake: self.next_wake(),
         }

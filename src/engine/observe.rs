@@ -2,6 +2,7 @@
 //! who listens. Events animate; snapshots tell the truth.
 
 use crate::engine::controller::image::MetadataImage;
+use crate::engine::group::snapshot::GroupSnapshot;
 use crate::engine::io::Wake;
 use crate::engine::time::Instant;
 use crate::protocol::ids::{BrokerId, LogId, PartitionId};
@@ -189,6 +190,8 @@ pub struct BrokerSnapshot {
     pub bytes_out: u64,
     /// Its replicas within the scope.
     pub replicas: Vec<ReplicaSnapshot>,
+    /// The groups that it coordinates.
+    pub groups: Vec<GroupSnapshot>,
     /// Requests that wait for something.
     pub parked_requests: usize,
     /// What it waits for next.

@@ -25,8 +25,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// ListOffsets' marks for the first and the next offset.
-const EARLIEST: i64 = -2;
-const LATEST: i64 = -1;
+pub(super) const EARLIEST: i64 = -2;
+pub(super) const LATEST: i64 = -1;
 
 pub(super) fn list(internal: bool, ask: &mut dyn Ask) -> Result<Reply, Trouble> {
     let mut topics = metadata(None, ask)?.topics;
@@ -131,7 +131,7 @@ fn leader(partition: &MetadataResponsePartition) -> Vec<WireBrokerId> {
 }
 
 /// The first or the next offset of every partition whose leader answers.
-fn offsets(topic: &MetadataResponseTopic, mark: i64, ask: &mut dyn Ask) -> BTreeMap<i32, i64> {
+pub(super) fn offsets(topic: &MetadataResponseTopic, mark: i64, ask: &mut dyn Ask) -> BTreeMap<i32, i64> {
     let mut by_leader: BTreeMap<i32, Vec<ListOffsetsPartition>> = BTreeMap::new();
     for partition in topic.partitions.iter().filter(|partition| partition.leader_id.0 >= 0) {
         let wanted =

@@ -194,6 +194,42 @@ pub struct ClockSkew {
     pub skew: Skew,
 }
 
+/// Verbs about consumer groups.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum GroupCommand {
+    /// Show the groups
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show a group's state, members, committed offsets and lag
+    Describe {
+        /// The group
+        #[arg(value_name = "GROUP")]
+        name: String,
+    },
+    /// Show where a group without members would stand in a topic, and with --execute put it there
+    Reset {
+        /// The group
+        #[arg(value_name = "GROUP")]
+        name: String,
+        /// The topic
+        #[arg(value_name = "TOPIC")]
+        topic: String,
+        /// Where to: earliest, latest, an offset, -10 (before the end), 5m (ago) or a moment
+        #[arg(long, value_name = "WHERE", allow_hyphen_values = true)]
+        to: From,
+        /// Do it
+        #[arg(long)]
+        execute: bool,
+    },
+    /// Delete a group without members, and its offsets
+    #[command(visible_alias = "rm")]
+    Delete {
+        /// The group
+        #[arg(value_name = "GROUP")]
+        name: String,
+    },
+}
+
 /// Verbs about topics.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum TopicCommand {

@@ -17,6 +17,7 @@ mod rebalance;
 pub mod record;
 pub mod session;
 pub mod shard;
+pub mod snapshot;
 mod turn;
 
 #[cfg(test)]

@@ -147,6 +147,46 @@ fn a_group_shares_a_topic_and_goes_on_where_it_was() {
     }
 }
 
+/// `kafkarium group …`, what it says, or why it fails.
+fn group(server: &Server, words: &str) -> Result<String, String> {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kafkarium"));
+    command.arg("group").args(words.split_whitespace()).args(["--bootstrap-server", &server.bootstrap()]);
+    let output = command.output().expect("it starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+#[test]
+fn an_administrator_sees_resets_and_deletes_a_group() {
+    let server = Server::start(&["--durability=memory"]);
+    create_topic(&server, TOPIC, PARTITIONS);
+    produce(&server, 10);
+    eventually("no groups", || (group(&server, "list") == Ok("no groups".to_owned())).then_some(()));
+    let members = [member(&server, "range", &[])];
+    let mut progress = Progress::default();
+    eventually("everything is read and committed", || {
+        progress.step(&members);
+        (progress.has_read(10) && committed(&members[0]).values().all(|offset| *offset == 10)).then_some(())
+    });
+    assert!(group(&server, "list").expect("a list").contains("billing  Stable  consumer"));
+    let described = group(&server, "describe billing").expect("described");
+    assert!(described.starts_with("billing: Stable · range · coordinator "), "{described}");
+    assert!(described.contains("orders/5   10         10   0    "), "{described}");
+    let refused = group(&server, "reset billing orders --to earliest --execute").expect_err("it has a member");
+    assert!(refused.contains("billing has 1 member: stop them first"), "{refused}");
+    assert!(group(&server, "delete billing").expect_err("it has a member").contains("stop them first"));
+    drop(members);
+    eventually("the group is empty", || group(&server, "describe billing").ok()?.contains("Empty").then_some(()));
+    let shown = group(&server, "reset billing orders --to -3").expect("shown");
+    assert!(shown.contains("orders/0   10      7") && shown.ends_with("--execute does it."), "{shown}");
+    assert!(group(&server, "describe billing").expect("described").contains("orders/0   10 "));
+    let done = group(&server, "reset billing orders --to -3 --execute").expect("done");
+    assert!(done.ends_with("Committed."), "{done}");
+    assert!(group(&server, "describe billing").expect("described").contains("orders/0   7          10   3"));
+    assert_eq!(group(&server, "delete billing"), Ok("billing is deleted.".to_owned()));
+    assert!(group(&server, "describe billing").expect_err("gone").contains("there is no group billing"));
+}
+
 #[test]
 fn a_group_outlives_its_coordinator_and_no_committed_offset_goes_back() {
     let server = Server::start(&["--durability=memory"]);
