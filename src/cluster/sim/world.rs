@@ -649,7 +649,8 @@ fn through_codec(header: &RequestHeader, request: &Request) -> Request {
 
 /// A response as it arrives when it has been bytes in between.
 fn answer_through_codec(header: &RequestHeader, response: &Response) -> Response {
-    let frame = codec::encode_response(header, response).to_bytes().slice(4..);
+    let frame = codec::encode_response(header, response).expect("a handler answers what its version can carry");
+    let frame = frame.to_bytes().slice(4..);
     codec::decode_response(header.api, header.version, frame).expect("what was written can be read").1
 }
 
