@@ -9,7 +9,7 @@ use crate::engine::config::BrokerConfig;
 use crate::engine::controller::ControllerReply;
 use crate::engine::controller::image::{MetadataDelta, MetadataImage};
 use crate::engine::group::Groups;
-use crate::engine::io::{Ctx, Effect, Input, LogRead, ReadError, Wake};
+use crate::engine::io::{Ctx, Effect, Input, LogRead, ReadError, RequestToken, Wake};
 use crate::engine::lifecycle::Lifecycle;
 use crate::engine::mutant::Mutant;
 use crate::engine::observe::{BrokerSnapshot, EventKind, Scope};
@@ -18,8 +18,9 @@ use crate::engine::quorum::{Committed, Quorum};
 use crate::engine::replica::{ReplicaEnv, Replicas};
 use crate::engine::rpc::{Purpose, Rpc, RpcResult};
 use crate::engine::time::Instant;
+use crate::protocol::codec::{Request, RequestHeader};
 use crate::protocol::error::ErrorCode;
-use crate::protocol::ids::BrokerId;
+use crate::protocol::ids::{BrokerId, ConnectionId};
 use crate::protocol::peer::{
     AllocateProducerIdsRequest, ForwardRequest, ForwardResponse, PeerBody, PeerMessage, PeerRequest, PeerResponse,
 };
@@ -43,6 +44,19 @@ pub struct Broker {
     /// Topics that are being made because a client asked for their metadata, until when not to ask again.
     pub(in crate::engine) auto_creating: BTreeMap<String, Instant>,
     is_stopped: bool,
+    /// Whether clients are served: from when the metadata says that this life of the broker is unfenced. Before that they would be told
+    /// of a cluster without brokers or topics, and forget theirs (`BrokerServer.startup` opens its ports when it has caught up).
+    is_open: bool,
+    /// Clients' requests from before.
+    early: Vec<EarlyRequest>,
+}
+
+#[derive(Debug, Clone)]
+struct EarlyRequest {
+    token: RequestToken,
+    connection: ConnectionId,
+    header: RequestHeader,
+    request: Request,
 }
 
 impl Broker {
@@ -66,6 +80,8 @@ impl Broker {
             forwards: crate::engine::api::forward::Forwards::default(),
             auto_creating: BTreeMap::new(),
             is_stopped: false,
+            is_open: false,
+            early: Vec::new(),
             config,
         };
         if cx.has(Mutant::ProducersLostAtRecovery) {
@@ -84,9 +100,16 @@ impl Broker {
         match input {
             Input::Wake => self.on_wake(&mut cx),
             Input::Request { token, connection, header, request } => {
-                self.on_request(&mut cx, token, connection, header, request);
+                if self.is_open {
+                    self.on_request(&mut cx, token, connection, header, request);
+                } else {
+                    self.early.push(EarlyRequest { token, connection, header, request });
+                }
             }
-            Input::ConnectionClosed(connection) => self.replicas.on_connection_closed(connection),
+            Input::ConnectionClosed(connection) => {
+                self.early.retain(|early| early.connection != connection);
+                self.replicas.on_connection_closed(connection);
+            }
             Input::Peer { from, message } => self.on_peer(&mut cx, from, message),
             Input::LinkDown { peer } => {
                 for result in self.rpc.fail_peer(peer) {
@@ -103,7 +126,23 @@ impl Broker {
             Input::ControlledShutdown => self.lifecycle.begin_shutdown(&mut cx),
         }
         self.settle(&mut cx);
+        self.open_when_current(&mut cx);
         cx.finish();
+    }
+
+    fn open_when_current(&mut self, cx: &mut Ctx) {
+        if self.is_open {
+            return;
+        }
+        let Some(registered) = self.image.brokers.get(&self.config.broker) else { return };
+        if registered.fenced || self.lifecycle.broker_epoch() != Some(registered.broker_epoch) {
+            return;
+        }
+        self.is_open = true;
+        for EarlyRequest { token, connection, header, request } in std::mem::take(&mut self.early) {
+            self.on_request(cx, token, connection, header, request);
+        }
+        self.settle(cx);
     }
 
     /// When it wants to be woken at the latest.
@@ -140,7 +179,7 @@ impl Broker {
             bytes_out: self.replicas.bytes_out(),
             replicas: self.replicas.snapshot(scope, log),
             groups: self.groups.snapshot(),
-            parked_requests: self.replicas.parked() + self.forwards.len(),
+            parked_requests: self.early.len() + self.replicas.parked() + self.forwards.len(),
             next_wake: self.next_wake(),
         }
     }

@@ -5,7 +5,8 @@
 //! that this broker has. A batch that was written before by the same idempotent producer is answered with its first
 //! offset, and waits like a new one. Records are not looked into here.
 //!
-//! Deviation from Kafka: with acks=1 a request waits for the own disk however long its timeout is.
+//! Deviations from Kafka: with acks=1 a request waits for the own disk however long its timeout is; a batch that follows one of the same
+//! producer which was just refused for a passing reason is refused for that reason, and not as out of order (`replica/refused.rs`).
 
 use crate::engine::io::{Ctx, Effect, RequestToken};
 use crate::engine::log::{AppendError, RecordError};
@@ -122,18 +123,21 @@ fn write(
     if !(-1..=1).contains(&acks) {
         return Err(Refusal::of(ErrorCode::InvalidRequiredAcks));
     }
-    let replica = replicas.find(env, id, -1, Access::Leader).map_err(Refusal::of)?;
+    if let Err(code) = may_write(replicas, cx, env, id, acks) {
+        note_refused(replicas, cx, id, data, code);
+        return Err(Refusal::of(code));
+    }
+    let replica = replicas.replica_mut(id).expect("just found");
     if replica.is_internal {
         let message = Some(format!("Cannot append to internal topic {}", replica.topic));
         return Err(Refusal { message, ..Refusal::of(ErrorCode::InvalidTopicException) });
     }
-    let leader = replica.as_leader().expect("a leader was asked for");
-    if acks == -1 && leader.is_under_min_isr(&replica.config) {
-        tell_not_enough_replicas(replicas, cx, id);
-        return Err(Refusal::of(ErrorCode::NotEnoughReplicas));
-    }
     let batches = batches_of(data.records.as_ref(), version)?;
+    if let Some(code) = batches.first().and_then(|batch| replicas.refused.reason(cx.now, id, &batch.header)) {
+        return Err(Refusal::of(code));
+    }
     let size: usize = batches.iter().map(Batch::size).sum();
+    let first = batches.first().map(|batch| batch.header);
     let replica = replicas.replica_mut(id).expect("just found");
     let old_end = replica.log.end_offset();
     let epoch = replica.leader_epoch;
@@ -145,11 +149,38 @@ fn write(
         log_start: replica.log.start_offset(),
         is_duplicate: appended.duplicate,
     };
+    if let Some(header) = first {
+        replicas.refused.taken(id, &header);
+    }
     if !appended.duplicate {
         replicas.count_bytes_in(size);
         replicas.leader_appended(cx, env, id, old_end);
     }
     Ok(written)
+}
+
+/// Whether there is a leader here and, for acks=all, enough replicas in sync.
+fn may_write(
+    replicas: &mut Replicas,
+    cx: &mut Ctx,
+    env: &ReplicaEnv,
+    id: PartitionId,
+    acks: i16,
+) -> Result<(), ErrorCode> {
+    let replica = replicas.find(env, id, -1, Access::Leader)?;
+    let leader = replica.as_leader().expect("a leader was asked for");
+    if acks == -1 && leader.is_under_min_isr(&replica.config) {
+        tell_not_enough_replicas(replicas, cx, id);
+        return Err(ErrorCode::NotEnoughReplicas);
+    }
+    Ok(())
+}
+
+fn note_refused(replicas: &mut Replicas, cx: &Ctx, id: PartitionId, data: &PartitionProduceData, code: ErrorCode) {
+    let batches = data.records.as_ref().and_then(|records| Batch::parse_all(records).ok());
+    if let Some(batch) = batches.as_ref().and_then(|batches| batches.first()) {
+        replicas.refused.note(cx.now, id, &batch.header, code);
+    }
 }
 
 /// The batches of a partition, as far as the version of the request allows them (`ProduceRequest.validateRecords`).

@@ -20,6 +20,7 @@ pub(in crate::engine) mod metadata;
 pub(in crate::engine) mod partition;
 pub(in crate::engine) mod peer_fetch;
 pub(in crate::engine) mod purgatory;
+pub(in crate::engine) mod refused;
 pub(in crate::engine) mod session;
 mod snapshot;
 mod timers;
@@ -81,6 +82,7 @@ pub struct Replicas {
     touched_peers: BTreeSet<BrokerId>,
     clients: session::ClientFetches,
     purgatory: purgatory::Purgatory,
+    pub(in crate::engine) refused: refused::Refused,
     isr_changes: isr::IsrChanges,
     checkpoint: checkpoint::Checkpoint,
     /// Partitions of internal topics of which their coordinator does not know yet what has changed.

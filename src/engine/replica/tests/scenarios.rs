@@ -81,6 +81,26 @@ fn too_few_in_sync_replicas_refuse_a_write_and_freeze_the_high_watermark() {
 }
 
 #[test]
+fn what_a_producer_sent_behind_a_refused_batch_is_not_out_of_order() {
+    let mut world = World::with_topic(3, &[1, 2, 3]);
+    let numbered = |sequence| {
+        let batch = BatchBuilder::new().producer(7, 0, sequence).value(100, b"v").build();
+        batch.expect("a batch")
+    };
+    world.produce_batch(1, -1, 30_000, &numbered(0));
+    world.run();
+    world.change(P0, |state| state.isr = ids(&[1]));
+    let first = world.produce_batch(1, -1, 30_000, &numbered(1));
+    assert_eq!(code(world.produced(1, first)), Some(ErrorCode::NotEnoughReplicas));
+    world.change(P0, |state| state.isr = ids(&[1, 2, 3]));
+    let second = world.produce_batch(1, -1, 30_000, &numbered(2));
+    assert_eq!(code(world.produced(1, second)), Some(ErrorCode::NotEnoughReplicas), "it would be out of order");
+    let again = [world.produce_batch(1, -1, 30_000, &numbered(1)), world.produce_batch(1, -1, 30_000, &numbered(2))];
+    world.run();
+    assert_eq!(again.map(|token| code(world.produced(1, token))), [Some(ErrorCode::None); 2]);
+}
+
+#[test]
 fn a_replica_outside_the_isr_that_keeps_up_is_waited_for_until_its_lag_time_is_over() {
     let mut world = World::with_topic(3, &[1, 2, 3]);
     world.set_config("min.insync.replicas", "1");
