@@ -22,9 +22,14 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn start(folder: &Path, durability: Durability) -> LiveCluster {
+    start_with(folder, durability, &[])
+}
+
+fn start_with(folder: &Path, durability: Durability, settings: &[&str]) -> LiveCluster {
     let place = Place::Folder(folder.to_owned());
     let data = DataDir::open(&place).expect("a data folder");
-    let options = ClusterOptions { first_port: 0, durability, place, ..ClusterOptions::default() };
+    let settings = settings.iter().map(|setting| setting.parse().expect("KEY=VALUE")).collect();
+    let options = ClusterOptions { first_port: 0, durability, place, settings, ..ClusterOptions::default() };
     let cluster = LiveCluster::start(options, data).expect("starts");
     assert!(cluster.wait_ready(PATIENCE), "{:?}", cluster.facts_after(0).0);
     cluster
@@ -342,7 +347,9 @@ fn a_memory_limit_lets_the_oldest_records_go_and_the_newest_in() {
 #[test]
 fn a_slow_disk_slows_everybody_and_loses_nobody() {
     let folder = tempfile::tempdir().expect("a folder");
-    let cluster = start(folder.path(), Durability::Process);
+    // Whether a slow disk counts as a slow follower is the question, and not how busy this machine is.
+    let patient = ["replica.lag.time.max.ms=10000", "broker.session.timeout.ms=9000"];
+    let cluster = start_with(folder.path(), Durability::Process, &patient);
     done(&cluster, "topic create orders --partitions 3 --replicas 3");
     done(&cluster, "disk slow 1,2,3 100ms");
     done(&cluster, "produce orders --count 120 --size 900KiB");
