@@ -104,7 +104,10 @@ async function produce(topic, { idempotent = FIRE_SECONDS > 0, acks = -1, compre
         timestamp: String(timestamp(i)),
         headers: { n: String(i) },
       }));
-      await producer.send({ topic, acks, compression, messages });
+      // While brokers die, one partition a request: kafkajs takes a broker that has answered for done with, and leaves out what a new
+      // leader among those would have to be sent (`brokersWithoutResponse` in its sendMessages.js), yet reports success.
+      const lots = FIRE_SECONDS > 0 ? [0, 1, 2].map((one) => messages.filter(({ partition }) => partition === one)) : [messages];
+      for (const lot of lots) await producer.send({ topic, acks, compression, messages: lot });
       count += RECORDS;
     }
   } finally {
