@@ -235,7 +235,7 @@ impl Workload {
         });
         // The reader has its own patience, counted from the last record.
         match outcome.recv() {
-            Ok(Ok(records)) => once::reply(&records),
+            Ok(Ok(records)) => once::reply(&consume.topic, &records),
             Ok(Err(reason)) => Reply::failed(format!("{}: {reason}", consume.topic)),
             Err(_) => Reply::failed("the reader ended without a word"),
         }

@@ -220,12 +220,12 @@ pub(super) fn shown(read: &ConsumerRecord) -> TailRecord {
     }
 }
 
-/// Records as an answer: a line each.
-pub(super) fn reply(records: &[TailRecord]) -> Reply {
+/// A topic's records as an answer: a line each.
+pub(super) fn reply(topic: &str, records: &[TailRecord]) -> Reply {
     let line = |record: &TailRecord| {
         let key = record.key.as_ref().map(|key| format!("{key}  ")).unwrap_or_default();
         let value = record.value.as_deref().unwrap_or("(tombstone)");
-        format!("{}/{}  {key}{value}", record.partition, record.offset)
+        format!("{topic}-{}@{} {key}{value}", record.partition, record.offset)
     };
     let value = |record: &TailRecord| {
         let headers: Vec<Value> =
@@ -283,8 +283,8 @@ mod tests {
         assert_eq!(text(&Bytes::from_static(b"a\xffb\xc3\xa9\x80")), "a\\xffb\u{e9}\\x80");
         let record = Record { offset: 3, timestamp: 9, key: None, value: None, headers: vec![("h".to_owned(), None)] };
         let read = ConsumerRecord { partition: TopicPartition::new("t", 1), record, leader_epoch: 0 };
-        let Reply::Done { text, data } = reply(&[shown(&read)]) else { panic!("records were read") };
-        assert_eq!(text, "1/3  (tombstone)");
+        let Reply::Done { text, data } = reply("t", &[shown(&read)]) else { panic!("records were read") };
+        assert_eq!(text, "t-1@3 (tombstone)");
         assert_eq!(data[0]["value"], Value::Null);
     }
 
