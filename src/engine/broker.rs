@@ -189,6 +189,11 @@ impl Broker {
         self.controller.is_some()
     }
 
+    /// Whether clients are served: the metadata has said that this life of the broker is registered and unfenced.
+    pub fn serves_clients(&self) -> bool {
+        self.is_open
+    }
+
     /// Whether the controller has this broker fenced, as far as the broker knows.
     pub fn is_fenced(&self) -> bool {
         self.lifecycle.is_fenced()

@@ -164,17 +164,15 @@ pub fn inflict(world: &mut World, fault: &Fault) {
     }
 }
 
-/// Every broker runs, is connected, and every partition has its whole ISR by every broker's account.
+/// Every broker runs, is connected, has been taken in again since it started, and every partition has its whole ISR by every broker's
+/// account. (A broker that has just lost its power is in ISRs still, without all of its records, until it registers.)
 fn is_whole(world: &World) -> bool {
     !world.network.has_cuts()
         && world.nodes.values().all(|node| {
             node.power == Power::On
                 && node.broker.as_ref().is_some_and(|broker| {
-                    broker
-                        .image()
-                        .topics
-                        .values()
-                        .all(|topic| topic.partitions.values().all(|state| state.isr.len() == state.replicas.len()))
+                    let mut partitions = broker.image().topics.values().flat_map(|topic| topic.partitions.values());
+                    broker.serves_clients() && partitions.all(|state| state.isr.len() == state.replicas.len())
                 })
         })
 }

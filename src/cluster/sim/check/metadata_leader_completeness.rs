@@ -1,5 +1,6 @@
-//! MetadataLeaderCompleteness: whoever begins to lead the metadata quorum has every record that was ever committed in it (Raft, figure 3:
-//! Leader Completeness; `LeaderHasAllAckedValues` of the KRaft models).
+//! MetadataLeaderCompleteness: whoever begins to lead the metadata quorum has every record that was committed in the epochs before its own
+//! (Raft, figure 3: Leader Completeness; `LeaderHasAllAckedValues` of the KRaft models). A candidate that slept may learn late that it was
+//! elected, when leaders of later epochs are further.
 
 use crate::cluster::sim::check::Violation;
 use crate::cluster::sim::check::metadata_prefix::MetadataPrefix;
@@ -13,7 +14,7 @@ pub(super) fn look(committed: &MetadataPrefix, world: &World, outcome: &StepOutc
         let EventKind::QuorumRole { to: QuorumRole::Leader, epoch, .. } = event.kind else { continue };
         let log = world.nodes[&id].disk.log(LogId::METADATA);
         let start = log.map_or(0, |log| log.start_offset);
-        for (offset, batch_epoch, crc) in committed.from(start) {
+        for (offset, batch_epoch, crc) in committed.from(start, epoch) {
             let found = log.and_then(|log| log.batches.get(log.position(offset)));
             let is_there = found.is_some_and(|batch| {
                 (batch.header.base_offset, batch.header.leader_epoch, batch.header.crc) == (offset, batch_epoch, crc)

@@ -10,13 +10,17 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Default)]
 pub struct MetadataPrefix {
     committed: BTreeMap<i64, (i32, u32, BrokerId)>,
+    /// In which epoch of the quorum that was known first.
+    committed_in: BTreeMap<i64, i32>,
     compared: BTreeMap<BrokerId, (u32, i64)>,
 }
 
 impl MetadataPrefix {
-    /// What was committed from an offset on: base offset, epoch and checksum of each batch.
-    pub(super) fn from(&self, offset: i64) -> impl Iterator<Item = (i64, i32, u32)> + '_ {
-        self.committed.range(offset..).map(|(offset, (epoch, crc, _))| (*offset, *epoch, *crc))
+    /// What was committed from an offset on in the epochs before one: base offset, epoch and checksum of each batch.
+    pub(super) fn from(&self, offset: i64, before_epoch: i32) -> impl Iterator<Item = (i64, i32, u32)> + '_ {
+        let is_owed = move |offset: &i64| self.committed_in.get(offset).is_some_and(|epoch| *epoch < before_epoch);
+        let committed = self.committed.range(offset..).filter(move |(offset, _)| is_owed(offset));
+        committed.map(|(offset, (epoch, crc, _))| (*offset, *epoch, *crc))
     }
 
     pub(super) fn look(&mut self, world: &World, outcome: &StepOutcome) -> Result<(), Violation> {
@@ -37,6 +41,7 @@ impl MetadataPrefix {
             }
             let ours = (header.leader_epoch, header.crc, id);
             let theirs = *self.committed.entry(header.base_offset).or_insert(ours);
+            self.committed_in.entry(header.base_offset).or_insert(broker.quorum().epoch());
             if (theirs.0, theirs.1) != (ours.0, ours.1) {
                 let what = format!(
                     "at offset {} broker {id} has committed a record of epoch {}, broker {} one of epoch {}",
