@@ -11,3 +11,7 @@ test:
 # Seeds of the simulator
 sim seeds="1000":
     cargo run --release -- sim --seeds {{seeds}}
+
+# The long loops: every kill, many seeds, every mutant, every client with all cases and under fire
+long *steps:
+    scripts/long {{steps}}
