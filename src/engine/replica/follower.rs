@@ -60,6 +60,8 @@ pub(in crate::engine) struct Fetcher {
     unsafe_records: BTreeSet<PartitionId>,
     /// Those that wait after an error.
     paused: BTreeSet<PartitionId>,
+    /// Errors in a row of a partition, until an answer without one.
+    errors: BTreeMap<PartitionId, u32>,
 }
 
 impl Fetcher {
@@ -101,6 +103,7 @@ impl Replicas {
             fetcher.to_tell.remove(&id);
             fetcher.unsafe_records.remove(&id);
             fetcher.paused.remove(&id);
+            fetcher.errors.remove(&id);
             fetcher.told.remove(&id);
             fetcher.to_forget.insert(id);
             self.touched_fetchers.insert(leader);
@@ -287,6 +290,9 @@ impl Replicas {
                 return;
             }
         }
+        if let Some(fetcher) = self.fetchers.get_mut(&leader) {
+            fetcher.errors.remove(&id);
+        }
         self.follow_leader(cx, id, answer.high_watermark, answer.log_start_offset);
     }
 
@@ -398,10 +404,18 @@ impl Replicas {
     fn pause(&mut self, cx: &Ctx, env: &ReplicaEnv, leader: BrokerId, id: PartitionId) {
         let fetcher = self.fetchers.get_mut(&leader).expect("the one that asked");
         if fetcher.paused.insert(id) {
-            let at = cx.now.plus_millis(env.config.replica_fetch_backoff_ms);
+            let errors = fetcher.errors.entry(id).or_default();
+            let at = cx.now.plus_millis(backoff_ms(*errors, env.config.replica_fetch_backoff_ms));
+            *errors = errors.saturating_add(1);
             self.timers.set(at, Timer::FetchPartition(leader, id));
         }
     }
+}
+
+/// How long a partition waits after so many errors in a row, in milliseconds: most errors only say that the leader or the follower has not yet
+/// heard what the other has, which is over at once (a topic that was just created). Kafka always waits for `replica.fetch.backoff.ms`.
+fn backoff_ms(errors: u32, longest_ms: u64) -> u64 {
+    2u64.saturating_pow(errors.saturating_add(1)).min(longest_ms)
 }
 
 /// A fetch that is lost must not cost a follower its place in the ISR: so it counts as lost well within the lag time.
