@@ -5,6 +5,7 @@
 //! its whole ISR and every other broker runs and is connected.
 
 use crate::cluster::sim::world::{Happening, Power, World};
+use crate::engine::broker::Broker;
 use crate::engine::prng::Prng;
 use crate::engine::time::Instant;
 use crate::protocol::ids::BrokerId;
@@ -129,6 +130,11 @@ fn possible(swarm: Swarm, broker: BrokerId, other: BrokerId, slow_us: u64) -> Ve
 pub fn inflict(world: &mut World, fault: &Fault) {
     let is_allowed = match fault {
         Fault::PowerLoss(_) | Fault::Wipe(_) => is_whole(world),
+        Fault::Kill(broker) | Fault::Stop(broker) => {
+            taken_in_again(world);
+            let without: Vec<BrokerId> = lossy(world).filter(|lossy| lossy != broker).collect();
+            without.is_empty() || is_whole_but_for(world, &without)
+        }
         _ => true,
     };
     if !is_allowed {
@@ -164,17 +170,36 @@ pub fn inflict(world: &mut World, fault: &Fault) {
     }
 }
 
+/// Those that lost records and are in ISRs still, without them.
+fn lossy(world: &World) -> impl Iterator<Item = BrokerId> + '_ {
+    world.nodes.iter().filter(|(_, node)| node.has_lost_records).map(|(id, _)| *id)
+}
+
+/// Whoever serves clients was taken in again: what it has lost no longer counts as its.
+fn taken_in_again(world: &mut World) {
+    for node in world.nodes.values_mut() {
+        if node.power == Power::On && node.broker.as_ref().is_some_and(Broker::serves_clients) {
+            node.has_lost_records = false;
+        }
+    }
+}
+
 /// Every broker runs, is connected, has been taken in again since it started, and every partition has its whole ISR by every broker's
 /// account. (A broker that has just lost its power is in ISRs still, without all of its records, until it registers.)
 fn is_whole(world: &World) -> bool {
-    !world.network.has_cuts()
-        && world.nodes.values().all(|node| {
-            node.power == Power::On
-                && node.broker.as_ref().is_some_and(|broker| {
-                    let mut partitions = broker.image().topics.values().flat_map(|topic| topic.partitions.values());
-                    broker.serves_clients() && partitions.all(|state| state.isr.len() == state.replicas.len())
-                })
-        })
+    !world.network.has_cuts() && is_whole_but_for(world, &[])
+}
+
+/// As much of [`is_whole`] as a broker that goes down for a while must leave behind, while others have lost records: somebody has them all.
+fn is_whole_but_for(world: &World, without: &[BrokerId]) -> bool {
+    world.nodes.iter().filter(|(id, _)| !without.contains(id)).all(|(_, node)| {
+        node.power == Power::On
+            && node.broker.as_ref().is_some_and(|broker| {
+                let mut partitions = broker.image().topics.values().flat_map(|topic| topic.partitions.values());
+                let is_in = |id: &BrokerId, isr: &[BrokerId]| isr.contains(id) || without.contains(id);
+                broker.serves_clients() && partitions.all(|state| state.replicas.iter().all(|id| is_in(id, &state.isr)))
+            })
+    })
 }
 
 fn name(fault: &Fault) -> &'static str {

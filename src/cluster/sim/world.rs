@@ -55,6 +55,8 @@ pub struct Node {
     pub life: u32,
     /// How often its unsynced writes were taken from it: its ISR memberships from before prove nothing.
     pub power_losses: u32,
+    /// Whether it lost records since it was last seen to serve clients: until it registers again it is in ISRs without them.
+    pub has_lost_records: bool,
     /// How much longer than usual each write takes: a slow disk.
     pub write_delay: Duration,
     /// How far its wall clock is ahead, in milliseconds.
@@ -534,6 +536,7 @@ impl World {
         self.power_down(id, |node, rng| {
             node.disk.power_loss(rng);
             node.power_losses += 1;
+            node.has_lost_records = true;
         });
     }
 
@@ -625,6 +628,7 @@ impl Node {
             disk: Disk::new(),
             life: 0,
             power_losses: 0,
+            has_lost_records: false,
             write_delay: Duration::ZERO,
             skew_ms: 0,
             rng,
