@@ -130,12 +130,13 @@ fn possible(swarm: Swarm, broker: BrokerId, other: BrokerId, slow_us: u64) -> Ve
 pub fn inflict(world: &mut World, fault: &Fault) {
     let is_allowed = match fault {
         Fault::PowerLoss(_) | Fault::Wipe(_) => is_whole(world),
-        Fault::Kill(broker) | Fault::Stop(broker) => {
-            taken_in_again(world);
-            let without: Vec<BrokerId> = lossy(world).filter(|lossy| lossy != broker).collect();
-            without.is_empty() || is_whole_but_for(world, &without)
+        Fault::Kill(broker) | Fault::Stop(broker) | Fault::Suspend(broker) | Fault::Isolate(broker) => {
+            somebody_has_all_without(world, *broker)
         }
-        _ => true,
+        Fault::Cut(a, b) | Fault::CutOneWay(a, b) => {
+            somebody_has_all_without(world, *a) && somebody_has_all_without(world, *b)
+        }
+        Fault::Start(_) | Fault::Resume(_) | Fault::Slow(..) | Fault::HealLinks => true,
     };
     if !is_allowed {
         return;
@@ -170,18 +171,19 @@ pub fn inflict(world: &mut World, fault: &Fault) {
     }
 }
 
-/// Those that lost records and are in ISRs still, without them.
-fn lossy(world: &World) -> impl Iterator<Item = BrokerId> + '_ {
-    world.nodes.iter().filter(|(_, node)| node.has_lost_records).map(|(id, _)| *id)
-}
-
-/// Whoever serves clients was taken in again: what it has lost no longer counts as its.
-fn taken_in_again(world: &mut World) {
-    for node in world.nodes.values_mut() {
+/// Whether somebody with all records stays when a broker is gone for a while, although others count as in sync that have lost theirs. Whoever
+/// serves clients was taken in again: what it had lost no longer counts as its.
+fn somebody_has_all_without(world: &mut World, broker: BrokerId) -> bool {
+    let mut without = Vec::new();
+    for (id, node) in &mut world.nodes {
         if node.power == Power::On && node.broker.as_ref().is_some_and(Broker::serves_clients) {
             node.has_lost_records = false;
         }
+        if node.has_lost_records && *id != broker {
+            without.push(*id);
+        }
     }
+    without.is_empty() || is_whole_but_for(world, &without)
 }
 
 /// Every broker runs, is connected, has been taken in again since it started, and every partition has its whole ISR by every broker's

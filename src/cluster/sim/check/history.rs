@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 pub struct Committed {
     /// Its header: with the checksum, all there is to know.
     pub header: BatchHeader,
+    /// The epoch of the leader whose high watermark passed it first.
+    pub committed_in: i32,
 }
 
 impl Committed {
@@ -64,7 +66,7 @@ impl History {
         let mut news = Vec::new();
         let Some(leader) = outcome.stepped else { return Ok(news) };
         for event in &outcome.events {
-            let EventKind::HighWatermark { partition, offset, .. } = event.kind else { continue };
+            let EventKind::HighWatermark { partition, leader_epoch, offset } = event.kind else { continue };
             let Some(log) = world.nodes[&leader].disk.log_of(partition) else { continue };
             let known = self.partitions.entry(partition).or_default();
             let from = known.len();
@@ -73,7 +75,7 @@ impl History {
                 if batch.header.next_offset() > offset {
                     break;
                 }
-                known.push(Committed { header: batch.header });
+                known.push(Committed { header: batch.header, committed_in: leader_epoch });
             }
             if known.len() > from {
                 news.push(News { partition, leader, from });

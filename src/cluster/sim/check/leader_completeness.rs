@@ -1,6 +1,8 @@
-//! LeaderCompleteness: whoever begins to lead a partition holds everything that was ever committed in it (`LeaderCompleteness` of the
-//! KIP-966 model). Unclean election breaks it by design; worlds that allow it do not check this rule.
+//! LeaderCompleteness: whoever begins to lead a partition holds everything that was committed in it in former epochs (`LeaderCompleteness`
+//! of the KIP-966 model; whoever learns late of an epoch that is over owes nothing of what came after it). Unclean election breaks it by
+//! design; worlds that allow it do not check this rule.
 
+use crate::cluster::sim::check::history::Committed;
 use crate::cluster::sim::check::{History, Violation};
 use crate::cluster::sim::world::{StepOutcome, World};
 use crate::engine::observe::EventKind;
@@ -17,7 +19,9 @@ pub(super) fn look(history: &History, world: &World, outcome: &StepOutcome) -> R
             let what = format!("broker {leader} leads {partition} and has no log of it");
             return Err(Violation { rule: "LeaderCompleteness", what });
         };
-        for batch in committed.iter().filter(|batch| batch.header.base_offset >= log.start_offset) {
+        let is_owed =
+            |batch: &&Committed| batch.committed_in < leader_epoch && batch.header.base_offset >= log.start_offset;
+        for batch in committed.iter().filter(is_owed) {
             let found = log.batches.get(log.position(batch.header.base_offset));
             if !found.is_some_and(|found| batch.is(&found.header)) {
                 let what = format!(

@@ -46,12 +46,13 @@ impl NoDisruptiveCandidate {
     }
 }
 
-/// Whether a broker reaches, both ways, fewer other voters than a majority takes.
+/// Whether a broker reaches, both ways, fewer other voters than a majority takes. A suspended one is reached: it answers what waits for it as soon
+/// as it goes on.
 fn is_lonely(world: &World, id: BrokerId) -> bool {
     let Some(broker) = world.nodes[&id].broker.as_ref() else { return true };
     let voters = broker.quorum().voters();
     let reaches = |voter: &&BrokerId| {
-        world.nodes.get(voter).is_some_and(|node| node.power == Power::On)
+        world.nodes.get(voter).is_some_and(|node| node.power != Power::Off)
             && !world.network.is_cut(id, **voter)
             && !world.network.is_cut(**voter, id)
     };
