@@ -412,6 +412,27 @@ fn a_damaged_batch_is_refused_by_its_crc_and_the_others_are_read() {
 }
 
 #[test]
+fn a_stop_with_much_to_flush_leaves_it_in_the_journal_and_counts_as_clean() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let options =
+        StoreOptions { flush_bytes: 64 * 1024, flush_interval: Duration::from_secs(3_600), ..StoreOptions::default() };
+    let mut rig = Rig::new(Some(directory.path()), options);
+    one_log(&mut rig, 40);
+    rig.persist(false);
+    let memory = rig.store.take().expect("open").close().expect("closes");
+    let files = std::fs::read_dir(directory.path()).expect("a directory").map(|file| file.expect("a file"));
+    let journaled: u64 = files
+        .filter(|file| file.file_name().to_string_lossy().starts_with("journal-"))
+        .map(|file| file.metadata().expect("a file").len())
+        .sum();
+    assert!(journaled > 40_000, "the writes are in the journal");
+    rig.open(memory);
+    assert!(rig.store().was_clean());
+    assert_eq!(Model::of(rig.store.as_ref().expect("open")), *rig.model());
+    assert_eq!(rig.store().synced_up_to(LogId(0)), Some(400), "and safe from a loss of power");
+}
+
+#[test]
 fn a_full_disk_fails_the_store_until_it_is_opened_again() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut rig = Rig::new(Some(directory.path()), StoreOptions::default());

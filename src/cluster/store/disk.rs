@@ -156,7 +156,7 @@ impl DiskStore {
         }
     }
 
-    /// Stops in an orderly way: everything is flushed, and the store marked as cleanly closed.
+    /// Stops in an orderly way: everything is in the database, or synced in the journal if it is much, and the store marked as cleanly closed.
     ///
     /// # Errors
     /// If the disk has failed; the store is as after a crash then.

@@ -84,7 +84,7 @@ pub fn recover(directory: &Path, options: &StoreOptions) -> Result<Recovered, St
     for path in useless {
         std::fs::remove_file(&path).map_err(at(&path))?;
     }
-    let was_clean = take_clean_mark(directory).map_err(at(directory))? == Some(last_op) && unflushed.is_empty();
+    let was_clean = take_clean_mark(directory).map_err(at(directory))? == Some(last_op);
     let current = Segment::begin(directory, generation, last_op + 1, None).map_err(at(directory))?;
     sync_directory(directory).map_err(at(directory))?;
     Ok(Recovered {

@@ -32,6 +32,8 @@ const SPARE_SEGMENTS: usize = 3;
 /// What is synced in the journal already waits so many times longer for its flush: nothing depends on it, and an idle
 /// broker rests.
 const SYNCED_FLUSH_FACTOR: u32 = 30;
+/// A stop flushes what waits if it is no more than this part of what a flush usually takes: it is to be done well within a second.
+const STOP_FLUSH_PART: u64 = 4;
 
 /// What the journal's thread is told.
 #[derive(Debug)]
@@ -51,9 +53,9 @@ pub enum Job {
     Flushed(Vec<Segment>),
     /// Flip a byte of the last record.
     CorruptTail,
-    /// Stop: in an orderly way, with everything flushed, or at once.
+    /// Stop: in an orderly way, with everything flushed or synced in the journal, or at once.
     Stop {
-        /// Everything flushed.
+        /// Everything safe from a loss of power.
         orderly: bool,
     },
 }
@@ -344,7 +346,8 @@ impl StorageThread {
         }
     }
 
-    /// Flushes everything, waiting for it, and removes the journal's files.
+    /// Flushes everything, waiting for it, and removes the journal's files; if that is more than a stop may take, the journal is synced and left
+    /// to be replayed.
     fn finish(&mut self) {
         loop {
             while self.is_flushing {
@@ -356,9 +359,17 @@ impl StorageThread {
             if self.shared.has_failed() {
                 return;
             }
-            if self.lock().waiting.is_empty() {
+            let mut journal = self.lock();
+            if journal.waiting.is_empty() {
                 break;
             }
+            if journal.waiting_bytes() > self.options.flush_bytes / STOP_FLUSH_PART {
+                if let Err(error) = journal.sync(&self.shared) {
+                    self.fail(&format!("journal: {error}"));
+                }
+                return;
+            }
+            drop(journal);
             self.start_flush();
         }
         let mut journal = self.lock();
