@@ -24,8 +24,9 @@ impl ReadyFile {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(file.failed(&error)),
             _ => {}
         }
-        // Better now than once everything runs.
-        fs::write(file.beside(), "").map_err(|error| file.failed(&error))?;
+        // Better now than once everything runs. Nothing stays: the folder may be the data's, and a new one has to be empty.
+        let probe = fs::write(file.beside(), "").and_then(|()| fs::remove_file(file.beside()));
+        probe.map_err(|error| file.failed(&error))?;
         Ok(file)
     }
 
@@ -64,7 +65,7 @@ mod tests {
         let path = folder.path().join("ready");
         fs::write(&path, "of an earlier run").expect("written");
         let file = ReadyFile::prepare(&path).expect("it can be made");
-        assert!(!path.exists());
+        assert_eq!(fs::read_dir(folder.path()).expect("read").count(), 0, "nothing yet");
         file.write("127.0.0.1:9092,127.0.0.1:9093").expect("written");
         assert_eq!(fs::read_to_string(&path).expect("there"), "127.0.0.1:9092,127.0.0.1:9093\n");
         drop(file);

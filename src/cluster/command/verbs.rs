@@ -255,7 +255,7 @@ pub enum TopicCommand {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
         partitions: Option<i32>,
         /// How many replicas of each; else the brokers' default
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i16).range(1..))]
+        #[arg(long, alias = "replication-factor", value_name = "N", value_parser = clap::value_parser!(i16).range(1..))]
         replicas: Option<i16>,
         /// Replicas by hand, a partition at a time: 1:2:3,2:3:1
         #[arg(long, value_name = "IDS", conflicts_with_all = ["partitions", "replicas"])]
