@@ -227,7 +227,7 @@ impl Quorum {
         let error = if request.voter_directory.is_some_and(|directory| directory != self.directory) {
             // The voter that is meant had another disk.
             ErrorCode::InvalidVoterKey
-        } else if request.candidate != from || !self.voters.current().contains_key(&request.candidate) {
+        } else if request.candidate != from || !self.may_vote(request.candidate) {
             ErrorCode::InconsistentVoterSet
         } else if request.epoch < self.epoch() {
             ErrorCode::FencedLeaderEpoch

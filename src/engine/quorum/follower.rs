@@ -307,7 +307,7 @@ impl Quorum {
 
     /// Why a leader's word is not heard (`KafkaRaftClient.validateVoterOnlyRequest`).
     fn epoch_error(&self, from: BrokerId, leader: BrokerId, epoch: i32) -> ErrorCode {
-        if from != leader || !self.voters.current().contains_key(&leader) {
+        if from != leader || !self.may_vote(leader) {
             ErrorCode::InconsistentVoterSet
         } else if epoch < self.epoch() {
             ErrorCode::FencedLeaderEpoch

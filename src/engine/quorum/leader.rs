@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// The most of the log in one response, in bytes (`KafkaRaftClient.MAX_FETCH_SIZE_BYTES`).
-const FETCH_MAX_BYTES: usize = 8 * 1024 * 1024;
+pub(super) const FETCH_MAX_BYTES: usize = 8 * 1024 * 1024;
 /// An observer that has not fetched for so long is forgotten, in milliseconds
 /// (`LeaderState.OBSERVER_SESSION_TIMEOUT_MS`).
 const OBSERVER_SESSION_TIMEOUT_MS: u64 = 300_000;
@@ -236,8 +236,9 @@ impl Quorum {
         Ok(first..self.log.end())
     }
 
-    /// Puts a broker's new log directory in the place of the one it voted with (KIP-853). The leader does so by
-    /// itself when a wiped voter has fetched the whole log.
+    /// Begins or goes on to put a broker's new log directory in the place of the one it voted with (KIP-853): the old
+    /// one is taken out first, the new one put in when that is committed. The leader does so by itself when a wiped
+    /// voter has fetched the whole log.
     ///
     /// # Errors
     /// If this cannot be done, or not now; nothing is changed then.
@@ -252,11 +253,13 @@ impl Quorum {
         if !self.is_leader_caught_up() || has_open_change {
             return Err(VoterChangeError::NotCommitted);
         }
-        match self.voters.current().get(&voter) {
-            None => return Err(VoterChangeError::NoSuchVoter),
+        let mut voters = self.voters.current().clone();
+        match voters.get(&voter) {
             Some(current) if *current == directory => return Err(VoterChangeError::NoChange),
-            Some(_) => {}
-        }
+            Some(_) => voters.remove(&voter),
+            None if self.may_vote(voter) => voters.insert(voter, directory),
+            None => return Err(VoterChangeError::NoSuchVoter),
+        };
         let has_committed = |progress: &&Progress| {
             progress.end_offset >= self.high_watermark && progress.last_caught_up >= Some(progress.last_fetch)
         };
@@ -273,8 +276,6 @@ impl Quorum {
         if intact < self.voters.majority() {
             return Err(VoterChangeError::NoIntactMajority);
         }
-        let mut voters = self.voters.current().clone();
-        voters.insert(voter, directory);
         let appended = self.append(cx, &[MetadataRecord::Voters { voters }]);
         appended.map(|offsets| offsets.start).map_err(|_| VoterChangeError::NotLeader)
     }
@@ -373,7 +374,7 @@ impl Quorum {
         leader.parked.insert(from, Parked { correlation_id, request, deadline: cx.now.plus_millis(wait_ms) });
         if is_valid {
             self.advance(cx);
-            if self.voters.current().get(&from).is_some_and(|voting| *voting != directory) {
+            if self.may_vote(from) && !self.voters.is_voter(from, directory) {
                 // Refused while it cannot be done: the next fetch asks again.
                 let _ = self.request_voter_change(cx, from, directory);
             }
@@ -428,7 +429,8 @@ impl Quorum {
                 assert!(response.snapshot.is_some(), "a log that was trimmed starts at a snapshot");
             }
             Position::Valid if request.fetch_offset < self.log.end() => {
-                response.batches = cx.log().read(LogId::METADATA, request.fetch_offset, FETCH_MAX_BYTES)?;
+                response.batches =
+                    cx.log().read(LogId::METADATA, request.fetch_offset, self.settings.fetch_max_bytes)?;
             }
             Position::Valid if request.high_watermark < self.high_watermark => {}
             Position::Valid => return Ok(None),

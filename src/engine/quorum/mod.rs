@@ -92,6 +92,7 @@ struct Settings {
     request_timeout_ms: u64,
     fetch_wait_max_ms: u64,
     snapshot_bytes: u64,
+    fetch_max_bytes: usize,
 }
 
 /// An answer that promises something which is not on the disk yet.
@@ -165,6 +166,7 @@ impl Quorum {
             request_timeout_ms: cluster.quorum_request_timeout_ms,
             fetch_wait_max_ms: cluster.quorum_fetch_wait_max_ms,
             snapshot_bytes: cluster.metadata_snapshot_bytes,
+            fetch_max_bytes: leader::FETCH_MAX_BYTES,
         };
         let election_deadline = settings.election_deadline(now, rng);
         let role = match election.leader {
@@ -414,9 +416,14 @@ impl Quorum {
         }
     }
 
+    /// Whether a broker is one of those that vote, be it that its disk is a new one and it does not yet again.
+    fn may_vote(&self, broker: BrokerId) -> bool {
+        self.initial_voters.contains_key(&broker)
+    }
+
     /// Whether its writes have to survive a loss of power: it votes, or will again.
     fn must_sync(&self) -> bool {
-        self.voters.current().contains_key(&self.me)
+        self.may_vote(self.me)
     }
 
     fn key(&self) -> ReplicaKey {

@@ -2,11 +2,13 @@
 //! of membership; until there is one, the voters the cluster was made with.
 //!
 //! A voter is an id *and* a log directory. A broker whose disk was replaced has forgotten what it voted and stored,
-//! so it is no voter until the leader has put its new directory in the old one's place.
+//! so it is no voter until the leader has taken the old directory out and, once that is committed, put the new one in.
+//! Never in one step: a majority with the new directory in it need not meet one with the old.
 //!
-//! Invariants: offsets of the changes rise; only one change is uncommitted at a time (the leader sees to it).
+//! Invariants: offsets of the changes rise; only one change is uncommitted at a time (the leader sees to it); a change
+//! adds one voter or takes one away.
 //!
-//! Not here: voters that come or go by id. The brokers of a cluster are fixed when it is made.
+//! Not here: voters of other ids. Which brokers may vote is fixed when the cluster is made.
 
 use crate::engine::quorum::log::VoterChange;
 use crate::protocol::ids::{BrokerId, DirectoryId};
@@ -31,7 +33,7 @@ pub enum VoterChangeError {
     /// The leader has not committed a record of its own epoch yet, or the last change is not committed.
     #[error("the leader's own epoch or an earlier change of the voters is not committed yet")]
     NotCommitted,
-    /// There is no voter of this id.
+    /// No voter has ever had this id.
     #[error("no voter has this id")]
     NoSuchVoter,
     /// The voter has this directory already.

@@ -210,6 +210,28 @@ fn a_minority_cannot_commit_and_what_it_wrote_is_cut() {
 }
 
 #[test]
+fn records_of_earlier_epochs_are_committed_only_with_one_of_the_leaders_own() {
+    let mut world = World::new(3, 3, 0);
+    world.fetch_max_bytes = 1;
+    world.start_all();
+    world.until(SECOND, "a leader is elected", |world| world.leader().is_some());
+    let leader = world.leader().expect("it was just there");
+    for other in others(&world, leader) {
+        world.kill(other);
+    }
+    assert!(world.write(leader));
+    let end = world.quorum(leader).log_end();
+    world.until(SECOND, "it resigns", |world| world.role(leader) == QuorumRole::Resigned);
+    world.node(leader).events.clear();
+    world.start_all();
+    world.step(leader, |process, cx| process.quorum.become_candidate(cx, "told to"));
+    world.until(SECOND, "it leads again", |world| world.leader() == Some(leader));
+    // A response holds one batch, so that a majority had the old record before it had the one that begins the epoch.
+    assert!(world.quorum(leader).high_watermark() > end);
+    assert!(!has_event(&world, leader, |e| matches!(e, EventKind::MetadataCommitted { offset } if *offset <= end)));
+}
+
+#[test]
 fn an_observer_far_behind_fetches_the_snapshot() {
     let (mut world, leader) = with_leader(3, 1);
     let observer = id(4);
@@ -259,6 +281,12 @@ fn a_wiped_voter_is_readmitted_when_it_has_caught_up() {
     world.until(SECOND, "it votes again", |world| world.quorum(wiped).is_voter());
     assert_eq!(world.quorum(leader).voters()[&wiped], directory);
     assert_eq!(world.role(wiped), QuorumRole::Follower);
+    let change = |event: &EventKind| match event {
+        EventKind::VotersChanged { voters } => Some(voters.len()),
+        _ => None,
+    };
+    let changes: Vec<usize> = world.nodes[&leader].events.iter().filter_map(change).collect();
+    assert!(changes.ends_with(&[2, 3]), "the old disk goes first, then the new one comes: {changes:?}");
     commits(&mut world, leader);
     // From here on it counts: a majority of the leader and it commits, and elects.
     world.kill(bystander);

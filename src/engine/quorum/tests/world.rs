@@ -60,9 +60,13 @@ pub(super) struct World {
     /// The longest delay of a message and of a persist, in microseconds.
     pub(super) delay_us: u64,
     pub(super) persist_us: u64,
+    /// The most of the log in one response, in bytes.
+    pub(super) fetch_max_bytes: usize,
     leaders: BTreeMap<i32, BrokerId>,
     /// What some broker knows to be committed: the epoch and the record at each offset.
     pub(super) committed: BTreeMap<i64, (i32, MetadataRecord)>,
+    /// In which epoch that was known first, by offset.
+    committed_in: BTreeMap<i64, i32>,
     pub(super) steps: u64,
     writes: u64,
 }
@@ -105,8 +109,10 @@ impl World {
             loss: 0,
             delay_us: 1_000,
             persist_us: 3_000,
+            fetch_max_bytes: 1_000_000,
             leaders: BTreeMap::new(),
             committed: BTreeMap::new(),
+            committed_in: BTreeMap::new(),
             steps: 0,
             writes: 0,
             rng,
@@ -143,11 +149,12 @@ impl World {
             initial_voters: self.initial_voters.clone(),
             cluster: self.cluster.clone(),
         };
-        let now = self.now;
+        let (now, fetch_max_bytes) = (self.now, self.fetch_max_bytes);
         let node = self.node(id);
         assert!(node.process.is_none(), "{id} runs already");
         node.incarnation += 1;
-        let quorum = Quorum::recover(&config, &node.harness.store, now, &mut node.harness.rng).expect("readable");
+        let mut quorum = Quorum::recover(&config, &node.harness.store, now, &mut node.harness.rng).expect("readable");
+        quorum.settings.fetch_max_bytes = fetch_max_bytes;
         let high_watermark = quorum.high_watermark();
         let process = Process { quorum, rpc: Rpc::default(), image: MetadataImage::default(), high_watermark };
         node.process = Some(process);
@@ -360,6 +367,9 @@ impl World {
             result
         });
         let effects = node.harness.take_effects();
+        for offset in self.committed_in.len()..self.committed.len() {
+            self.committed_in.insert(i64::try_from(offset).expect("an offset"), process.quorum.epoch());
+        }
         let is_new_leader = process.quorum.is_leader() && !was_leader;
         node.process = Some(process);
         self.carry_out(id, effects);
@@ -433,16 +443,19 @@ impl World {
         }
     }
 
+    /// A leader has what was committed in the epochs before its own. (It may be late: leaders of later epochs can be
+    /// further.)
     fn check_leader_completeness(&self, id: BrokerId) {
         let quorum = self.quorum(id);
-        let last = self.committed.keys().next_back().map_or(0, |last| last + 1);
+        let is_owed = |(_, epoch): &(&i64, &i32)| **epoch < quorum.epoch();
+        let last = self.committed_in.iter().rev().find(is_owed).map_or(0, |(last, _)| last + 1);
         assert!(quorum.log_end() >= last, "LeaderCompleteness: {id} leads without what is committed below {last}");
         let mut epochs = BTreeMap::new();
         for batch in self.nodes[&id].harness.store.batches(LogId::METADATA) {
             epochs
                 .extend((batch.header.base_offset..batch.header.next_offset()).map(|o| (o, batch.header.leader_epoch)));
         }
-        for (offset, (epoch, _)) in self.committed.range(quorum.snapshot().log_start..) {
+        for (offset, (epoch, _)) in self.committed.range(quorum.snapshot().log_start..last) {
             assert_eq!(epochs.get(offset), Some(epoch), "LeaderCompleteness: of {id} at {offset}");
         }
     }
