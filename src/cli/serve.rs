@@ -12,11 +12,15 @@ use crate::cluster::control_socket::ControlServer;
 use crate::cluster::data_dir::DataDir;
 use crate::cluster::live::{FactKind, LiveCluster, StartError};
 use crate::cluster::options::ClusterOptions;
+use crate::engine::observe::Event;
+use crate::protocol::ids::TopicId;
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the cluster may take until a produce with acks=all would succeed.
 const READY_TIME: Duration = Duration::from_secs(60);
@@ -105,51 +109,89 @@ impl Serve {
         let hosted = host(&self.host, options)?;
         let cluster = &hosted.cluster;
         let bootstrap = cluster.bootstrap_servers();
-        if !cluster.wait_ready(READY_TIME) {
+        let mut teller = Teller::new(cluster);
+        let told = await_ready(cluster, &mut teller, &is_ending);
+        if told.is_err() || is_ending.load(Ordering::Acquire) {
             cluster.shut_down();
-            return Err(Failure::new(Exit::Failed, "the brokers did not become ready"));
+            return told;
         }
         output::narrate(&format!("kafkarium: ready at {bootstrap}"));
         if let Some(ready) = &ready {
             ready.write(&bootstrap)?;
         }
-        let told = self.tell(cluster, &bootstrap, &is_ending);
-        cluster.shut_down();
-        drop(ready);
-        told
-    }
-
-    /// Writes facts until a signal comes. Nobody reading them is no reason to stop.
-    fn tell(&self, cluster: &LiveCluster, bootstrap: &str, is_ending: &AtomicBool) -> Outcome {
-        let mut is_read = output::json(&json!({ "event": "ready", "bootstrap_servers": bootstrap })).is_ok();
-        let (mut last, mut seen) = (0, 0);
+        teller.line(&json!({ "event": "ready", "bootstrap_servers": bootstrap }));
+        let mut seen = 0;
         while !is_ending.load(Ordering::Acquire) {
-            let (facts, has_gap) = cluster.facts_after(last);
-            if has_gap && is_read {
-                is_read = output::json(&json!({ "event": "gap" })).is_ok();
-            }
-            for fact in facts {
-                last = fact.number;
-                let line = match &fact.kind {
-                    FactKind::Broker(kind) => {
-                        let event = crate::engine::observe::Event {
-                            id: fact.id,
-                            cause: fact.cause,
-                            at: fact.at,
-                            kind: kind.clone(),
-                        };
-                        events::to_json(&event, &|topic| cluster.topic_name(topic))
-                    }
-                    FactKind::Host(host) => {
-                        Some(json!({ "at_ms": fact.at.as_millis(), "event": "host", "what": format!("{host:?}") }))
-                    }
-                };
-                if let Some(line) = line.filter(|_| is_read) {
-                    is_read = output::json(&line).is_ok();
-                }
-            }
+            teller.catch_up();
             seen = cluster.wait_change(seen, LOOK_EVERY);
         }
+        cluster.shut_down();
+        drop(ready);
         Ok(())
+    }
+}
+
+/// Waits until the cluster is ready or is asked to end, and tells meanwhile what happens.
+fn await_ready(cluster: &LiveCluster, teller: &mut Teller, is_ending: &AtomicBool) -> Outcome {
+    let until = Instant::now() + READY_TIME;
+    loop {
+        let ready = cluster.wait_ready(LOOK_EVERY);
+        teller.catch_up();
+        match ready {
+            Err(error) if error.is_final || Instant::now() >= until => {
+                return Err(Failure::new(Exit::Failed, format!("the brokers did not become ready: {error}")));
+            }
+            Err(_) if !is_ending.load(Ordering::Acquire) => {}
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Writes facts as lines. Nobody reading them is no reason to stop.
+struct Teller<'a> {
+    cluster: &'a LiveCluster,
+    /// The last fact written.
+    last: u64,
+    is_read: bool,
+    /// Of all topics seen so far: what is told of a topic may be told when it is gone.
+    names: BTreeMap<TopicId, String>,
+}
+
+impl Teller<'_> {
+    fn new(cluster: &LiveCluster) -> Teller<'_> {
+        Teller { cluster, last: 0, is_read: true, names: BTreeMap::new() }
+    }
+
+    fn line(&mut self, line: &Value) {
+        self.is_read = self.is_read && output::json(line).is_ok();
+    }
+
+    /// Writes every fact that was not written yet.
+    fn catch_up(&mut self) {
+        let (facts, has_gap) = self.cluster.facts_after(self.last);
+        if has_gap {
+            self.line(&json!({ "event": "gap" }));
+        }
+        // The brokers are asked once for all names that are missing: a topic may be gone.
+        let asked = OnceCell::new();
+        for fact in facts {
+            self.last = fact.number;
+            let line = match &fact.kind {
+                FactKind::Broker(kind) => {
+                    let event = Event { id: fact.id, cause: fact.cause, at: fact.at, kind: kind.clone() };
+                    events::to_json(&event, &|topic| {
+                        let known = self.names.get(&topic);
+                        known.or_else(|| asked.get_or_init(|| self.cluster.topic_names()).get(&topic)).cloned()
+                    })
+                }
+                FactKind::Host(host) => {
+                    Some(json!({ "at_ms": fact.at.as_millis(), "event": "host", "what": format!("{host:?}") }))
+                }
+            };
+            if let Some(line) = line {
+                self.line(&line);
+            }
+        }
+        self.names.extend(asked.into_inner().into_iter().flatten());
     }
 }

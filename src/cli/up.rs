@@ -68,7 +68,8 @@ impl Up {
             }
         };
         let cluster = &hosted.cluster;
-        let is_ready = cluster.wait_ready(READY_TIME);
+        // What keeps a broker from it, the console shows.
+        let is_ready = cluster.wait_ready(READY_TIME).is_ok();
         if let (Some(ready), true) = (&ready, is_ready) {
             ready.write(&cluster.bootstrap_servers())?;
         }

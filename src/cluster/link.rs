@@ -1,4 +1,5 @@
-//! The links between the brokers of one process: what happens to a message on its way, by the faults that are active.
+//! The links between the brokers of one process, and to their clients: what happens to a message on its way, by the
+//! faults that are active.
 //!
 //! A link is directed and behaves like a connection: messages keep their order, whatever delays them. Everything here
 //! is a decision; the host carries it out (puts the message into a mailbox now or later, or nowhere).
@@ -17,6 +18,15 @@ use std::time::Duration;
 
 /// A directed link: sender and receiver.
 pub type Link = (BrokerId, BrokerId);
+
+/// The end of a broker's link to its clients, all of them. In Kafka's protocol a replica id of -1 is a client's too.
+pub const CLIENTS: BrokerId = BrokerId(-1);
+
+/// What is lost on a client's connection is sent again after so long, then after twice that, and so on: a client's
+/// connection is TCP (the least that Linux waits, `TCP_RTO_MIN`).
+const RETRANSMIT: Duration = Duration::from_millis(200);
+/// Losses in a row that are counted: after 25 seconds everything gets through.
+const MAX_LOSSES: u32 = 7;
 
 /// What a message's header and fields count for a throttled link, in bytes.
 const MESSAGE_OVERHEAD_BYTES: u64 = 100;
@@ -49,6 +59,13 @@ pub enum Fate {
     Held,
     /// It is gone.
     Lost,
+}
+
+impl LinkFaults {
+    /// Whether nothing passes on a connection of bytes: it is kept, and goes on when the fault has ended.
+    pub fn is_stopped(&self) -> bool {
+        self.is_cut || self.is_held
+    }
 }
 
 /// Messages that are to be lost, counted down.
@@ -169,19 +186,41 @@ impl Links {
             state.held.push_back(message);
             return Fate::Held;
         }
-        let mut at = now + faults.delay;
-        let jitter_ns = u64::try_from(faults.jitter.as_nanos()).unwrap_or(u64::MAX);
+        let at = state.arrival(size_of(&message), now, rng).max(state.in_order);
+        state.in_order = at;
+        if at <= now { Fate::Now(message) } else { Fate::At(at, message) }
+    }
+
+    /// So many bytes set out on a client's connection, a frame's: when they have arrived. What stops a link is not
+    /// looked at here: its connections keep what they have.
+    pub fn arrival(&mut self, link: Link, bytes: u64, now: Instant, rng: &mut Prng) -> Instant {
+        let Some(state) = self.states.get_mut(&link) else { return now };
+        let mut at = state.arrival(bytes, now, rng);
+        let share = u64::from(state.faults.loss_per_million);
+        for losses in 0..MAX_LOSSES {
+            if share == 0 || rng.below(1_000_000) >= share {
+                break;
+            }
+            at = at + RETRANSMIT * (1 << losses);
+        }
+        at
+    }
+}
+
+impl State {
+    /// When a message that is not lost arrives, its place in the order aside.
+    fn arrival(&mut self, bytes: u64, now: Instant, rng: &mut Prng) -> Instant {
+        let mut at = now + self.faults.delay;
+        let jitter_ns = u64::try_from(self.faults.jitter.as_nanos()).unwrap_or(u64::MAX);
         if jitter_ns > 0 {
             at = at + Duration::from_nanos(rng.range(0, jitter_ns));
         }
-        if let Some(rate) = faults.bytes_per_s {
-            let nanoseconds = size_of(&message).saturating_mul(1_000_000_000) / rate.max(1);
-            state.busy_until = state.busy_until.max(now) + Duration::from_nanos(nanoseconds);
-            at = at.max(state.busy_until);
+        if let Some(rate) = self.faults.bytes_per_s {
+            let nanoseconds = bytes.saturating_mul(1_000_000_000) / rate.max(1);
+            self.busy_until = self.busy_until.max(now) + Duration::from_nanos(nanoseconds);
+            at = at.max(self.busy_until);
         }
-        at = at.max(state.in_order);
-        state.in_order = at;
-        if at <= now { Fate::Now(message) } else { Fate::At(at, message) }
+        at
     }
 }
 
@@ -242,6 +281,19 @@ mod tests {
         links.change(LINK, |faults| faults.is_cut = true);
         assert_eq!(links.send(LINK, message(3), at(0), &mut rng), Fate::Lost);
         assert_eq!(links.send((LINK.1, LINK.0), message(4), at(0), &mut rng), Fate::Now(message(4)));
+    }
+
+    #[test]
+    fn clients_frames_come_late_and_none_is_lost() {
+        let (mut links, mut rng) = (Links::default(), Prng::new(1));
+        let link = (CLIENTS, BrokerId(1));
+        assert_eq!(links.arrival(link, 1_000, at(5), &mut rng), at(5));
+        links.change(link, |faults| faults.loss_per_million = 1_000_000);
+        let late = Duration::from_millis(200 * 127);
+        assert_eq!(links.arrival(link, 1_000, at(5), &mut rng), at(5) + late, "seven times lost, sent again");
+        links.change(link, |faults| *faults = LinkFaults { bytes_per_s: Some(1_000), ..LinkFaults::default() });
+        assert_eq!(links.arrival(link, 500, at(5), &mut rng), at(505));
+        assert_eq!(links.arrival(link, 500, at(5), &mut rng), at(1_005), "behind what is under way");
     }
 
     #[test]

@@ -31,7 +31,7 @@ fn start_with(folder: &Path, durability: Durability, settings: &[&str]) -> LiveC
     let settings = settings.iter().map(|setting| setting.parse().expect("KEY=VALUE")).collect();
     let options = ClusterOptions { first_port: 0, durability, place, settings, ..ClusterOptions::default() };
     let cluster = LiveCluster::start(options, data).expect("starts");
-    assert!(cluster.wait_ready(PATIENCE), "{:?}", cluster.facts_after(0).0);
+    assert_eq!(cluster.wait_ready(PATIENCE), Ok(()), "{:?}", cluster.facts_after(0).0);
     cluster
 }
 
@@ -335,7 +335,7 @@ fn a_memory_limit_lets_the_oldest_records_go_and_the_newest_in() {
     let durability = Durability::Memory;
     let options = ClusterOptions { first_port: 0, durability, place, memory_limit, ..ClusterOptions::default() };
     let cluster = LiveCluster::start(options, data).expect("starts");
-    assert!(cluster.wait_ready(PATIENCE));
+    assert_eq!(cluster.wait_ready(PATIENCE), Ok(()));
     done(&cluster, "topic create orders --partitions 1 --replicas 3");
     // Four times what each broker may hold.
     done(&cluster, "produce orders --count 800 --size 10KiB");
@@ -369,6 +369,83 @@ fn a_replaced_disk_fills_again() {
     done(&cluster, "start 3");
     done(&cluster, "wait isr orders-0 = 1,2,3 --within 60s");
     assert_eq!(consume(&cluster, "orders", 1, 500).len(), 500);
+}
+
+/// Asks for the versions of the APIs, under a number.
+fn ask(stream: &mut TcpStream, number: u8) {
+    stream.write_all(&[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, number, 0xFF, 0xFF]).expect("written");
+}
+
+/// The number of the next answer, if there is one within `limit`.
+fn answer(stream: &mut TcpStream, limit: Duration) -> Option<u8> {
+    stream.set_read_timeout(Some(limit)).expect("set");
+    let mut head = [0; 4];
+    match stream.read_exact(&mut head) {
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => None,
+        outcome => {
+            outcome.expect("neither closed nor reset");
+            let mut rest = vec![0; u32::from_be_bytes(head) as usize];
+            stream.read_exact(&mut rest).expect("the whole of it");
+            Some(rest[3])
+        }
+    }
+}
+
+/// What is cut is silent, keeps its connections, and goes on when it is healed; what is slow is late, in order.
+#[test]
+fn a_link_to_clients_has_its_faults() {
+    const SILENCE: Duration = Duration::from_millis(300);
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = start(folder.path(), Durability::Memory);
+    let servers = cluster.bootstrap_servers();
+    let mut connections: Vec<TcpStream> =
+        servers.split(',').map(|address| TcpStream::connect(address).expect("connects")).collect();
+    let [first, second, ..] = &mut connections[..] else { panic!("three brokers") };
+    ask(first, 1);
+    assert_eq!(answer(first, PATIENCE), Some(1));
+    for (number, line) in [(2, "link cut 1 clients"), (3, "link cut 1>clients"), (4, "link hold clients to 1")] {
+        done(&cluster, line);
+        ask(first, number);
+        assert_eq!(answer(first, SILENCE), None, "{line}");
+        ask(second, number);
+        assert_eq!(answer(second, PATIENCE), Some(number), "the others are served");
+        assert!(run(&cluster, "expect faults = 1").is_done(), "{line}");
+        done(&cluster, if number == 4 { "link release clients to 1" } else { "undo" });
+        assert_eq!(answer(first, PATIENCE), Some(number), "{line}");
+    }
+    done(&cluster, "link delay 1 clients 120ms --jitter 30ms");
+    let begun = Instant::now();
+    (5..9).for_each(|number| ask(first, number));
+    assert_eq!((5..9).map(|_| answer(first, PATIENCE)).collect::<Vec<_>>(), [5, 6, 7, 8].map(Some));
+    let late = begun.elapsed();
+    assert!(late >= Duration::from_millis(240), "there and back: {late:?}");
+    done(&cluster, "link heal 1 clients");
+    done(&cluster, "link throttle clients to 1 100B/s");
+    let begun = Instant::now();
+    (9..12).for_each(|number| ask(first, number));
+    // What was under way stays so, and what comes after it stays behind it.
+    assert_eq!(answer(first, PATIENCE), Some(9));
+    done(&cluster, "heal");
+    ask(first, 12);
+    assert_eq!((10..13).map(|_| answer(first, PATIENCE)).collect::<Vec<_>>(), [10, 11, 12].map(Some));
+    assert!(begun.elapsed() >= Duration::from_millis(250), "thrice ten bytes at 100 a second");
+    assert_eq!(done(&cluster, "expect faults = 0"), "faults is 0.");
+}
+
+/// Nobody has to wait out the patience of a start to hear that a broker cannot come up.
+#[test]
+fn a_broker_that_cannot_open_its_store_is_told_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    start(folder.path(), Durability::Process).shut_down();
+    std::fs::write(folder.path().join("broker-2/store.redb"), "no database").expect("written");
+    let place = Place::Folder(folder.path().to_owned());
+    let data = DataDir::open(&place).expect("a data folder");
+    let options = ClusterOptions { first_port: 0, place, ..ClusterOptions::default() };
+    let cluster = LiveCluster::start(options, data).expect("starts");
+    let error = cluster.wait_ready(PATIENCE).expect_err("broker 2 has no store");
+    assert!(error.is_final && error.reason.contains("broker 2 crashed: "), "{error}");
+    let ended = |kind: &FactKind| matches!(kind, FactKind::Host(HostFact::BrokerEnded { broker: BrokerId(2), .. }));
+    assert!(cluster.facts_after(0).0.iter().any(|fact| ended(&fact.kind)));
 }
 
 #[test]

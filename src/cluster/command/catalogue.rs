@@ -118,21 +118,24 @@ const TEXTS: &[Text] = &[
     text(
         "link cut",
         "What is sent over it is lost in silence: each side waits for its own timeout. Cut off from a \
-         majority, a broker is fenced and its partitions elect new leaders.",
-        &["link cut 1 2", "link cut 1 to 2", "link cut 1 2,3"],
+         majority, a broker is fenced and its partitions elect new leaders. Connections of clients stay open and \
+         say nothing; healed, they go on where they were.",
+        &["link cut 1 2", "link cut 1 to 2", "link cut 1 2,3", "link cut 1 clients", "link cut 1 2,3,clients"],
         &["link heal", "heal", "link lose"],
     ),
     text(
         "link delay",
         "Replication over it takes longer, and so does every produce with acks=all that waits for it. \
-         Beyond the lag time the follower leaves the ISR.",
-        &["link delay 1 2 200ms", "link delay 1 2 50ms --jitter 30ms"],
+         Beyond the lag time the follower leaves the ISR. Clients wait so much longer for each answer, and once more \
+         for their question.",
+        &["link delay 1 2 200ms", "link delay 1 2 50ms --jitter 30ms", "link delay 1 clients 100ms"],
         &["link heal", "link throttle"],
     ),
     text(
         "link lose",
-        "Lost messages are asked for again after a timeout; a share that is too high looks like a cut.",
-        &["link lose 1 2 20%"],
+        "Lost messages are asked for again after a timeout; a share that is too high looks like a cut. A client's \
+         connection sends again by itself what was lost, 200 ms later and more: its messages are late.",
+        &["link lose 1 2 20%", "link lose clients to 1 5%"],
         &["link cut", "drop next", "link heal"],
     ),
     text(
@@ -149,14 +152,15 @@ const TEXTS: &[Text] = &[
     ),
     text(
         "link throttle",
-        "A follower that cannot keep up at that throughput falls behind and leaves the ISR.",
-        &["link throttle 1 2 64KiB/s"],
+        "A follower that cannot keep up at that throughput falls behind and leaves the ISR. A broker's clients share \
+         what they are given.",
+        &["link throttle 1 2 64KiB/s", "link throttle 1 clients 1MiB/s"],
         &["link heal", "link delay"],
     ),
     text(
         "link heal",
         "The link is as good as new; followers catch up and return to the ISR.",
-        &["link heal 1 2"],
+        &["link heal 1 2", "link heal 1 clients"],
         &["heal", "undo"],
     ),
     text(

@@ -7,6 +7,7 @@
 
 use super::catalogue::grammar;
 use super::predicate::SUBJECTS;
+use super::values::CLIENTS;
 use crate::cluster::view::{Completion, CompletionValue};
 use kafka_protocol::messages::ApiKey;
 
@@ -119,7 +120,12 @@ fn values_of(name: &str, argument: &clap::Arg, said: &[&str], typed: &str, names
         ("WHO", ["leader"]) => words(&["of"]),
         ("WHO", ["leader", "of"]) => names.partitions(typed),
         ("WHO", ["leader", ..] | ["controller" | "killed", ..]) => Vec::new(),
-        ("WHO" | "LINK" | "ID" | "IDS", _) => names.brokers(),
+        ("WHO" | "ID" | "IDS", _) => names.brokers(),
+        ("LINK", _) => {
+            let mut values = names.brokers();
+            values.push(plain(CLIENTS));
+            values
+        }
         ("PREDICATE", []) => words(&SUBJECTS),
         ("PREDICATE", ["leader" | "isr" | "replicas" | "epoch" | "high-watermark" | "log-end"]) => {
             names.partitions(typed)
@@ -199,6 +205,7 @@ mod tests {
         assert_eq!(texts("wait alive "), ["=", "!=", "<", "<=", ">", ">="]);
         assert_eq!(texts("drop next response of prod"), ["Produce"]);
         assert_eq!(texts("produce orders --acks "), ["all", "1", "0"]);
+        assert_eq!(texts("link cut 1 c"), ["clients"]);
         assert_eq!(texts("mouse o"), ["on", "off"]);
         assert_eq!(texts("theme hi"), ["high-contrast"]);
     }

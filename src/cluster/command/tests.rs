@@ -46,12 +46,17 @@ fn links_are_one_way_or_both() {
         ("link cut 1->2", link(&[1], &[2], true)),
         ("link cut 1 to 2", link(&[1], &[2], true)),
         ("links cut 1 2,3", link(&[1], &[2, 3], false)),
+        ("link cut 1 clients", link(&[1], &[-1], false)),
+        ("link cut clients to 1,2", link(&[-1], &[1, 2], true)),
+        ("link cut 1 2,3,clients", link(&[1], &[2, 3, -1], false)),
     ] {
         assert_eq!(parsed(line), Command::Link(LinkCommand::Cut { link: expected }), "{line}");
     }
     let pairs = |pairs: &[(i32, i32)]| pairs.iter().map(|(a, b)| (BrokerId(*a), BrokerId(*b))).collect::<Vec<_>>();
     assert_eq!(link(&[1], &[2, 3], false).directed(), pairs(&[(1, 2), (1, 3), (2, 1), (3, 1)]));
     assert_eq!(link(&[1, 2], &[2], true).directed(), pairs(&[(1, 2)]));
+    assert_eq!(parsed("link heal 1 clients").to_string(), "link heal 1 clients");
+    assert!(parse_line("link cut clients clients").is_err());
 }
 
 #[test]
@@ -206,7 +211,7 @@ fn errors_are_one_sentence_with_the_usage() {
         ("kill leader", "whose leader: write leader of orders-0", ""),
         ("kill -- -1", "`-1` is nobody: write 2, 1 3, leader of orders-0, controller or killed", ""),
         ("link cut 1 1", "a broker has no link to itself", ""),
-        ("link cut 1", "`1` is no link: write 1 2 (both ways) or 1>2 (one way)", ""),
+        ("link cut 1", "`1` is no link: write 1 2 (both ways), 1>2 (one way) or 1 clients", ""),
         ("wait", "the following required arguments were not provided: <PREDICATE>...", "wait <PREDICATE>..."),
         ("wait isr orders-0 < 2", "`isr orders-0 < 2`: brokers are compared with = or !=", ""),
         ("speed 0", "invalid value '0' for '<SPEED>': speed 0 stands still: say `pause`", ""),
@@ -309,7 +314,8 @@ fn any_who() -> impl Strategy<Value = Who> {
 }
 
 fn any_link() -> impl Strategy<Value = LinkSpec> {
-    (any_ids(), any_ids(), any::<bool>())
+    let ends = || prop_oneof![4 => any_ids(), 1 => Just(ids(&[-1])), 1 => Just(ids(&[1, -1]))];
+    (ends(), ends(), any::<bool>())
         .prop_map(|(from, to, one_way)| LinkSpec { from, to, one_way })
         .prop_filter("a link of its own", |link| !link.directed().is_empty())
 }

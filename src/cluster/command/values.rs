@@ -7,6 +7,7 @@
 //! Deliberately not here: whether a broker, topic or partition exists (the host knows), and the legality of topic names
 //! (the broker answers with Kafka's own error).
 
+use crate::cluster::link;
 use crate::protocol::ids::BrokerId;
 use kafka_protocol::messages::ApiKey;
 use std::fmt;
@@ -69,13 +70,27 @@ pub fn duration_text(duration: Duration) -> String {
     humantime::format_duration(duration).to_string().replace(' ', "")
 }
 
-/// Links between brokers: both ways (`1 2`) or one way (`1>2`, in a shell `1 to 2`). Each side may name several
-/// brokers.
+/// How a link's end at the clients is written.
+pub const CLIENTS: &str = "clients";
+
+/// One side of a link: brokers, or the clients of those on the other side.
+fn link_side(text: &str) -> Result<Vec<BrokerId>, String> {
+    let end = |word: &str| if word == CLIENTS { Ok(link::CLIENTS) } else { broker_id(word) };
+    text.split(',').map(|word| end(word.trim())).collect()
+}
+
+/// Writes a link's end: `2`, `clients`.
+pub fn link_end(end: BrokerId) -> String {
+    if end == link::CLIENTS { CLIENTS.to_owned() } else { end.to_string() }
+}
+
+/// Links between brokers, and between brokers and their clients: both ways (`1 2`) or one way (`1>2`, in a shell
+/// `1 to 2`). Each side may name several ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkSpec {
-    /// The brokers on one side; the senders, if it is one way.
+    /// The ends on one side; the senders, if it is one way. [`link::CLIENTS`] stands for the clients.
     pub from: Vec<BrokerId>,
-    /// The brokers on the other side.
+    /// The ends on the other side.
     pub to: Vec<BrokerId>,
     /// Only what `from` sends to `to`.
     pub one_way: bool,
@@ -105,11 +120,16 @@ impl FromStr for LinkSpec {
         let (from, to, one_way) = match words.as_slice() {
             [from, ">" | "to", to] => (from, to, true),
             [from, to] => (from, to, false),
-            _ => return Err(format!("`{text}` is no link: write 1 2 (both ways) or 1>2 (one way)")),
+            _ => return Err(format!("`{text}` is no link: write 1 2 (both ways), 1>2 (one way) or 1 clients")),
         };
-        let link = LinkSpec { from: broker_ids(from)?, to: broker_ids(to)?, one_way };
+        let link = LinkSpec { from: link_side(from)?, to: link_side(to)?, one_way };
         if link.directed().is_empty() {
-            return Err("a broker has no link to itself".to_owned());
+            let who = if link.from.contains(&link::CLIENTS) {
+                "clients have no link to each other"
+            } else {
+                "a broker has no link to itself"
+            };
+            return Err(who.to_owned());
         }
         Ok(link)
     }
@@ -118,7 +138,8 @@ impl FromStr for LinkSpec {
 impl fmt::Display for LinkSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let between = if self.one_way { " to " } else { " " };
-        write!(f, "{}{between}{}", join_ids(&self.from), join_ids(&self.to))
+        let side = |ends: &[BrokerId]| ends.iter().copied().map(link_end).collect::<Vec<_>>().join(",");
+        write!(f, "{}{between}{}", side(&self.from), side(&self.to))
     }
 }
 

@@ -92,7 +92,11 @@ pub fn live(birth: Birth, ready: impl FnOnce()) -> Afterlife {
     };
     let store = match opened {
         Ok(store) => store,
-        Err(error) => return Afterlife { how: crashed(&error), memory: None, seqs, logs: Vec::new() },
+        Err(error) => {
+            let how = crashed(&error);
+            host.tell_caused(HostFact::BrokerEnded { broker: config.broker, how: how.clone() }, cause);
+            return Afterlife { how, memory: None, seqs, logs: Vec::new() };
+        }
     };
     let control = store.control();
     control.set_disk_delay(disk.delay);

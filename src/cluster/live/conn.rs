@@ -4,15 +4,18 @@
 //! task writes it.
 //!
 //! Invariants: responses leave in the order in which their requests came; a connection holds at most [`MAX_REQUESTS`]
-//! unanswered requests, and all of a broker's connections together at most the bytes of its [`Budget`]: beyond, nothing
-//! is read. Whatever arrives costs its own connection at most, and is told with peer and reason.
+//! unanswered requests and asks nothing while answers are not taken, and all of a broker's connections together at most
+//! the bytes of its [`Budget`]: beyond, nothing is read. Whatever arrives costs its own connection at most, and is told
+//! with peer and reason.
 //!
 //! Deliberately not here: what a request means.
 
+use crate::cluster::live::client_link::ClientLink;
 use crate::cluster::live::history::HostFact;
 use crate::cluster::live::host::Host;
 use crate::cluster::live::mailbox::{Item, Mailbox};
 use crate::engine::io::RequestToken;
+use crate::engine::time::Instant;
 use crate::protocol::codec::{EncodeError, EncodedFrame, RequestHeader, Response, decode_request, encode_response};
 use crate::protocol::frame::{FrameSplitter, LENGTH_SIZE};
 use crate::protocol::ids::ConnectionId;
@@ -30,6 +33,8 @@ use tokio::task::AbortHandle;
 
 /// Unanswered requests of one connection.
 const MAX_REQUESTS: usize = 256;
+/// A connection with more bytes of answers that its client does not take asks nothing more.
+const MAX_UNSENT_BYTES: usize = 8 * 1024 * 1024;
 /// Responses up to this size are written by the thread that made them.
 const DIRECT_BYTES: usize = 64 * 1024;
 /// A frame that claims more than this has to be within the budget before more of it is read.
@@ -70,6 +75,8 @@ pub struct Service {
     pub budget: Budget,
     /// Whether it reads at all.
     pub gate: Gate,
+    /// What lies between it and its clients.
+    pub link: Arc<ClientLink>,
     /// The longest frame it takes.
     pub splitter: FrameSplitter,
     connections: Mutex<HashMap<ConnectionId, Arc<Connection>>>,
@@ -78,10 +85,17 @@ pub struct Service {
 
 impl Service {
     /// What a broker's clients get to, as long as it lives.
-    pub fn new(host: Arc<Host>, mailbox: Arc<Mailbox>, budget_bytes: usize, splitter: FrameSplitter) -> Service {
+    pub fn new(
+        host: Arc<Host>,
+        mailbox: Arc<Mailbox>,
+        link: Arc<ClientLink>,
+        budget_bytes: usize,
+        splitter: FrameSplitter,
+    ) -> Service {
         Service {
             host,
             mailbox,
+            link,
             budget: Budget::new(budget_bytes),
             gate: Gate::default(),
             splitter,
@@ -93,6 +107,19 @@ impl Service {
     /// The connections, to look at or change.
     pub fn connections(&self) -> MutexGuard<'_, HashMap<ConnectionId, Arc<Connection>>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The faults of the link to the clients may have changed.
+    pub fn look_at_link(&self) {
+        self.link.look_again();
+        self.poke();
+    }
+
+    /// What waits for its moment looks at the clock anew.
+    pub fn poke(&self) {
+        for connection in self.connections().values() {
+            connection.to_write.notify_one();
+        }
     }
 
     /// What accepts, to be ended with the rest.
@@ -163,8 +190,28 @@ struct State {
     /// Pieces on their way out; the first may have gone in part.
     out: VecDeque<Bytes>,
     out_bytes: usize,
+    /// Responses that a faulty link still keeps, in order, with the moments at which they have passed it.
+    late: VecDeque<(Instant, EncodedFrame)>,
+    /// When the last request that a faulty link has delayed arrives.
+    late_until: Instant,
     /// The answer that could not be encoded, which ended the connection.
     unsayable: Option<EncodeError>,
+}
+
+impl State {
+    fn set_out(&mut self, frame: EncodedFrame) {
+        self.out_bytes += frame.size();
+        self.out.extend(frame.pieces);
+    }
+
+    /// What has passed the link may be written.
+    fn let_out_the_late(&mut self, now: Instant) {
+        while self.late.front().is_some_and(|(at, _)| *at <= now) {
+            if let Some((_, frame)) = self.late.pop_front() {
+                self.set_out(frame);
+            }
+        }
+    }
 }
 
 /// A client's connection.
@@ -173,6 +220,7 @@ pub struct Connection {
     pub id: ConnectionId,
     peer: SocketAddr,
     stream: TcpStream,
+    link: Arc<ClientLink>,
     state: Mutex<State>,
     /// There is something to write that the thread that made it could not.
     to_write: Notify,
@@ -184,11 +232,12 @@ pub struct Connection {
 
 impl Connection {
     /// A connection that was accepted.
-    pub fn new(id: ConnectionId, peer: SocketAddr, stream: TcpStream) -> Connection {
+    pub fn new(id: ConnectionId, peer: SocketAddr, stream: TcpStream, link: Arc<ClientLink>) -> Connection {
         Connection {
             id,
             peer,
             stream,
+            link,
             state: Mutex::default(),
             to_write: Notify::new(),
             answered: Notify::new(),
@@ -225,15 +274,20 @@ impl Connection {
         let was_idle = state.out.is_empty();
         while matches!(state.slots.front(), Some(Slot { reply: Reply::Ready(_), .. })) {
             if let Some(Slot { reply: Reply::Ready(Some(frame)), .. }) = state.slots.pop_front() {
-                state.out_bytes += frame.size();
-                state.out.extend(frame.pieces);
+                if self.link.is_faulty() || !state.late.is_empty() {
+                    let before = state.late.back().map_or(Instant::ZERO, |(at, _)| *at);
+                    let at = self.link.departure(frame.size()).max(before);
+                    state.late.push_back((at, frame));
+                } else {
+                    state.set_out(frame);
+                }
             }
         }
-        if was_idle && !state.out.is_empty() && state.out_bytes <= DIRECT_BYTES {
+        if was_idle && !state.out.is_empty() && state.out_bytes <= DIRECT_BYTES && self.link.may_write() {
             // An error shows again to the task that writes, which closes the connection.
             drop(self.write_some(&mut state));
         }
-        let is_left = !state.out.is_empty();
+        let is_left = !state.out.is_empty() || !state.late.is_empty();
         drop(state);
         if is_left {
             self.to_write.notify_one();
@@ -286,9 +340,22 @@ impl Connection {
         self.is_closed.load(Ordering::SeqCst)
     }
 
-    /// Requests that wait for their answer.
-    fn unanswered(&self) -> usize {
-        self.lock().slots.len()
+    /// Whether it has to be rid of answers before it asks more: a client that does not read would fill the memory.
+    fn is_full(&self) -> bool {
+        let state = self.lock();
+        state.slots.len() + state.late.len() >= MAX_REQUESTS || state.out_bytes >= MAX_UNSENT_BYTES
+    }
+
+    /// When a request arrives that sets out now; `None`: at once.
+    fn arrival(&self, bytes: usize) -> Option<Instant> {
+        let mut state = self.lock();
+        if state.late_until == Instant::ZERO && !self.link.is_faulty() {
+            return None;
+        }
+        let at = self.link.arrival(bytes).max(state.late_until);
+        let is_late = at > self.link.now();
+        state.late_until = if is_late { at } else { Instant::ZERO };
+        is_late.then_some(at)
     }
 }
 
@@ -312,7 +379,13 @@ pub async fn serve(service: Arc<Service>, connection: Arc<Connection>) {
         service.host.tell(HostFact::ClientRefused { peer: connection.peer, reason });
     }
     connection.close(false);
-    service.mailbox.push(Item::ConnectionClosed(connection.id));
+    let late_until = connection.lock().late_until;
+    let closed = Item::ConnectionClosed(connection.id);
+    if late_until > connection.link.now() {
+        service.mailbox.push_at(late_until, closed);
+    } else {
+        service.mailbox.push_all(&mut vec![closed], &service.host.clock);
+    }
 }
 
 /// Why a connection ends before its client wants it to.
@@ -330,17 +403,32 @@ impl From<io::Error> for Trouble {
 }
 
 async fn write(connection: &Connection) -> io::Result<()> {
+    let link = &connection.link;
     loop {
         connection.to_write.notified().await;
         if connection.is_closed() {
             return Ok(());
         }
-        loop {
-            let is_done = connection.write_some(&mut connection.lock())?;
-            if is_done {
-                break;
+        while link.may_write() {
+            let (is_done, next) = {
+                let mut state = connection.lock();
+                state.let_out_the_late(link.now());
+                (connection.write_some(&mut state)?, state.late.front().map(|(at, _)| *at))
+            };
+            connection.answered.notify_one();
+            if !is_done {
+                connection.stream.writable().await?;
+                continue;
             }
-            connection.stream.writable().await?;
+            // While time stands still there is no such moment: who lets it go on says so.
+            let Some(moment) = next.and_then(|at| link.real_deadline(at)) else { break };
+            tokio::select! {
+                () = tokio::time::sleep_until(moment.into()) => {}
+                () = connection.to_write.notified() => {}
+            }
+            if connection.is_closed() {
+                return Ok(());
+            }
         }
     }
 }
@@ -358,13 +446,13 @@ async fn read(service: &Service, connection: &Arc<Connection>) -> Result<(), Tro
                 None => {
                     // Whoever waits for room has to be able to make some.
                     if service.budget.units.available_permits() * UNIT < frame.len() {
-                        service.mailbox.push_all(&mut items);
+                        service.mailbox.push_all(&mut items, &service.host.clock);
                     }
                     service.budget.take(frame.len()).await
                 }
             };
-            while connection.unanswered() >= MAX_REQUESTS {
-                service.mailbox.push_all(&mut items);
+            while connection.is_full() {
+                service.mailbox.push_all(&mut items, &service.host.clock);
                 connection.answered.notified().await;
                 if connection.is_closed() {
                     return Ok(());
@@ -372,7 +460,7 @@ async fn read(service: &Service, connection: &Arc<Connection>) -> Result<(), Tro
             }
             take_frame(service, connection, frame, bytes, &mut items)?;
         }
-        service.mailbox.push_all(&mut items);
+        service.mailbox.push_all(&mut items, &service.host.clock);
         let length = buffer.first_chunk::<LENGTH_SIZE>().map_or(0, |length| u32::from_be_bytes(*length) as usize);
         if claimed.is_none() && length > CLAIM_BYTES {
             claimed = service.budget.take(length).await;
@@ -380,8 +468,10 @@ async fn read(service: &Service, connection: &Arc<Connection>) -> Result<(), Tro
         buffer.reserve(service.splitter.room(&buffer).map_err(|error| Trouble::Hostile(error.to_string()))?);
         loop {
             service.gate.passed().await;
+            connection.link.may_read().await;
             connection.stream.readable().await?;
             service.gate.passed().await;
+            connection.link.may_read().await;
             match connection.stream.try_read_buf(&mut buffer) {
                 Ok(0) => return Ok(()),
                 Ok(_) => break,
@@ -400,11 +490,20 @@ fn take_frame(
     items: &mut Vec<Item>,
 ) -> Result<(), Trouble> {
     let token = service.host.next_token();
+    let arrival = connection.arrival(frame.len());
     match decode_request(frame) {
         Ok((header, request)) => {
             let slot = Slot { token, header: Some(header.clone()), reply: Reply::Awaited, _bytes: bytes };
             connection.lock().slots.push_back(slot);
-            items.push(Item::Request { connection: Arc::clone(connection), token, header, request });
+            let item = Item::Request { connection: Arc::clone(connection), token, header, request };
+            match arrival {
+                None => items.push(item),
+                Some(at) => {
+                    // What came before it arrives before it.
+                    service.mailbox.push_all(items, &service.host.clock);
+                    service.mailbox.push_at(at, item);
+                }
+            }
         }
         Err(error) => {
             let answer = answer_to_unserved(&error).ok_or_else(|| Trouble::Hostile(error.to_string()))?;
@@ -420,17 +519,36 @@ fn take_frame(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::observation::{Observer, Setup};
+    use crate::cluster::view::Capabilities;
+    use crate::engine::config::{ClusterConfig, Timing};
+    use crate::engine::prng::Prng;
     use crate::protocol::api::ApiKey;
+    use crate::protocol::ids::BrokerId;
     use kafka_protocol::messages::ElectLeadersResponse;
     use std::io::Read;
     use std::net::TcpListener;
+
+    fn healthy_link() -> Arc<ClientLink> {
+        let setup = Setup {
+            name: "local".to_owned(),
+            bootstrap_servers: String::new(),
+            can: Capabilities::default(),
+            quit_loses: None,
+            utc_offset_s: 0,
+            cluster: ClusterConfig::preset(Timing::Lab, "a cluster", 1),
+            brokers: Vec::new(),
+        };
+        let host = Host::new(Prng::new(1), Observer::new(setup));
+        Arc::new(ClientLink::new(Arc::new(host), BrokerId(1)))
+    }
 
     #[tokio::test]
     async fn an_answer_that_its_version_cannot_say_ends_the_connection_and_no_more() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let ours = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connected");
         let (mut client, peer) = listener.accept().expect("accepted");
-        let connection = Connection::new(ConnectionId(1), peer, ours);
+        let connection = Connection::new(ConnectionId(1), peer, ours, healthy_link());
         let token = RequestToken(1);
         let header = RequestHeader { api: ApiKey::ElectLeaders, version: 0, correlation_id: 7, client_id: None };
         let slot = Slot { token, header: Some(header), reply: Reply::Awaited, _bytes: None };

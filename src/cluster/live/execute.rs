@@ -12,6 +12,7 @@ use crate::cluster::command::predicate::Facts;
 use crate::cluster::command::{
     BrokerCommand, ClockCommand, Command, DiskCommand, Execute, LinkCommand, Predicate, Reply, TopicCommand, Who,
 };
+use crate::cluster::link::CLIENTS;
 use crate::cluster::live::handle::LiveCluster;
 use crate::cluster::live::status::Phase;
 use crate::cluster::live::supervisor::is_alive;
@@ -313,7 +314,8 @@ impl LiveCluster {
 
     fn links(&self, command: &LinkCommand) -> Outcome {
         let known = self.inner.slots();
-        let unknown = command.link().from.iter().chain(&command.link().to).find(|id| !known.contains_key(id));
+        let mut ends = command.link().from.iter().chain(&command.link().to).filter(|end| **end != CLIENTS);
+        let unknown = ends.find(|id| !known.contains_key(id));
         if let Some(id) = unknown {
             return Err(format!("there is no broker {id}"));
         }

@@ -6,13 +6,25 @@
 //! Deliberately not here: the work (`supervisor.rs`), the language (`execute.rs`).
 
 use crate::cluster::data_dir::DataDir;
-use crate::cluster::live::history::Fact;
+use crate::cluster::live::history::{Ended, Fact};
+use crate::cluster::live::status::Phase;
 use crate::cluster::live::supervisor::{StartError, Supervisor};
 use crate::cluster::options::ClusterOptions;
 use crate::engine::observe::Scope;
 use crate::protocol::ids::{BrokerId, TopicId};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Why a cluster is not ready.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct NotReady {
+    /// What is the matter with which broker.
+    pub reason: String,
+    /// A broker has ended: waiting longer changes nothing.
+    pub is_final: bool,
+}
 
 /// See the module.
 #[derive(Clone)]
@@ -39,13 +51,32 @@ impl LiveCluster {
         self.inner.data()
     }
 
-    /// Waits until every broker that lives is unfenced: a produce with acks=all would succeed. False if that took
-    /// longer than `limit`.
-    pub fn wait_ready(&self, limit: Duration) -> bool {
-        self.inner.wait_until(limit, || {
+    /// Waits until every broker is unfenced: a produce with acks=all would succeed.
+    ///
+    /// # Errors
+    /// Which brokers are not ready and why, after `limit`, or at once if one has ended.
+    pub fn wait_ready(&self, limit: Duration) -> Result<(), NotReady> {
+        let look = || {
             let slots = self.inner.slots();
-            slots.values().all(|slot| slot.status.is_serving())
-        })
+            let unready = slots.iter().filter(|(_, slot)| !slot.status.is_serving());
+            unready.map(|(id, slot)| (*id, slot.status.phase(), slot.status.is_suspended())).collect::<Vec<_>>()
+        };
+        let has_ended = |(_, phase, _): &(BrokerId, Phase, bool)| matches!(phase, Phase::Ended(_));
+        self.inner.wait_until(limit, || {
+            let unready = look();
+            unready.is_empty() || unready.iter().any(has_ended)
+        });
+        let unready = look();
+        let is_final = unready.iter().any(has_ended);
+        let why = |(id, phase, is_suspended): &(BrokerId, Phase, bool)| match phase {
+            Phase::Ended(Ended::Crashed { message }) => format!("broker {id} crashed: {message}"),
+            Phase::Ended(_) => format!("broker {id} is down"),
+            Phase::Starting => format!("broker {id} still recovers its log"),
+            Phase::Running if *is_suspended => format!("broker {id} is suspended"),
+            Phase::Running => format!("broker {id} runs and is still fenced"),
+        };
+        let reasons: Vec<String> = unready.iter().map(why).collect();
+        if reasons.is_empty() { Ok(()) } else { Err(NotReady { reason: reasons.join("; "), is_final }) }
     }
 
     /// Waits until a broker answers on its port and is unfenced.
@@ -69,12 +100,13 @@ impl LiveCluster {
         self.inner.workload.start_demo()
     }
 
-    /// A topic's name, by the metadata of a broker that knows it.
-    pub fn topic_name(&self, topic: TopicId) -> Option<String> {
+    /// The topics' names, by the metadata of all brokers that live. Takes as long as the slowest broker's step.
+    pub fn topic_names(&self) -> BTreeMap<TopicId, String> {
         let ids: Vec<BrokerId> = self.inner.slots().keys().copied().collect();
         let none = Scope { partitions: Some(Vec::new()) };
         let snapshots = self.inner.snapshots(&ids.into_iter().map(|id| (id, none.clone())).collect());
-        snapshots.iter().find_map(|snapshot| Some(snapshot.image.topics.get(&topic)?.name.clone()))
+        let topics = snapshots.iter().flat_map(|snapshot| snapshot.image.topics.iter());
+        topics.map(|(id, topic)| (*id, topic.name.clone())).collect()
     }
 
     /// Milliseconds of cluster time since the start.

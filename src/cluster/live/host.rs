@@ -13,6 +13,7 @@ use crate::cluster::live::watch::Watch;
 use crate::cluster::observation::Observer;
 use crate::engine::io::RequestToken;
 use crate::engine::prng::Prng;
+use crate::engine::time::Instant;
 use crate::protocol::ids::BrokerId;
 use crate::protocol::peer::{EventId, PeerMessage};
 use std::collections::BTreeMap;
@@ -92,7 +93,7 @@ impl Host {
         drop(peers);
         self.links().0.reset(broker);
         for other in others {
-            other.lose_late(Some(broker));
+            other.lose_late(broker);
             if with_reset {
                 other.push(Item::LinkDown { peer: broker, cause });
             }
@@ -122,7 +123,7 @@ impl Host {
         // Under the lock, so that two messages of a link keep their order.
         match links.send((from, to), message, now, rng) {
             Fate::Now(message) => mailbox.push_peer(from, message, &self.clock),
-            Fate::At(at, message) => mailbox.push_peer_at(at, from, message),
+            Fate::At(at, message) => mailbox.push_at(at, Item::Peer { from, message }),
             Fate::Held | Fate::Lost => {}
         }
     }
@@ -135,7 +136,7 @@ impl Host {
         if guard.0.faults(link).is_cut
             && let Some(mailbox) = self.mailbox(link.1)
         {
-            mailbox.lose_late(Some(link.0));
+            mailbox.lose_late(link.0);
         }
         if let Some(mailbox) = self.mailbox(link.1) {
             for message in released {
@@ -159,6 +160,14 @@ impl Host {
     /// answers.
     pub fn takes_client_drop(&self, by: BrokerId, is_response: bool, api: &str) -> bool {
         self.has_faults.load(Ordering::Acquire) && self.links().0.takes_drop(by, is_response, api)
+    }
+
+    /// When a frame of so many bytes arrives that sets out now between a broker and one of its clients.
+    pub fn client_arrival(&self, link: Link, bytes: usize) -> Instant {
+        let now = self.clock.now();
+        let mut guard = self.links();
+        let (links, rng) = &mut *guard;
+        links.arrival(link, u64::try_from(bytes).unwrap_or(u64::MAX), now, rng)
     }
 
     /// Looks at the links.

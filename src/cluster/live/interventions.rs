@@ -5,9 +5,9 @@
 //!
 //! Deliberately not here: lives and deaths (`supervisor.rs`).
 
-use crate::cluster::command::values::{LinkSpec, duration_text};
+use crate::cluster::command::values::{LinkSpec, duration_text, link_end};
 use crate::cluster::command::{Command, Direction, DropCommand, LinkCommand};
-use crate::cluster::link::{Drops, LinkFaults};
+use crate::cluster::link::{CLIENTS, Drops, LinkFaults};
 use crate::cluster::live::faults::DiskFaults;
 use crate::cluster::live::history::{Ended, FaultSort, HostFact};
 use crate::cluster::live::status::Phase;
@@ -35,6 +35,10 @@ impl Supervisor {
                 LinkCommand::Throttle { rate, .. } => faults.bytes_per_s = Some(rate.0.0),
                 LinkCommand::Heal { .. } => *faults = LinkFaults::default(),
             });
+        }
+        let touches_clients = command.link().directed().iter().any(|(from, to)| [*from, *to].contains(&CLIENTS));
+        for service in self.slots().values().filter_map(|slot| slot.service.as_ref()).filter(|_| touches_clients) {
+            service.look_at_link();
         }
         let sort = match command {
             LinkCommand::Cut { .. } => FaultSort::LinkCut,
@@ -166,6 +170,9 @@ impl Supervisor {
         for link in links {
             self.host.change_link(link, |faults| *faults = LinkFaults::default());
         }
+        for service in self.slots().values().filter_map(|slot| slot.service.as_ref()) {
+            service.look_at_link();
+        }
         self.host.forget_drops();
         let disks: Vec<BrokerId> = self.faults().disks().map(|(id, _)| id).collect();
         for id in disks {
@@ -250,16 +257,25 @@ impl Supervisor {
             let mut told = BTreeSet::new();
             for ((from, to), faults) in links.faulty() {
                 let both = links.faults((to, from)) == faults;
+                // The clients come last, as one says it.
+                let (from, to) = if both && from == CLIENTS { (to, from) } else { (from, to) };
                 if both && !told.insert((from.min(to), from.max(to))) {
                     continue;
                 }
                 let spec = LinkSpec { from: vec![from], to: vec![to], one_way: !both };
                 let arrow = if both { "⇄" } else { "→" };
                 for (kind, word) in words(faults, links.held((from, to))) {
-                    let (text, undo) = (format!("link {from} {arrow} {to} {word}"), format!("link heal {spec}"));
-                    let of =
-                        |other: BrokerId| if kind == FaultKind::Cut { format!("cut {other}") } else { word.clone() };
-                    found.push(Found::new(kind, text, &undo).on(from, &of(to)).on(to, &of(from)));
+                    let text = format!("link {} {arrow} {} {word}", link_end(from), link_end(to));
+                    let of = |other: BrokerId| match kind {
+                        FaultKind::Cut if other == CLIENTS => "no client".to_owned(),
+                        FaultKind::Cut => format!("cut {other}"),
+                        _ => word.clone(),
+                    };
+                    let mut fault = Found::new(kind, text, &format!("link heal {spec}"));
+                    for (end, other) in [(from, to), (to, from)] {
+                        fault = if end == CLIENTS { fault } else { fault.on(end, &of(other)) };
+                    }
+                    found.push(fault);
                 }
             }
             for drops in links.drops() {

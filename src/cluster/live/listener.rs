@@ -41,7 +41,7 @@ pub async fn accept(listener: TcpListener, service: Arc<Service>) {
                 // Small answers must not wait for larger ones.
                 drop(stream.set_nodelay(true));
                 let id = ConnectionId(service.host.next_number());
-                let connection = Arc::new(Connection::new(id, peer, stream));
+                let connection = Arc::new(Connection::new(id, peer, stream, Arc::clone(&service.link)));
                 tokio::spawn(serve(Arc::clone(&service), connection));
             }
             // One connection's trouble, or too many open files.

@@ -1,7 +1,7 @@
 //! A broker's mailbox: everything that happens to it, in one queue that its thread empties in batches.
 //!
 //! Invariants: nothing is put in the way of a snapshot or of an end (they are a channel of their own, looked at between
-//! steps, also while time stands still); messages that come late by a link's fault come in the order of their moments;
+//! steps, also while time stands still); what comes late by a link's fault comes in the order of its moments;
 //! the thread is woken only if it sleeps. Clients' requests are bounded by those who put them in (`conn.rs`), messages
 //! of peers by the protocol.
 //!
@@ -88,8 +88,7 @@ struct Late {
     at: Instant,
     /// Keeps the order of messages of one moment.
     number: u64,
-    from: BrokerId,
-    message: PeerMessage,
+    item: Item,
 }
 
 impl PartialEq for Late {
@@ -127,8 +126,8 @@ struct Inner {
 impl Inner {
     fn let_in_the_late(&mut self, now: Instant) {
         while self.late.peek().is_some_and(|Reverse(late)| late.at <= now) {
-            if let Some(Reverse(Late { from, message, .. })) = self.late.pop() {
-                self.items.push(Item::Peer { from, message });
+            if let Some(Reverse(late)) = self.late.pop() {
+                self.items.push(late.item);
             }
         }
     }
@@ -163,12 +162,15 @@ impl Mailbox {
         }
     }
 
-    /// Puts several things in.
-    pub fn push_all(&self, items: &mut Vec<Item>) {
+    /// Puts several things in, behind those that were under way longer.
+    pub fn push_all(&self, items: &mut Vec<Item>, clock: &LiveClock) {
         let mut inner = self.lock();
         if inner.is_closed {
             items.clear();
         } else if !items.is_empty() {
+            if !inner.late.is_empty() {
+                inner.let_in_the_late(clock.now());
+            }
             inner.items.append(items);
             self.notify(inner);
         }
@@ -187,13 +189,13 @@ impl Mailbox {
         self.notify(inner);
     }
 
-    /// A peer's message arrives at that moment.
-    pub fn push_peer_at(&self, at: Instant, from: BrokerId, message: PeerMessage) {
+    /// A message arrives at that moment.
+    pub fn push_at(&self, at: Instant, item: Item) {
         let mut inner = self.lock();
         if !inner.is_closed {
             inner.numbers += 1;
             let number = inner.numbers;
-            inner.late.push(Reverse(Late { at, number, from, message }));
+            inner.late.push(Reverse(Late { at, number, item }));
             self.notify(inner);
         }
     }
@@ -223,9 +225,9 @@ impl Mailbox {
         self.notify(inner);
     }
 
-    /// What is under way to this broker is lost (its machine is gone).
-    pub fn lose_late(&self, from: Option<BrokerId>) {
-        self.lock().late.retain(|Reverse(late)| from.is_some_and(|from| late.from != from));
+    /// What is under way from a peer is lost.
+    pub fn lose_late(&self, peer: BrokerId) {
+        self.lock().late.retain(|Reverse(late)| !matches!(&late.item, Item::Peer { from, .. } if *from == peer));
     }
 
     /// Controls that have come, without waiting: for between two steps.
@@ -290,6 +292,10 @@ mod tests {
         PeerMessage { correlation_id: n, cause: None, body: PeerBody::Request(PeerRequest::BeginQuorumEpoch(body)) }
     }
 
+    fn peer(n: u64) -> Item {
+        Item::Peer { from: BrokerId(2), message: message(n) }
+    }
+
     fn taken(mailbox: &Mailbox, clock: &LiveClock) -> Vec<u64> {
         let mut items = Vec::new();
         mailbox.take(&mut items, None, clock);
@@ -304,11 +310,11 @@ mod tests {
     fn what_was_under_way_longer_comes_first() {
         let (mailbox, clock) = (Mailbox::default(), LiveClock::default());
         let soon = clock.now();
-        mailbox.push_peer_at(soon, BrokerId(2), message(1));
-        mailbox.push_peer_at(soon, BrokerId(2), message(2));
+        mailbox.push_at(soon, peer(1));
+        mailbox.push_at(soon, peer(2));
         mailbox.push_peer(BrokerId(2), message(3), &clock);
         assert_eq!(taken(&mailbox, &clock), [1, 2, 3]);
-        mailbox.push_peer_at(clock.now() + Duration::from_millis(5), BrokerId(2), message(4));
+        mailbox.push_at(clock.now() + Duration::from_millis(5), peer(4));
         assert_eq!(taken(&mailbox, &clock), [4], "waits for it");
     }
 

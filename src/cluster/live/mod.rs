@@ -9,6 +9,7 @@
 //! Deliberately not here: how anything is drawn or parsed.
 
 mod broker_thread;
+mod client_link;
 mod clock;
 mod conn;
 mod execute;
@@ -25,7 +26,7 @@ mod status;
 mod supervisor;
 mod watch;
 
-pub use handle::LiveCluster;
+pub use handle::{LiveCluster, NotReady};
 pub use history::{Ended, Fact, FactKind, FaultSort, HostFact};
 pub use port::LivePort;
 pub use status::Phase;

@@ -9,6 +9,7 @@
 
 use crate::cluster::data_dir::DataDir;
 use crate::cluster::live::broker_thread::{Afterlife, Birth, Home, live};
+use crate::cluster::live::client_link::ClientLink;
 use crate::cluster::live::clock::TICK;
 use crate::cluster::live::conn::Service;
 use crate::cluster::live::faults::Faults;
@@ -229,7 +230,9 @@ impl Supervisor {
         let cause = self.host.tell(HostFact::BrokerStarting { broker: id });
         (slot.status, slot.mailbox, slot.logs) = (Arc::default(), Arc::default(), Vec::new());
         let splitter = FrameSplitter::default();
-        let service = Arc::new(Service::new(Arc::clone(&self.host), Arc::clone(&slot.mailbox), BUDGET_BYTES, splitter));
+        let link = Arc::new(ClientLink::new(Arc::clone(&self.host), id));
+        let (host, mailbox) = (Arc::clone(&self.host), Arc::clone(&slot.mailbox));
+        let service = Arc::new(Service::new(host, mailbox, link, BUDGET_BYTES, splitter));
         service.gate.set_shut(self.host.clock.is_paused());
         slot.service = Some(Arc::clone(&service));
         slot.since = self.host.clock.now();
@@ -527,8 +530,16 @@ impl Supervisor {
         }
         self.host.tell(HostFact::Paused { is_paused });
         self.tell_pace();
-        self.host.poke_all();
+        self.poke_all();
         true
+    }
+
+    /// Time goes on, stands still or has another speed: whoever waits for a moment looks at the clock anew.
+    fn poke_all(&self) {
+        self.host.poke_all();
+        for service in self.slots().values().filter_map(|slot| slot.service.as_ref()) {
+            service.poke();
+        }
     }
 
     /// The cluster's own loads keep to its time.
@@ -542,7 +553,7 @@ impl Supervisor {
         self.host.clock.set_speed(permille);
         self.host.tell(HostFact::Speed { permille });
         self.tell_pace();
-        self.host.poke_all();
+        self.poke_all();
     }
 
     /// What every broker that lives says of itself, asked all at once; those that are busy for long are left out.

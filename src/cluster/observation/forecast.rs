@@ -10,6 +10,7 @@ use crate::cluster::command::values::{LinkSpec, Partition as Named, duration_tex
 use crate::cluster::command::{
     BrokerCommand, Command, DiskCommand, ElectCommand, LinkCommand, ReassignCommand, TopicCommand, Who,
 };
+use crate::cluster::link::CLIENTS;
 use crate::cluster::view::{BrokerState, Consequence, Weight};
 use crate::protocol::ids::BrokerId;
 use std::collections::BTreeSet;
@@ -280,7 +281,8 @@ impl Observer {
 
     fn of_cut(&self, link: &LinkSpec) -> Option<Consequence> {
         let links: BTreeSet<(BrokerId, BrokerId)> = link.directed().into_iter().collect();
-        if let Some(unknown) = link.from.iter().chain(&link.to).find(|id| !self.brokers.contains_key(id)) {
+        let mut ends = link.from.iter().chain(&link.to).filter(|end| **end != CLIENTS);
+        if let Some(unknown) = ends.find(|id| !self.brokers.contains_key(id)) {
             return told(Weight::Refused, format!("There is no broker {unknown}."));
         }
         // A fetch needs both ways: the question and its answer.
@@ -312,6 +314,23 @@ impl Observer {
             let after = milliseconds(cluster.replica_lag_time_max_ms);
             let over = partitions(impact.thinner);
             sentences.push(format!("{over} replicate over it: followers leave the ISR after {after}."));
+        }
+        let unheard: BTreeSet<BrokerId> = links
+            .iter()
+            .filter_map(|(from, to)| match (*from == CLIENTS, *to == CLIENTS) {
+                (true, _) => Some(*to),
+                (_, true) => Some(*from),
+                _ => None,
+            })
+            .collect();
+        let led: usize = unheard.iter().map(|broker| self.partitions.share(*broker).leaders as usize).sum();
+        if !unheard.is_empty() && sentences.len() < 2 {
+            let over = if led == 0 {
+                "no partition is led there".to_owned()
+            } else {
+                format!("{} led there", partitions(led))
+            };
+            sentences.push(format!("Clients wait in silence until their own timeouts: {over}, no leader moves."));
         }
         let weight = if impact.refusing.is_empty() { Weight::Notice } else { Weight::Severe };
         if sentences.is_empty() {

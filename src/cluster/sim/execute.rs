@@ -12,7 +12,7 @@ use crate::cluster::command::{
     BrokerCommand, ClockCommand, Command, Direction, DiskCommand, DropCommand, LinkCommand, Partition, Predicate,
     Reply, Who,
 };
-use crate::cluster::link::{Drops, LinkFaults};
+use crate::cluster::link::{CLIENTS, Drops, LinkFaults};
 use crate::cluster::sim::timeline::Timeline;
 use crate::cluster::sim::world::{Power, World};
 use crate::engine::controller::image::MetadataImage;
@@ -212,8 +212,11 @@ fn brokers(timeline: &mut Timeline, command: &BrokerCommand) -> Outcome {
 }
 
 fn links(timeline: &mut Timeline, command: &LinkCommand) -> Outcome {
-    let world = &mut timeline.run_mut().world;
     let named = command.link().from.iter().chain(&command.link().to);
+    if named.clone().any(|end| *end == CLIENTS) {
+        return Ok(Reply::unavailable("the simulated clients have no links of their own: a live cluster's have"));
+    }
+    let world = &mut timeline.run_mut().world;
     if let Some(unknown) = named.into_iter().find(|id| !world.nodes.contains_key(id)) {
         return Err(format!("there is no broker {unknown}"));
     }

@@ -212,6 +212,7 @@ fn open_cut(model: &mut Model) -> Vec<Cmd> {
                 format!("link cut {id} {}", other.id),
             )
         })
+        .chain([item('c', "its clients", "no answer, until healed", format!("link cut {id} clients"))])
         .collect();
     open_menu(model, format!("Cut the link of broker {id} to"), items)
 }
