@@ -44,7 +44,7 @@ fn nothing_acknowledged_is_lost_while_brokers_and_links_fail() {
     create_topic(&server, TOPIC, PARTITIONS);
     let client: BaseConsumer = config(&server).create().expect("a client");
     let mut load = Load::start(&server, TOPIC);
-    load.await_progress("before the first fault");
+    load.await_progress(&server, "before the first fault");
     let begun = Instant::now();
     for event in 0..events {
         let (fault, end) = pick(&mut random);
@@ -52,7 +52,7 @@ fn nothing_acknowledged_is_lost_while_brokers_and_links_fail() {
         println!("{:>7.2} s  {:>6} acknowledged  {event}: {fault}", begun.elapsed().as_secs_f64(), load.acknowledged());
         // Between two controllers there is none to kill.
         eventually("the fault can be made", || server.try_ctl(&fault).ok());
-        load.await_progress(&format!("seed {seed}, after `{fault}`"));
+        load.await_progress(&server, &format!("seed {seed}, after `{fault}`"));
         if let Some(end) = end {
             server.ctl(&end);
         }
@@ -62,7 +62,7 @@ fn nothing_acknowledged_is_lost_while_brokers_and_links_fail() {
         }
     }
     server.ctl("wait under-replicated = 0 --within 60s");
-    load.await_progress("after the last fault");
+    load.await_progress(&server, "after the last fault");
     let (acknowledged, gap) = load.stop();
     load.verify(&server);
     replicas::assert_equal(&server, TOPIC, PARTITIONS);

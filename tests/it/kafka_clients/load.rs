@@ -98,19 +98,34 @@ impl Load {
     }
 
     /// Waits until a record that was sent after this call began is acknowledged in every partition.
-    pub fn await_progress(&self, what: &str) {
+    ///
+    /// # Panics
+    /// If there is none, with what the cluster says of itself.
+    pub fn await_progress(&self, server: &Server, what: &str) {
+        if let Err(reason) = self.progress() {
+            let account = ["quorum describe", "broker list", &format!("topic describe {}", self.topic)]
+                .map(|line| format!("--- {line}\n{}", server.try_ctl(line).unwrap_or_else(|error| error)));
+            panic!("{what}: {reason}\n{}", account.join("\n"));
+        }
+    }
+
+    fn progress(&self) -> Result<(), String> {
         let mut ledger = self.shared.ledger.lock().expect("not poisoned");
         let sent = ledger.sent;
         let begun = Instant::now();
         loop {
-            assert!(ledger.failed.is_empty(), "{what}: {:?}", ledger.failed);
+            if !ledger.failed.is_empty() {
+                return Err(format!("{:?}", ledger.failed));
+            }
             let acknowledged =
                 |partition: usize| ledger.acknowledged[partition].last().is_some_and(|last| last.0 >= sent[partition]);
             let behind: Vec<usize> = (0..PARTITIONS).filter(|&partition| !acknowledged(partition)).collect();
             if behind.is_empty() {
-                return;
+                return Ok(());
             }
-            assert!(begun.elapsed() < PATIENCE, "{what}: nothing is acknowledged in partitions {behind:?}");
+            if begun.elapsed() > PATIENCE {
+                return Err(format!("nothing is acknowledged in partitions {behind:?}"));
+            }
             ledger = self.shared.changed.wait_timeout(ledger, Duration::from_millis(100)).expect("not poisoned").0;
         }
     }

@@ -11,12 +11,12 @@ fn kill_again_and_again(mode: &str, kills: u64) {
     let mut load = Load::start(&server, "orders");
     let mut opened = Vec::new();
     for _ in 0..kills {
-        load.await_progress("between two kills");
+        load.await_progress(&server, "between two kills");
         server.kill_process();
         server.start_process();
         opened.push(server.opened_in);
     }
-    load.await_progress("after the last kill");
+    load.await_progress(&server, "after the last kill");
     let (acknowledged, gap) = load.stop();
     load.verify(&server);
     server.ctl("wait under-replicated = 0 --within 60s");
