@@ -9,7 +9,9 @@
 //!
 //! Deliberately not here: where events come from.
 
-use crate::engine::observe::{ElectionReason, Event, EventKind, GroupEvent, QuorumRole, TruncationReason};
+use crate::engine::observe::{
+    ElectionReason, Event, EventKind, GroupEvent, QuorumRole, TransactionEvent, TruncationReason,
+};
 use crate::protocol::ids::{BrokerId, PartitionId, TopicId};
 use crate::protocol::peer::EventId;
 use serde_json::{Map, Value, json};
@@ -109,7 +111,28 @@ fn describe(kind: &EventKind, name_of: &dyn Fn(TopicId) -> Option<String>) -> (&
             ("high_watermark", json!({"partition": name(partition), "leader_epoch": leader_epoch, "offset": offset}))
         }
         EventKind::Group(event) => group(event, name),
+        EventKind::Transaction(event) => transaction(event, name),
         EventKind::StorageFailed { reason } => ("storage_failed", json!({"reason": reason})),
+    }
+}
+
+fn transaction(event: &TransactionEvent, name: impl Fn(&PartitionId) -> String) -> (&'static str, Value) {
+    match event {
+        TransactionEvent::CoordinatorLoaded { partition, transactions } => {
+            ("transaction_coordinator_loaded", json!({"partition": name(partition), "transactions": transactions}))
+        }
+        TransactionEvent::CoordinatorUnloaded { partition } => {
+            ("transaction_coordinator_unloaded", json!({"partition": name(partition)}))
+        }
+        TransactionEvent::Ending { transactional_id, commits } => {
+            ("transaction_ending", json!({"transactional_id": transactional_id, "commits": commits}))
+        }
+        TransactionEvent::Ended { transactional_id, commits } => {
+            ("transaction_ended", json!({"transactional_id": transactional_id, "commits": commits}))
+        }
+        TransactionEvent::TimedOut { transactional_id } => {
+            ("transaction_timed_out", json!({"transactional_id": transactional_id}))
+        }
     }
 }
 

@@ -18,6 +18,9 @@ use crate::engine::quorum::{Committed, Quorum};
 use crate::engine::replica::{ReplicaEnv, Replicas};
 use crate::engine::rpc::{Purpose, Rpc, RpcResult};
 use crate::engine::time::Instant;
+use crate::engine::txn::marking::{MarkerAsker, MarkerWrites};
+use crate::engine::txn::verification::Verifications;
+use crate::engine::txn::{AddAsker, Coordinators};
 use crate::protocol::codec::{Request, RequestHeader};
 use crate::protocol::error::ErrorCode;
 use crate::protocol::ids::{BrokerId, ConnectionId};
@@ -39,6 +42,11 @@ pub struct Broker {
     pub(in crate::engine) replicas: Replicas,
     pub(in crate::engine) producer_ids: ProducerIds,
     pub(in crate::engine) groups: Groups,
+    pub(in crate::engine) txns: Coordinators,
+    /// Markers that are being written for coordinators.
+    pub(in crate::engine) marker_writes: MarkerWrites,
+    /// Requests that wait for the word of a transaction's coordinator.
+    pub(in crate::engine) verifications: Verifications,
     /// Clients' requests that only the controller can answer, while they are under way or there is no controller.
     pub(in crate::engine) forwards: crate::engine::api::forward::Forwards,
     /// Topics that are being made because a client asked for their metadata, until when not to ask again.
@@ -77,6 +85,9 @@ impl Broker {
             replicas: Replicas::recover(cx.log())?,
             producer_ids: ProducerIds::default(),
             groups: Groups::default(),
+            txns: Coordinators::default(),
+            marker_writes: MarkerWrites::default(),
+            verifications: Verifications::default(),
             forwards: crate::engine::api::forward::Forwards::default(),
             auto_creating: BTreeMap::new(),
             is_stopped: false,
@@ -108,6 +119,7 @@ impl Broker {
             }
             Input::ConnectionClosed(connection) => {
                 self.early.retain(|early| early.connection != connection);
+                self.verifications.forget(connection);
                 self.replicas.on_connection_closed(connection);
             }
             Input::Peer { from, message } => self.on_peer(&mut cx, from, message),
@@ -158,6 +170,8 @@ impl Broker {
             lifecycle,
             self.replicas.next_wake(),
             self.groups.next_wake(),
+            self.txns.next_wake(),
+            self.verifications.next_wake(),
             self.forwards.next_wake(),
             producer_ids.map(|at| Wake { at, why: "producer ids" }),
         ]
@@ -179,7 +193,8 @@ impl Broker {
             bytes_out: self.replicas.bytes_out(),
             replicas: self.replicas.snapshot(scope, log),
             groups: self.groups.snapshot(),
-            parked_requests: self.early.len() + self.replicas.parked() + self.forwards.len(),
+            transactions: self.txns.snapshot(),
+            parked_requests: self.early.len() + self.replicas.parked() + self.forwards.len() + self.verifications.len(),
             next_wake: self.next_wake(),
         }
     }
@@ -217,6 +232,11 @@ impl Broker {
     /// The group coordinators on this broker.
     pub fn groups(&self) -> &Groups {
         &self.groups
+    }
+
+    /// The transaction coordinators on this broker.
+    pub fn transactions(&self) -> &Coordinators {
+        &self.txns
     }
 
     /// What this broker started with.
@@ -265,6 +285,10 @@ impl Broker {
         if self.groups.next_wake().is_some_and(|wake| wake.at <= cx.now) {
             self.with_groups(cx, |groups, cx, turn| groups.on_wake(cx, turn));
         }
+        if self.txns.next_wake().is_some_and(|wake| wake.at <= cx.now) {
+            self.with_txns(cx, |txns, cx, turn| txns.on_wake(cx, turn));
+        }
+        self.ask_coordinators_again(cx);
         self.expire_forwards(cx);
     }
 
@@ -298,6 +322,12 @@ impl Broker {
                 let asker = Asker::PeerForward { broker: from, correlation_id };
                 self.admin_here(cx, asker, &header, &request);
             }
+            PeerRequest::AddPartitionsToTxn(request) => {
+                self.add_partitions(cx, AddAsker::Peer(from, correlation_id), request);
+            }
+            PeerRequest::WriteTxnMarkers(request) => {
+                self.write_markers(cx, MarkerAsker::Peer(from, correlation_id), request.markers);
+            }
             PeerRequest::ReplicaFetch(fetch) => {
                 self.with_replicas(cx, |replicas, cx, rpc, env| {
                     replicas.on_peer_fetch(cx, rpc, env, from, correlation_id, fetch);
@@ -330,6 +360,7 @@ impl Broker {
             Purpose::Lifecycle => self.lifecycle.on_answer(cx, &self.config, result.outcome.ok()),
             Purpose::ProducerIds => self.on_producer_ids(cx, result.outcome.ok()),
             Purpose::Forward(token) => self.on_forward_result(cx, token, result.outcome),
+            Purpose::TxnMarkers(_) | Purpose::Verification(_) => self.on_transaction_result(cx, result),
             Purpose::AlterPartition | Purpose::ReplicaFetch => {
                 self.with_replicas(cx, |replicas, cx, rpc, env| replicas.on_result(cx, rpc, env, result));
             }
@@ -342,7 +373,7 @@ impl Broker {
         self.apply_committed(cx);
         self.settle_controller(cx);
         self.ask_for_itself(cx);
-        self.settle_groups(cx);
+        self.settle_coordinators(cx);
         if self.lifecycle.may_stop() && !self.is_stopped {
             self.is_stopped = true;
             self.replicas.on_shutdown(cx);

@@ -92,6 +92,21 @@ pub struct ClusterConfig {
     pub offsets_topic_replication_factor: i16,
     /// `offsets.topic.segment.bytes`.
     pub offsets_topic_segment_bytes: u64,
+    /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`: how often transactions are looked through for those that are open
+    /// too long, and ids for those that have rested for long.
+    pub transaction_sweep_interval_ms: u64,
+    /// `transaction.max.timeout.ms`.
+    pub transaction_max_timeout_ms: u64,
+    /// `transaction.state.log.min.isr`.
+    pub transaction_topic_min_isr: i32,
+    /// `transaction.state.log.num.partitions`.
+    pub transaction_topic_num_partitions: i32,
+    /// `transaction.state.log.replication.factor`.
+    pub transaction_topic_replication_factor: i16,
+    /// `transaction.state.log.segment.bytes`.
+    pub transaction_topic_segment_bytes: u64,
+    /// `transactional.id.expiration.ms`.
+    pub transactional_id_expiration_ms: u64,
     /// Settings by Kafka's name that have no field of their own: the brokers' static configuration, told by DescribeConfigs and
     /// inherited by topics where a topic's key has the broker's key as its default.
     pub properties: std::collections::BTreeMap<String, String>,
@@ -142,6 +157,13 @@ impl ClusterConfig {
             offsets_topic_num_partitions: 50,
             offsets_topic_replication_factor: i16::try_from(brokers.min(3)).expect("at most three"),
             offsets_topic_segment_bytes: 104_857_600,
+            transaction_sweep_interval_ms: pick(500, 10_000),
+            transaction_max_timeout_ms: 900_000,
+            transaction_topic_min_isr: if brokers >= 3 { 2 } else { 1 },
+            transaction_topic_num_partitions: 50,
+            transaction_topic_replication_factor: i16::try_from(brokers.min(3)).expect("at most three"),
+            transaction_topic_segment_bytes: 104_857_600,
+            transactional_id_expiration_ms: 604_800_000,
             properties: std::collections::BTreeMap::new(),
             mutant: None,
         }

@@ -24,3 +24,4 @@ pub mod rpc;
 #[cfg(test)]
 pub mod testing;
 pub mod time;
+pub mod txn;

@@ -5,6 +5,7 @@ use crate::engine::controller::image::MetadataImage;
 use crate::engine::group::snapshot::GroupSnapshot;
 use crate::engine::io::Wake;
 use crate::engine::time::Instant;
+use crate::engine::txn::snapshot::TransactionSnapshot;
 use crate::protocol::ids::{BrokerId, LogId, PartitionId};
 use std::sync::Arc;
 
@@ -128,6 +129,8 @@ pub enum EventKind {
     HighWatermark { partition: PartitionId, leader_epoch: i32, offset: i64 },
     /// Something in a group, or in its coordinator here.
     Group(GroupEvent),
+    /// Something in a transaction, or in its coordinator here.
+    Transaction(TransactionEvent),
     /// The store failed: the broker goes offline.
     StorageFailed { reason: String },
 }
@@ -150,12 +153,31 @@ pub enum GroupEvent {
     Deleted { group: String },
 }
 
+/// What happens in transactions, told by their coordinator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are named for what they hold")]
+pub enum TransactionEvent {
+    /// This broker coordinates the transactions of a partition of `__transaction_state` now.
+    CoordinatorLoaded { partition: PartitionId, transactions: usize },
+    /// It does so no more.
+    CoordinatorUnloaded { partition: PartitionId },
+    /// It is committed how one ends; markers are written (progress).
+    Ending { transactional_id: String, commits: bool },
+    /// All markers are written (progress).
+    Ended { transactional_id: String, commits: bool },
+    /// It was open too long, and is aborted.
+    TimedOut { transactional_id: String },
+}
+
 impl EventKind {
     /// Facts are never dropped; progress is coalesced.
     pub fn is_fact(&self) -> bool {
         !matches!(
             self,
-            EventKind::Appended { .. } | EventKind::HighWatermark { .. } | EventKind::MetadataCommitted { .. }
+            EventKind::Appended { .. }
+                | EventKind::HighWatermark { .. }
+                | EventKind::MetadataCommitted { .. }
+                | EventKind::Transaction(TransactionEvent::Ending { .. } | TransactionEvent::Ended { .. })
         )
     }
 }
@@ -192,6 +214,8 @@ pub struct BrokerSnapshot {
     pub replicas: Vec<ReplicaSnapshot>,
     /// The groups that it coordinates.
     pub groups: Vec<GroupSnapshot>,
+    /// The transactional ids that it coordinates.
+    pub transactions: Vec<TransactionSnapshot>,
     /// Requests that wait for something.
     pub parked_requests: usize,
     /// What it waits for next.

@@ -15,6 +15,8 @@ pub struct ProducerIds {
     in_flight: bool,
     not_before: Instant,
     waiting: VecDeque<RequestToken>,
+    /// Somebody who does not wait here found the block empty, and will ask again.
+    is_wanted: bool,
 }
 
 impl ProducerIds {
@@ -26,6 +28,11 @@ impl ProducerIds {
         })
     }
 
+    /// Sees to it that there is a block soon.
+    pub fn want(&mut self) {
+        self.is_wanted |= self.next >= self.end;
+    }
+
     /// Lets a request wait for the next block.
     pub fn park(&mut self, token: RequestToken) {
         self.waiting.push_back(token);
@@ -33,14 +40,18 @@ impl ProducerIds {
 
     /// Whether the controller is to be asked now; it then counts as asked.
     pub fn wants_block(&mut self, now: Instant) -> bool {
-        let wants = !self.waiting.is_empty() && !self.in_flight && now >= self.not_before;
+        let wants = self.is_needed() && !self.in_flight && now >= self.not_before;
         self.in_flight |= wants;
         wants
     }
 
     /// When it wants to ask again after a failure.
     pub fn next_attempt(&self) -> Option<Instant> {
-        (!self.waiting.is_empty() && !self.in_flight).then_some(self.not_before)
+        (self.is_needed() && !self.in_flight).then_some(self.not_before)
+    }
+
+    fn is_needed(&self) -> bool {
+        self.is_wanted || !self.waiting.is_empty()
     }
 
     /// The controller's answer: the requests that can now be served, each with its id.
@@ -53,6 +64,7 @@ impl ProducerIds {
         self.in_flight = false;
         match answer {
             Some(block) if block.error == ErrorCode::None => {
+                self.is_wanted = false;
                 self.next = block.first;
                 self.end = block.first + i64::from(block.length);
             }

@@ -22,6 +22,10 @@ pub enum Purpose {
     Forward(RequestToken),
     /// A follower's fetch from a leader.
     ReplicaFetch,
+    /// Markers of transactions, by their number.
+    TxnMarkers(u64),
+    /// A leader's question about a transaction, by its number.
+    Verification(u64),
 }
 
 /// A request under way.

@@ -27,6 +27,11 @@ macro_rules! for_each_api {
             DeleteRecords = 21, 0, 2, DeleteRecordsRequest, DeleteRecordsResponse;
             InitProducerId = 22, 0, 5, InitProducerIdRequest, InitProducerIdResponse;
             OffsetForLeaderEpoch = 23, 2, 4, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse;
+            AddPartitionsToTxn = 24, 0, 5, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse;
+            AddOffsetsToTxn = 25, 0, 4, AddOffsetsToTxnRequest, AddOffsetsToTxnResponse;
+            EndTxn = 26, 0, 5, EndTxnRequest, EndTxnResponse;
+            WriteTxnMarkers = 27, 1, 1, WriteTxnMarkersRequest, WriteTxnMarkersResponse;
+            TxnOffsetCommit = 28, 0, 5, TxnOffsetCommitRequest, TxnOffsetCommitResponse;
             DescribeConfigs = 32, 1, 4, DescribeConfigsRequest, DescribeConfigsResponse;
             AlterConfigs = 33, 0, 2, AlterConfigsRequest, AlterConfigsResponse;
             DescribeLogDirs = 35, 1, 4, DescribeLogDirsRequest, DescribeLogDirsResponse;
@@ -44,6 +49,8 @@ macro_rules! for_each_api {
             DescribeCluster = 60, 0, 2, DescribeClusterRequest, DescribeClusterResponse;
             DescribeProducers = 61, 0, 0, DescribeProducersRequest, DescribeProducersResponse;
             UnregisterBroker = 64, 0, 0, UnregisterBrokerRequest, UnregisterBrokerResponse;
+            DescribeTransactions = 65, 0, 0, DescribeTransactionsRequest, DescribeTransactionsResponse;
+            ListTransactions = 66, 0, 2, ListTransactionsRequest, ListTransactionsResponse;
             ListConfigResources = 74, 0, 1, ListConfigResourcesRequest, ListConfigResourcesResponse;
             DescribeTopicPartitions = 75, 0, 0, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
         }

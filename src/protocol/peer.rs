@@ -6,6 +6,7 @@ use crate::protocol::batch::Batch;
 use crate::protocol::codec::{Request, RequestHeader, Response};
 use crate::protocol::error::ErrorCode;
 use crate::protocol::ids::{BrokerId, DirectoryId, EpochEnd, LeaderHint, PartitionId};
+use std::sync::Arc;
 
 /// Names the event that caused something: the broker it happened on and its number there. Hosts (commands, links) use
 /// [`EventId::HOST`] as the broker.
@@ -67,6 +68,10 @@ pub enum PeerRequest {
     Forward(ForwardRequest),
     /// Fetch (key 1) of partitions' replicas.
     ReplicaFetch(ReplicaFetchRequest),
+    /// AddPartitionsToTxn (key 24) of a leader.
+    AddPartitionsToTxn(AddPartitionsToTxnRequest),
+    /// WriteTxnMarkers (key 27).
+    WriteTxnMarkers(WriteTxnMarkersRequest),
 }
 
 /// What a broker may answer.
@@ -84,6 +89,8 @@ pub enum PeerResponse {
     AllocateProducerIds(AllocateProducerIdsResponse),
     Forward(ForwardResponse),
     ReplicaFetch(ReplicaFetchResponse),
+    AddPartitionsToTxn(AddPartitionsToTxnResponse),
+    WriteTxnMarkers(WriteTxnMarkersResponse),
 }
 
 impl PeerRequest {
@@ -101,6 +108,8 @@ impl PeerRequest {
             PeerRequest::AllocateProducerIds(_) => "AllocateProducerIds",
             PeerRequest::Forward(_) => "Forward",
             PeerRequest::ReplicaFetch(_) => "Fetch",
+            PeerRequest::AddPartitionsToTxn(_) => "AddPartitionsToTxn",
+            PeerRequest::WriteTxnMarkers(_) => "WriteTxnMarkers",
         }
     }
 }
@@ -120,6 +129,8 @@ impl PeerResponse {
             PeerResponse::AllocateProducerIds(_) => "AllocateProducerIds",
             PeerResponse::Forward(_) => "Forward",
             PeerResponse::ReplicaFetch(_) => "Fetch",
+            PeerResponse::AddPartitionsToTxn(_) => "AddPartitionsToTxn",
+            PeerResponse::WriteTxnMarkers(_) => "WriteTxnMarkers",
         }
     }
 }
@@ -488,4 +499,57 @@ pub struct ReplicaFetchAnswer {
     pub diverging_epoch: Option<EpochEnd>,
     /// The leader the answerer knows, with an error.
     pub current_leader: Option<LeaderHint>,
+}
+
+/// A leader asks a coordinator whether partitions are in a transaction, or that they be taken in (KIP-890).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddPartitionsToTxnRequest {
+    /// The transactional id.
+    pub transactional_id: Arc<str>,
+    /// Its producer.
+    pub producer_id: i64,
+    /// The producer's epoch.
+    pub producer_epoch: i16,
+    /// Only whether they are in.
+    pub verify_only: bool,
+    /// Topics' names and partitions.
+    pub partitions: Vec<(Arc<str>, i32)>,
+}
+
+/// Answers [`AddPartitionsToTxnRequest`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddPartitionsToTxnResponse {
+    /// One result a partition.
+    pub results: Vec<ErrorCode>,
+}
+
+/// A marker: how a producer's transaction ends, and where it is to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TxnMarker {
+    /// The producer.
+    pub producer_id: i64,
+    /// Its epoch; with version 2 the one after the transaction's.
+    pub producer_epoch: i16,
+    /// It commits, else it aborts.
+    pub commits: bool,
+    /// The leader epoch of the coordinator's partition.
+    pub coordinator_epoch: i32,
+    /// The version of the transaction protocol (KIP-1228).
+    pub transaction_version: i16,
+    /// Topics' names and partitions.
+    pub partitions: Vec<(Arc<str>, i32)>,
+}
+
+/// A coordinator has markers for the partitions that a broker leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteTxnMarkersRequest {
+    /// The markers.
+    pub markers: Vec<TxnMarker>,
+}
+
+/// Answers [`WriteTxnMarkersRequest`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteTxnMarkersResponse {
+    /// For each marker one result a partition.
+    pub results: Vec<Vec<ErrorCode>>,
 }

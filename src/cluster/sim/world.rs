@@ -721,6 +721,7 @@ fn event_name(kind: &EventKind) -> &'static str {
         EventKind::NotEnoughReplicas { .. } => "writes refused for want of replicas",
         EventKind::Appended { .. } => "appends",
         EventKind::HighWatermark { .. } => "high watermark moves",
+        EventKind::Transaction(_) => "transaction events",
         EventKind::Group(_) => "group events",
         EventKind::StorageFailed { .. } => "storage failures",
     }

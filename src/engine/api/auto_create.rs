@@ -1,6 +1,7 @@
 //! Topics made on demand: a Metadata request that allows it (from version 4 on, or any older one) names a topic that does not exist, and
 //! `auto.create.topics.enable` is on (Kafka's `AutoTopicCreationManager`). The request itself is answered with what is known now; the client
-//! asks again. `__consumer_offsets` is made the same way when somebody looks for a coordinator, whatever that setting says.
+//! asks again. `__consumer_offsets` and `__transaction_state` are made the same way when somebody looks for a coordinator, whatever that
+//! setting says.
 
 use crate::engine::active::Asker;
 use crate::engine::broker::Broker;
@@ -8,6 +9,7 @@ use crate::engine::config::ClusterConfig;
 use crate::engine::group::OFFSETS_TOPIC;
 use crate::engine::io::{Ctx, RequestToken};
 use crate::engine::rpc::Purpose;
+use crate::engine::txn::TRANSACTIONS_TOPIC;
 use crate::protocol::api::ApiKey;
 use crate::protocol::codec::{Request, RequestHeader};
 use crate::protocol::peer::{ForwardRequest, PeerRequest};
@@ -45,9 +47,9 @@ impl Broker {
         self.create_topics(cx, header, missing);
     }
 
-    /// Makes the topic that coordinators of groups live in, unless it is there or on its way.
-    pub(in crate::engine) fn create_offsets_topic(&mut self, cx: &mut Ctx, header: &RequestHeader) {
-        let name = OFFSETS_TOPIC.to_owned();
+    /// Makes a topic that coordinators live in, unless it is there or on its way.
+    pub(in crate::engine) fn create_internal_topic(&mut self, cx: &mut Ctx, header: &RequestHeader, name: &str) {
+        let name = name.to_owned();
         if !self.image.topic_ids.contains_key(&name) && !self.auto_creating.contains_key(&name) {
             self.create_topics(cx, header, vec![name]);
         }
@@ -70,23 +72,34 @@ impl Broker {
     }
 }
 
-/// A topic as it is made on demand: the brokers' defaults, or what `offsets.topic.*` says.
+/// A topic as it is made on demand: the brokers' defaults, or what `offsets.topic.*` or `transaction.state.log.*` says.
 fn creatable(config: &ClusterConfig, name: &str) -> CreatableTopic {
     let topic = CreatableTopic::default().with_name(TopicName(StrBytes::from_string(name.to_owned())));
-    if name != OFFSETS_TOPIC {
-        return topic.with_num_partitions(-1).with_replication_factor(-1);
-    }
     let config_of = |name: &'static str, value: String| {
         CreatableTopicConfig::default()
             .with_name(StrBytes::from_static_str(name))
             .with_value(Some(StrBytes::from_string(value)))
     };
-    topic
-        .with_num_partitions(config.offsets_topic_num_partitions)
-        .with_replication_factor(config.offsets_topic_replication_factor)
-        .with_configs(vec![
-            config_of("cleanup.policy", "compact".to_owned()),
-            config_of("compression.type", "producer".to_owned()),
-            config_of("segment.bytes", config.offsets_topic_segment_bytes.to_string()),
-        ])
+    let compacted = config_of("cleanup.policy", "compact".to_owned());
+    match name {
+        OFFSETS_TOPIC => topic
+            .with_num_partitions(config.offsets_topic_num_partitions)
+            .with_replication_factor(config.offsets_topic_replication_factor)
+            .with_configs(vec![
+                compacted,
+                config_of("compression.type", "producer".to_owned()),
+                config_of("segment.bytes", config.offsets_topic_segment_bytes.to_string()),
+            ]),
+        TRANSACTIONS_TOPIC => topic
+            .with_num_partitions(config.transaction_topic_num_partitions)
+            .with_replication_factor(config.transaction_topic_replication_factor)
+            .with_configs(vec![
+                compacted,
+                config_of("compression.type", "uncompressed".to_owned()),
+                config_of("min.insync.replicas", config.transaction_topic_min_isr.to_string()),
+                config_of("segment.bytes", config.transaction_topic_segment_bytes.to_string()),
+                config_of("unclean.leader.election.enable", "false".to_owned()),
+            ]),
+        _ => topic.with_num_partitions(-1).with_replication_factor(-1),
+    }
 }

@@ -1,13 +1,15 @@
-//! FindCoordinator (key 10, versions 0 to 6): which broker coordinates a group. One key, or from version 4 on many.
+//! FindCoordinator (key 10, versions 0 to 6): which broker coordinates a group or a transactional id. One key, or from
+//! version 4 on many.
 //!
-//! The topic that groups live in is made when it is asked for first; meanwhile there is no coordinator, and clients ask
-//! again. Coordinators of transactions and of share groups are refused: there are none.
+//! The topic that they live in is made when it is asked for first; meanwhile there is no coordinator, and clients ask
+//! again. Coordinators of share groups are refused: there are none.
 
 use crate::engine::api::visible;
 use crate::engine::broker::Broker;
 use crate::engine::controller::image::MetadataImage;
 use crate::engine::group::{self, OFFSETS_TOPIC};
 use crate::engine::io::{Ctx, RequestToken};
+use crate::engine::txn::{self, TRANSACTIONS_TOPIC};
 use crate::protocol::codec::{RequestHeader, Response};
 use crate::protocol::error::ErrorCode;
 use crate::protocol::ids::BrokerId;
@@ -17,9 +19,11 @@ use kafka_protocol::protocol::StrBytes;
 
 /// The kind of key that is a group's name.
 const GROUP: i8 = 0;
+/// The kind of key that is a transactional id.
+const TRANSACTION: i8 = 1;
 const MANY_KEYS_FROM: i16 = 4;
 
-/// Answers, and sees to it that there is a topic for groups.
+/// Answers, and sees to it that there is a topic for what is asked for.
 pub(in crate::engine) fn handle(
     broker: &mut Broker,
     cx: &mut Ctx,
@@ -27,15 +31,15 @@ pub(in crate::engine) fn handle(
     header: &RequestHeader,
     request: &FindCoordinatorRequest,
 ) {
-    let is_group = request.key_type == GROUP;
-    if is_group && !broker.image.topic_ids.contains_key(OFFSETS_TOPIC) {
-        broker.create_offsets_topic(cx, header);
+    // Versions before 1 know groups only.
+    let kind = if header.version >= 1 { request.key_type } else { GROUP };
+    match kind {
+        GROUP => broker.create_internal_topic(cx, header, OFFSETS_TOPIC),
+        TRANSACTION => broker.create_internal_topic(cx, header, TRANSACTIONS_TOPIC),
+        _ => {}
     }
     let image = &broker.image;
-    let find = |key: &StrBytes| {
-        let found = if is_group { coordinator(image, key) } else { Err(ErrorCode::InvalidRequest) };
-        told(image, key, found)
-    };
+    let find = |key: &StrBytes| told(image, key, coordinator(image, kind, key));
     let response = if header.version >= MANY_KEYS_FROM {
         FindCoordinatorResponse::default().with_coordinators(request.coordinator_keys.iter().map(find).collect())
     } else {
@@ -50,11 +54,15 @@ pub(in crate::engine) fn handle(
     cx.respond(token, Response::FindCoordinator(response));
 }
 
-fn coordinator(image: &MetadataImage, group: &str) -> Result<BrokerId, ErrorCode> {
-    if group.is_empty() {
-        return Err(ErrorCode::InvalidGroupId);
-    }
-    let found = group::coordinator_of(image, group).filter(|broker| visible::is_told(image, *broker));
+fn coordinator(image: &MetadataImage, kind: i8, key: &str) -> Result<BrokerId, ErrorCode> {
+    let found = match kind {
+        GROUP if key.is_empty() => return Err(ErrorCode::InvalidGroupId),
+        GROUP => group::coordinator_of(image, key),
+        TRANSACTION if key.is_empty() => return Err(ErrorCode::InvalidRequest),
+        TRANSACTION => txn::coordinator_of(image, key),
+        _ => return Err(ErrorCode::InvalidRequest),
+    };
+    let found = found.filter(|broker| visible::is_told(image, *broker));
     found.ok_or(ErrorCode::CoordinatorNotAvailable)
 }
 

@@ -1,6 +1,8 @@
 //! Clients' requests: one file an API (or a small family of them). [`Broker::on_request`] sends each to whoever answers it: this
 //! broker's image, its replicas, or the active controller.
 
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
 pub mod api_versions;
 pub mod auto_create;
 pub mod delete_groups;
@@ -12,6 +14,8 @@ pub mod describe_log_dirs;
 pub mod describe_producers;
 pub mod describe_quorum;
 pub mod describe_topic_partitions;
+pub mod describe_transactions;
+pub mod end_txn;
 pub mod errors;
 pub mod fetch;
 pub mod find_coordinator;
@@ -23,6 +27,7 @@ pub mod leave_group;
 pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_transactions;
 pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
@@ -30,11 +35,15 @@ pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
 pub mod sync_group;
+pub mod txn_offset_commit;
 pub mod visible;
+pub mod write_txn_markers;
 
 use crate::engine::broker::Broker;
 use crate::engine::group::{Groups, Turn};
 use crate::engine::io::{Ctx, RequestToken};
+use crate::engine::replica::verified::Verified;
+use crate::engine::txn::verification::Held;
 use crate::protocol::codec::{Request, RequestHeader, Response};
 use crate::protocol::ids::ConnectionId;
 
@@ -49,8 +58,13 @@ impl Broker {
         request: Request,
     ) {
         match request {
-            Request::Produce(_)
-            | Request::Fetch(_)
+            Request::Produce(_) | Request::TxnOffsetCommit(_) => {
+                let held = Held { token, connection, header, request };
+                if let Some(held) = self.waits_behind(held) {
+                    self.vouch_and_carry_out(cx, held);
+                }
+            }
+            Request::Fetch(_)
             | Request::ListOffsets(_)
             | Request::DeleteRecords(_)
             | Request::OffsetForLeaderEpoch(_)
@@ -71,7 +85,17 @@ impl Broker {
             | Request::DeleteGroups(_) => {
                 self.with_groups(cx, |groups, cx, turn| on_group_request(groups, cx, turn, token, &header, request));
             }
-            Request::InitProducerId(request) => init_producer_id::handle(self, cx, token, &request),
+            Request::InitProducerId(request) => init_producer_id::handle(self, cx, token, &header, &request),
+            Request::AddPartitionsToTxn(request) => {
+                add_partitions_to_txn::handle(self, cx, token, &header, &request);
+            }
+            Request::AddOffsetsToTxn(request) => add_offsets_to_txn::handle(self, cx, token, &header, &request),
+            Request::EndTxn(request) => end_txn::handle(self, cx, token, &header, &request),
+            Request::WriteTxnMarkers(request) => write_txn_markers::handle(self, cx, token, &request),
+            Request::DescribeTransactions(request) => self.with_txns(cx, |txns, cx, turn| {
+                describe_transactions::handle(txns, cx, turn, token, &request);
+            }),
+            Request::ListTransactions(request) => list_transactions::handle(&self.txns, cx, token, &request),
             Request::CreateTopics(_)
             | Request::DeleteTopics(_)
             | Request::CreatePartitions(_)
@@ -87,6 +111,28 @@ impl Broker {
                 let response = self.answer_from_image(cx, &header, request);
                 cx.respond(token, response);
             }
+        }
+    }
+
+    /// Records and offsets of transactions: carried out once a coordinator has vouched for them.
+    fn vouch_and_carry_out(&mut self, cx: &mut Ctx, held: Held) {
+        let Request::Produce(produce) = &held.request else { return txn_offset_commit::handle(self, cx, held) };
+        let version = held.header.version;
+        let question = self.with_replicas(cx, |replicas, _, _, env| replicas.question_of(env, version, produce));
+        match question {
+            Some(question) => self.verify(cx, held, question),
+            None => self.carry_out_verified(cx, held, &Verified::default()),
+        }
+    }
+
+    /// The same with what the coordinator said.
+    pub(in crate::engine) fn carry_out_verified(&mut self, cx: &mut Ctx, held: Held, verified: &Verified) {
+        match held.request {
+            Request::Produce(request) => self.with_replicas(cx, |replicas, cx, rpc, env| {
+                let client = (held.token, held.connection);
+                replicas.on_produce(cx, rpc, env, client, &held.header, request, verified);
+            }),
+            _ => txn_offset_commit::carry_out(self, cx, &held, verified),
         }
     }
 

@@ -1,7 +1,8 @@
 //! OffsetFetch (key 9, versions 1 to 9): how far a group has come, as far as it is committed. One group, or from version
 //! 8 on many; named partitions, or all of them.
 //!
-//! A group or a partition that nothing was committed for has offset −1 and no error.
+//! A group or a partition that nothing was committed for has offset −1 and no error. Who asks for stable offsets is told
+//! UNSTABLE_OFFSET_COMMIT while a transaction that committed one has not ended (KIP-447).
 
 use crate::engine::group::image::GroupImage;
 use crate::engine::group::record::CommittedOffset;
@@ -39,7 +40,7 @@ pub(in crate::engine) fn handle(
             let asked = group.topics.as_ref().map(|topics| {
                 topics.iter().map(|topic| (topic.name.clone(), topic.partition_indexes.clone())).collect()
             });
-            let found = find(groups, turn, &group.group_id, asked);
+            let found = find(groups, turn, &group.group_id, asked, request.require_stable);
             let answer = OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone());
             match found {
                 Ok(topics) => answer.with_topics(topics),
@@ -58,7 +59,7 @@ fn of_one(groups: &mut Groups, turn: &Turn, version: i16, request: &OffsetFetchR
         .topics
         .as_ref()
         .map(|topics| topics.iter().map(|topic| (topic.name.clone(), topic.partition_indexes.clone())).collect());
-    let (topics, error) = match find(groups, turn, &request.group_id, asked.clone()) {
+    let (topics, error) = match find(groups, turn, &request.group_id, asked.clone(), request.require_stable) {
         Ok(topics) => (topics, ErrorCode::None),
         Err(error) => (nothing(asked, error), error),
     };
@@ -72,9 +73,23 @@ fn find(
     turn: &Turn,
     group: &str,
     asked: Asked,
+    require_stable: bool,
 ) -> Result<Vec<OffsetFetchResponseTopics>, ErrorCode> {
     let shard = groups.shard(turn, group)?;
-    Ok(offsets(shard.committed().group(group), asked))
+    let mut topics = offsets(shard.committed().group(group), asked);
+    if require_stable {
+        for topic in &mut topics {
+            let is_unstable = |number| shard.appended().is_unstable(group, topic.name.as_str(), number);
+            for partition in topic.partitions.iter_mut().filter(|partition| is_unstable(partition.partition_index)) {
+                *partition = OffsetFetchResponsePartitions::default()
+                    .with_partition_index(partition.partition_index)
+                    .with_committed_offset(NOTHING)
+                    .with_metadata(Some(StrBytes::default()))
+                    .with_error_code(ErrorCode::UnstableOffsetCommit.code());
+            }
+        }
+    }
+    Ok(topics)
 }
 
 fn offsets(image: Option<&GroupImage>, asked: Asked) -> Vec<OffsetFetchResponseTopics> {

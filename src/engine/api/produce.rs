@@ -13,6 +13,7 @@ use crate::engine::log::{AppendError, RecordError};
 use crate::engine::mutant::Mutant;
 use crate::engine::observe::EventKind;
 use crate::engine::replica::purgatory::{Draft, Place, WaitFor, set_error};
+use crate::engine::replica::verified::{self, Guard, Verified, told_of_produce};
 use crate::engine::replica::{Access, ReplicaEnv, Replicas, resolve_topic};
 use crate::protocol::batch::Batch;
 use crate::protocol::codec::RequestHeader;
@@ -35,10 +36,10 @@ pub(in crate::engine) fn handle(
     replicas: &mut Replicas,
     cx: &mut Ctx,
     env: &ReplicaEnv,
-    token: RequestToken,
-    connection: ConnectionId,
+    (token, connection): (RequestToken, ConnectionId),
     header: &RequestHeader,
     request: ProduceRequest,
+    verified: &Verified,
 ) {
     let acks = request.acks;
     let mut draft = Draft::Produce(ProduceResponse::default());
@@ -51,8 +52,11 @@ pub(in crate::engine) fn handle(
         for (partition_at, data) in topic.partition_data.into_iter().enumerate() {
             let at = (topic_at, partition_at);
             let id = PartitionId::new(found.unwrap_or(TopicId::NONE), data.index);
-            let outcome =
-                found.map_err(Refusal::of).and_then(|_| write(replicas, cx, env, id, &data, acks, header.version));
+            let outcome = found.map_err(Refusal::of).and_then(|_| {
+                let guard = verified.get(&id).copied().transpose();
+                let guard = guard.map_err(|error| Refusal::of(told_of_produce(error, header.version)))?;
+                write(replicas, cx, env, id, &data, (acks, header.version), guard)
+            });
             let place = fill(&mut draft, at, env, id, &data, acks, outcome);
             has_failed |= place.is_err();
             places.extend(place.ok().flatten());
@@ -117,8 +121,8 @@ fn write(
     env: &ReplicaEnv,
     id: PartitionId,
     data: &PartitionProduceData,
-    acks: i16,
-    version: i16,
+    (acks, version): (i16, i16),
+    guard: Option<Guard>,
 ) -> Result<Written, Refusal> {
     if !(-1..=1).contains(&acks) {
         return Err(Refusal::of(ErrorCode::InvalidRequiredAcks));
@@ -139,6 +143,10 @@ fn write(
     let size: usize = batches.iter().map(Batch::size).sum();
     let first = batches.first().map(|batch| batch.header);
     let replica = replicas.replica_mut(id).expect("just found");
+    let transaction = first.filter(|header| header.is_transactional());
+    if let Some(header) = transaction.filter(|_| verified::is_enabled(env)) {
+        replica.check_verified(&header, guard).map_err(Refusal::of)?;
+    }
     let old_end = replica.log.end_offset();
     let epoch = replica.leader_epoch;
     let appended = replica.log.append_as_leader(cx, batches, epoch, &replica.config, true).map_err(Refusal::from)?;
@@ -149,6 +157,9 @@ fn write(
         log_start: replica.log.start_offset(),
         is_duplicate: appended.duplicate,
     };
+    if let Some(header) = transaction {
+        replica.end_verifying(header.producer_id);
+    }
     if let Some(header) = first {
         replicas.refused.taken(id, &header);
     }

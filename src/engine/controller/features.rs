@@ -28,11 +28,15 @@ pub const ELIGIBLE_LEADER_REPLICAS: &str = "eligible.leader.replicas.version";
 /// Kafka's version of the metadata: 27 is 4.1-IV1, 7 is 3.3-IV3.
 pub const METADATA_VERSION: &str = "metadata.version";
 
+/// Transactions: 1 has a record format with tagged fields, 2 is KIP-890.
+pub const TRANSACTION_VERSION: &str = "transaction.version";
+
 /// Every feature there is, by name: what ApiVersions tells as supported.
 pub const FEATURES: &[Feature] = &[
     Feature { name: ELIGIBLE_LEADER_REPLICAS, min: 0, max: 1, initial: 1 },
     Feature { name: "kraft.version", min: 0, max: 1, initial: 1 },
     Feature { name: METADATA_VERSION, min: 7, max: 27, initial: 27 },
+    Feature { name: TRANSACTION_VERSION, min: 0, max: 2, initial: 2 },
 ];
 
 /// The first records of a new cluster. As in Kafka, `min.insync.replicas` is set for the cluster where ELR is on:

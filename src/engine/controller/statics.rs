@@ -102,6 +102,13 @@ static FIELDS: &[Field] = fields! {
     "replica.fetch.wait.max.ms" => replica_fetch_wait_max_ms;
     "replica.lag.time.max.ms" => replica_lag_time_max_ms;
     "replica.socket.timeout.ms" => peer_request_timeout_ms;
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms" => transaction_sweep_interval_ms;
+    "transaction.max.timeout.ms" => transaction_max_timeout_ms;
+    "transaction.state.log.min.isr" => transaction_topic_min_isr;
+    "transaction.state.log.num.partitions" => transaction_topic_num_partitions;
+    "transaction.state.log.replication.factor" => transaction_topic_replication_factor;
+    "transaction.state.log.segment.bytes" => transaction_topic_segment_bytes;
+    "transactional.id.expiration.ms" => transactional_id_expiration_ms;
 };
 
 /// Fields of other shapes.

@@ -88,6 +88,12 @@ pub fn with_error(mut response: Response, error: ErrorCode) -> Response {
                 partition.error_code = code;
             }
         }
+        Response::TxnOffsetCommit(response) => {
+            let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+            for partition in partitions.filter(|partition| partition.error_code == 0) {
+                partition.error_code = code;
+            }
+        }
         Response::JoinGroup(response) => {
             response.error_code = code;
             response.member_id = StrBytes::default();

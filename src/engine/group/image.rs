@@ -27,10 +27,39 @@ impl GroupImage {
     }
 }
 
+/// Group, topic, partition.
+pub type OffsetKey = (Arc<str>, Arc<str>, i32);
+
+/// An offset that was committed in a transaction which has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct PendingOffset {
+    value: CommittedOffset,
+    /// A plain commit came after it, and stays (`OffsetMetadataManager` compares the records' offsets).
+    is_superseded: bool,
+}
+
+/// What a batch of the partition does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Its records are in force.
+    Plain(Vec<GroupRecord>),
+    /// They come into force if the producer's transaction commits.
+    InTransaction(i64, Vec<GroupRecord>),
+    /// The producer's transaction has ended.
+    Ended {
+        /// The producer.
+        producer_id: i64,
+        /// It committed.
+        commits: bool,
+    },
+}
+
 /// See the module.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Image {
     groups: BTreeMap<Arc<str>, GroupImage>,
+    /// By producer.
+    pending: BTreeMap<i64, BTreeMap<OffsetKey, PendingOffset>>,
 }
 
 impl Image {
@@ -44,12 +73,72 @@ impl Image {
         self.groups.iter()
     }
 
-    /// Takes over what a record says.
+    /// The offsets that were committed in transactions which have not ended.
+    pub fn pending(&self) -> impl Iterator<Item = &OffsetKey> {
+        self.pending.values().flat_map(BTreeMap::keys)
+    }
+
+    /// Whether an offset of a partition was committed in a transaction that has not ended (KIP-447).
+    pub fn is_unstable(&self, group: &str, topic: &str, partition: i32) -> bool {
+        self.pending().any(|key| (&*key.0, &*key.1, key.2) == (group, topic, partition))
+    }
+
+    /// Whether a group has any such offset.
+    pub fn has_pending(&self, group: &str) -> bool {
+        self.pending().any(|key| *key.0 == *group)
+    }
+
+    /// Takes over what a batch does.
+    pub fn apply_change(&mut self, change: &Change) {
+        match change {
+            Change::Plain(records) => records.iter().for_each(|record| self.apply(record)),
+            Change::InTransaction(producer_id, records) => {
+                let pending = self.pending.entry(*producer_id).or_default();
+                for record in records {
+                    if let GroupRecord::Offset { group, topic, partition, value: Some(value) } = record {
+                        let key = (Arc::clone(group), Arc::clone(topic), *partition);
+                        pending.insert(key, PendingOffset { value: value.clone(), is_superseded: false });
+                    }
+                }
+            }
+            Change::Ended { producer_id, commits } => {
+                let ended = self.pending.remove(producer_id).unwrap_or_default();
+                for ((group, topic, partition), offset) in ended {
+                    if *commits && !offset.is_superseded {
+                        self.put(&group, &topic, partition, offset.value);
+                    }
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, group: &Arc<str>, topic: &Arc<str>, partition: i32, value: CommittedOffset) {
+        let group = self.groups.entry(Arc::clone(group)).or_default();
+        group.offsets.entry(Arc::clone(topic)).or_default().insert(partition, value);
+    }
+
+    /// A plain commit or a tombstone: what was committed before it in a transaction does not come into force any more.
+    fn supersede(&mut self, key: &OffsetKey, is_tombstone: bool) {
+        for pending in self.pending.values_mut() {
+            if is_tombstone {
+                pending.remove(key);
+            } else if let Some(offset) = pending.get_mut(key) {
+                offset.is_superseded = true;
+            }
+        }
+        self.pending.retain(|_, pending| !pending.is_empty());
+    }
+
+    /// Takes over what a record says that is in force.
     pub fn apply(&mut self, record: &GroupRecord) {
+        if let GroupRecord::Offset { group, topic, partition, value } = record
+            && !self.pending.is_empty()
+        {
+            self.supersede(&(Arc::clone(group), Arc::clone(topic), *partition), value.is_none());
+        }
         match record {
             GroupRecord::Offset { group, topic, partition, value: Some(value) } => {
-                let group = self.groups.entry(Arc::clone(group)).or_default();
-                group.offsets.entry(Arc::clone(topic)).or_default().insert(*partition, value.clone());
+                self.put(group, topic, *partition, value.clone());
             }
             GroupRecord::Group { group, value: Some(value) } => {
                 self.groups.entry(Arc::clone(group)).or_default().metadata = Some(value.clone());
@@ -110,5 +199,26 @@ mod tests {
         assert!(image.group("g").is_some_and(|group| group.offset("t", 0).is_none()));
         image.apply(&offset("t", 1, None));
         assert_eq!(image, Image::default());
+    }
+
+    #[test]
+    fn offsets_in_a_transaction_come_into_force_with_its_marker_unless_something_came_after_them() {
+        let mut image = Image::default();
+        let committed = |image: &Image, partition| {
+            image.group("g").and_then(|group| group.offset("t", partition)).map(|offset| offset.offset)
+        };
+        image.apply(&offset("t", 0, Some(1)));
+        let records = vec![offset("t", 0, Some(10)), offset("t", 1, Some(11)), offset("t", 2, Some(12))];
+        image.apply_change(&Change::InTransaction(7, records));
+        image.apply_change(&Change::InTransaction(8, vec![offset("t", 3, Some(13))]));
+        assert!(image.is_unstable("g", "t", 0) && !image.is_unstable("g", "t", 9) && image.has_pending("g"));
+        assert_eq!((committed(&image, 0), committed(&image, 1)), (Some(1), None));
+        image.apply(&offset("t", 1, Some(5)));
+        image.apply(&offset("t", 2, None));
+        assert!(image.is_unstable("g", "t", 1) && !image.is_unstable("g", "t", 2), "a tombstone ends it");
+        image.apply_change(&Change::Ended { producer_id: 7, commits: true });
+        assert_eq!([0, 1, 2, 3].map(|partition| committed(&image, partition)), [Some(10), Some(5), None, None]);
+        image.apply_change(&Change::Ended { producer_id: 8, commits: false });
+        assert!(committed(&image, 3).is_none() && !image.has_pending("g"));
     }
 }

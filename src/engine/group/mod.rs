@@ -5,7 +5,9 @@
 //! replicated log; [`image::Image::apply`] is the only mutator of what is durable, on a coordinator at work, on one that
 //! loads, and after a failover. The answer waits until the records are committed.
 //!
-//! Not here: the consumer rebalance protocol of KIP-848, offsets within transactions.
+//! Offsets within a transaction wait in the image for its marker, which the coordinator itself writes.
+//!
+//! Not here: the consumer rebalance protocol of KIP-848.
 
 pub(in crate::engine) mod answers;
 pub mod classic;
@@ -27,9 +29,11 @@ use crate::engine::controller::image::MetadataImage;
 use crate::engine::io::{Ctx, RequestToken, Wake};
 use crate::engine::replica::{ReplicaEnv, Replicas};
 use crate::engine::time::Instant;
+use crate::engine::txn::marking::MarkerPlace;
 use crate::protocol::codec::Response;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::ids::{BrokerId, PartitionId};
+use crate::protocol::peer::TxnMarker;
 use kafka_protocol::messages::DeleteGroupsResponse;
 pub(in crate::engine) use outcome::{After, Outcome};
 use shard::Shard;
@@ -66,6 +70,7 @@ pub struct Groups {
     wake_of: BTreeMap<i32, Instant>,
     deletions: BTreeMap<u64, Deletion>,
     last_deletion: u64,
+    marked: Vec<(MarkerPlace, ErrorCode)>,
 }
 
 /// The partition of `__consumer_offsets` that a group lives in, out of so many: Java's `String.hashCode`, without its
@@ -136,6 +141,7 @@ impl Groups {
         if let Some(mut shard) = self.shards.remove(&number) {
             shard.unload(cx);
             self.finish_deletions(cx, shard.take_deleted());
+            self.marked.extend(shard.take_marked());
         }
         self.arm(number);
     }
@@ -172,6 +178,9 @@ impl Groups {
 
     /// After a shard was given a turn: its timer is set, and DeleteGroups requests learn what it has done.
     pub(in crate::engine) fn settle(&mut self, cx: &mut Ctx, number: i32) {
+        if let Some(shard) = self.shards.get_mut(&number) {
+            self.marked.extend(shard.take_marked());
+        }
         let deleted = self.shards.get_mut(&number).map(Shard::take_deleted).unwrap_or_default();
         self.finish_deletions(cx, deleted);
         self.arm(number);
@@ -191,6 +200,29 @@ impl Groups {
             self.wakes.insert((at, number));
             self.wake_of.insert(number, at);
         }
+    }
+
+    /// Ends a producer's transaction in a partition; what becomes of it is told by [`Groups::take_marked`].
+    ///
+    /// # Errors
+    /// If the marker cannot be written.
+    pub(in crate::engine) fn write_marker(
+        &mut self,
+        cx: &mut Ctx,
+        turn: &mut Turn,
+        id: PartitionId,
+        marker: &TxnMarker,
+        place: MarkerPlace,
+    ) -> Result<(), ErrorCode> {
+        let shard = self.shards.get_mut(&id.partition).filter(|shard| shard.id() == id);
+        let written = shard.ok_or(ErrorCode::NotLeaderOrFollower)?.write_marker(cx, turn, marker, place);
+        self.settle(cx, id.partition);
+        written
+    }
+
+    /// What became of transactions' markers since the last call.
+    pub(in crate::engine) fn take_marked(&mut self) -> Vec<(MarkerPlace, ErrorCode)> {
+        std::mem::take(&mut self.marked)
     }
 
     /// A DeleteGroups request begins: its number. The answer goes out with its last group.

@@ -54,6 +54,25 @@ pub fn check_commit(group: Option<&ClassicGroup>, committer: &Committer) -> Resu
     Ok(())
 }
 
+/// The same in a transaction: its producer vouches for what it does, so that a group may be committed to by who is no
+/// member of it, and while it rebalances.
+///
+/// # Errors
+/// `ILLEGAL_GENERATION`, `UNKNOWN_MEMBER_ID` or `FENCED_INSTANCE_ID`.
+pub fn check_transactional_commit(group: Option<&ClassicGroup>, committer: &Committer) -> Result<(), ErrorCode> {
+    let is_member = committer.generation >= 0 || !committer.member.is_empty() || committer.instance.is_some();
+    match group {
+        None if committer.generation < 0 => Ok(()),
+        None => Err(ErrorCode::IllegalGeneration),
+        Some(group) if committer.generation < 0 && group.state() == GroupState::Empty => Ok(()),
+        Some(_) if !is_member => Ok(()),
+        Some(group) => {
+            group.check_member(&committer.member, committer.instance.as_deref())?;
+            if committer.generation == group.generation() { Ok(()) } else { Err(ErrorCode::IllegalGeneration) }
+        }
+    }
+}
+
 /// Whether offsets of a topic may be deleted by an administrator: nobody reads it in the group's name.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ use crate::engine::group::record::GroupRecord;
 use crate::engine::io::RequestToken;
 use crate::engine::observe::GroupEvent;
 use crate::engine::time::Instant;
+use crate::engine::txn::marking::MarkerPlace;
 use crate::protocol::codec::Response;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -24,7 +25,7 @@ pub struct Moment<'a> {
 
 /// What happens when records are committed, or cannot be.
 #[derive(Debug, Clone, PartialEq)]
-pub enum After {
+pub(in crate::engine) enum After {
     /// A client is answered: as here, or with an error put in.
     Answer {
         /// The request.
@@ -54,6 +55,8 @@ pub enum After {
         /// The answer to it.
         response: Response,
     },
+    /// A marker of a transaction has its result.
+    Marked(MarkerPlace),
     /// A group of a DeleteGroups is gone.
     Deleted {
         /// The request.
@@ -65,11 +68,13 @@ pub enum After {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub(in crate::engine) struct Outcome {
     /// Answers that wait for nothing.
     pub answers: Vec<(RequestToken, Response)>,
     /// What is to be written.
     pub records: Vec<GroupRecord>,
+    /// Producer and epoch in whose transaction they are, if they are in one.
+    pub producer: Option<(i64, i16)>,
     /// What follows when it is committed; at once if there is nothing to write.
     pub after: Vec<After>,
     /// What has happened.

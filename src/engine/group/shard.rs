@@ -10,17 +10,20 @@
 
 use crate::engine::group::answers::{with_error, write_error};
 use crate::engine::group::classic::{ClassicGroup, GroupState};
-use crate::engine::group::image::Image;
+use crate::engine::group::image::{Change, Image};
 use crate::engine::group::member::Join;
 use crate::engine::group::outcome::{After, Moment, Outcome};
 use crate::engine::group::record::GroupRecord;
 use crate::engine::group::{Turn, answers, offsets};
 use crate::engine::io::Ctx;
+use crate::engine::log::end_of_transaction;
 use crate::engine::observe::{EventKind, GroupEvent};
 use crate::engine::time::Instant;
+use crate::engine::txn::marking::MarkerPlace;
 use crate::protocol::batch::Batch;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::ids::PartitionId;
+use crate::protocol::peer::TxnMarker;
 use crate::protocol::records::{self, BatchBuilder};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -59,8 +62,8 @@ pub struct Shard {
     appended: Image,
     /// The content up to the high watermark: what clients are shown.
     committed: Image,
-    /// Records in `appended` and not in `committed` yet, with the high watermark that commits them.
-    uncommitted: VecDeque<(i64, Vec<GroupRecord>)>,
+    /// What is in `appended` and not in `committed` yet, with the high watermark that commits them.
+    uncommitted: VecDeque<(i64, Change)>,
     waiting: VecDeque<Waiting>,
     groups: BTreeMap<Arc<str>, ClassicGroup>,
     due: BTreeSet<(Instant, Arc<str>)>,
@@ -68,6 +71,8 @@ pub struct Shard {
     retention_at: Instant,
     /// Groups of DeleteGroups requests that are done: request, place in it, error.
     deleted: Vec<(u64, usize, ErrorCode)>,
+    /// What became of transactions' markers.
+    marked: Vec<(MarkerPlace, ErrorCode)>,
 }
 
 impl Shard {
@@ -86,6 +91,7 @@ impl Shard {
             due_of: BTreeMap::new(),
             retention_at: cx.now.plus_millis(turn.env.config.offsets_retention_check_interval_ms),
             deleted: Vec::new(),
+            marked: Vec::new(),
         }
     }
 
@@ -137,6 +143,11 @@ impl Shard {
         std::mem::take(&mut self.deleted)
     }
 
+    /// What became of transactions' markers.
+    pub(super) fn take_marked(&mut self) -> Vec<(MarkerPlace, ErrorCode)> {
+        std::mem::take(&mut self.marked)
+    }
+
     /// This broker leads in another epoch now, and did so all the time.
     pub(super) fn set_leader_epoch(&mut self, leader_epoch: i32) {
         self.leader_epoch = leader_epoch;
@@ -166,10 +177,13 @@ impl Shard {
         }
     }
 
-    /// A batch of the log as it is found there. Batches of transactions are passed over: nothing commits offsets in a
-    /// transaction here.
+    /// A batch of the log as it is found there.
     fn take_over(&mut self, batch: &Batch) {
-        if batch.header.is_control() || batch.header.is_transactional() {
+        let (producer_id, end) = (batch.header.producer_id, batch.header.next_offset());
+        if batch.header.is_control() {
+            if let Some(commits) = end_of_transaction(batch) {
+                self.apply(end, Change::Ended { producer_id, commits });
+            }
             return;
         }
         let Ok(found) = records::iterate(batch) else { return };
@@ -179,14 +193,15 @@ impl Shard {
             GroupRecord::read(&key, record.value.as_deref()).ok().flatten()
         };
         let records: Vec<GroupRecord> = found.map_while(Result::ok).filter_map(read).collect();
-        self.apply(batch.header.next_offset(), records);
+        let is_in_transaction = batch.header.is_transactional();
+        let change =
+            if is_in_transaction { Change::InTransaction(producer_id, records) } else { Change::Plain(records) };
+        self.apply(end, change);
     }
 
-    fn apply(&mut self, end: i64, records: Vec<GroupRecord>) {
-        for record in &records {
-            self.appended.apply(record);
-        }
-        self.uncommitted.push_back((end, records));
+    fn apply(&mut self, end: i64, change: Change) {
+        self.appended.apply_change(&change);
+        self.uncommitted.push_back((end, change));
     }
 
     fn activate(&mut self, cx: &mut Ctx) {
@@ -198,6 +213,9 @@ impl Shard {
             };
             self.groups.insert(Arc::clone(id), group);
         }
+        for (id, _, _) in self.appended.pending() {
+            self.groups.entry(Arc::clone(id)).or_insert_with(|| ClassicGroup::new(Arc::clone(id)));
+        }
         for id in self.groups.keys().cloned().collect::<Vec<_>>() {
             self.arm(&id);
         }
@@ -208,10 +226,8 @@ impl Shard {
     /// Records up to the high watermark are shown to clients.
     fn show_committed(&mut self, high_watermark: i64) {
         while self.uncommitted.front().is_some_and(|(end, _)| *end <= high_watermark) {
-            let (_, records) = self.uncommitted.pop_front().expect("just seen");
-            for record in &records {
-                self.committed.apply(record);
-            }
+            let (_, change) = self.uncommitted.pop_front().expect("just seen");
+            self.committed.apply_change(&change);
         }
     }
 
@@ -302,7 +318,7 @@ impl Shard {
             let result = if outcome.records.is_empty() {
                 Ok(())
             } else {
-                match self.append(cx, turn, outcome.records) {
+                match self.append(cx, turn, outcome.records, outcome.producer) {
                     Ok(end) => {
                         let deadline = cx.now.plus_millis(turn.env.config.offsets_commit_timeout_ms);
                         self.waiting.push_back(Waiting { end, deadline, after: outcome.after });
@@ -318,9 +334,15 @@ impl Shard {
     }
 
     /// Appends records and applies them; the high watermark that commits them.
-    fn append(&mut self, cx: &mut Ctx, turn: &mut Turn, records: Vec<GroupRecord>) -> Result<i64, ErrorCode> {
+    fn append(
+        &mut self,
+        cx: &mut Ctx,
+        turn: &mut Turn,
+        records: Vec<GroupRecord>,
+        producer: Option<(i64, i16)>,
+    ) -> Result<i64, ErrorCode> {
         let limit = turn.replicas.coordinated(self.id).ok_or(ErrorCode::NotLeaderOrFollower)?.max_batch_bytes;
-        let batches = batches_of(&records, cx.wall.0, limit)?;
+        let batches = batches_of(&records, producer, cx.wall.0, limit)?;
         let end = turn.replicas.append_as_coordinator(cx, turn.env, self.id, self.leader_epoch, batches)?;
         for record in &records {
             match record {
@@ -335,8 +357,35 @@ impl Shard {
                 _ => {}
             }
         }
-        self.apply(end, records);
+        self.apply(
+            end,
+            match producer {
+                Some((producer_id, _)) => Change::InTransaction(producer_id, records),
+                None => Change::Plain(records),
+            },
+        );
         Ok(end)
+    }
+
+    /// Ends a producer's transaction here; told when its offsets are in force for everybody.
+    ///
+    /// # Errors
+    /// If the marker cannot be written.
+    pub(super) fn write_marker(
+        &mut self,
+        cx: &mut Ctx,
+        turn: &mut Turn,
+        marker: &TxnMarker,
+        place: MarkerPlace,
+    ) -> Result<(), ErrorCode> {
+        if !self.is_active() {
+            return Err(ErrorCode::CoordinatorLoadInProgress);
+        }
+        let end = turn.replicas.append_marker(cx, turn.env, self.id, marker)?;
+        self.apply(end, Change::Ended { producer_id: marker.producer_id, commits: marker.commits });
+        let deadline = cx.now.plus_millis(turn.env.config.offsets_commit_timeout_ms);
+        self.waiting.push_back(Waiting { end, deadline, after: vec![After::Marked(place)] });
+        Ok(())
     }
 
     /// What follows a write that is committed or has failed.
@@ -369,6 +418,10 @@ impl Shard {
                 self.deleted.push((request, place, result.err().unwrap_or(ErrorCode::None)));
                 None
             }
+            After::Marked(place) => {
+                self.marked.push((place, result.err().unwrap_or(ErrorCode::None)));
+                None
+            }
         };
         if let Some(id) = touched {
             self.arm(&id);
@@ -384,6 +437,7 @@ impl Shard {
             match after {
                 After::Answer { token, response } => out.answers.push((token, with_error(response, error))),
                 After::Deleted { request, place } => self.deleted.push((request, place, error)),
+                After::Marked(place) => self.marked.push((place, error)),
                 // They wait as members of their groups.
                 After::Assigned { .. } | After::Replaced { .. } => {}
             }
@@ -403,7 +457,7 @@ impl Shard {
             let refused = if join.member.is_empty() {
                 let group = ClassicGroup::new(Arc::clone(id));
                 let record = group.record(&BTreeMap::new());
-                self.append(cx, turn, vec![record])
+                self.append(cx, turn, vec![record], None)
                     .map(|_| self.groups.insert(Arc::clone(id), group))
                     .map_err(write_error)
             } else {
@@ -432,8 +486,9 @@ impl Shard {
         if let Some(error) = refused {
             return self.deleted.push((request, place, error));
         }
+        let image = self.appended.group(id);
         let outcome = Outcome {
-            records: offsets::tombstones(id, self.appended.group(id)),
+            records: self.ends_of(|group, _| **group == **id).chain(offsets::tombstones(id, image)).collect(),
             after: vec![After::Deleted { request, place }],
             events: vec![GroupEvent::Deleted { group: id.to_string() }],
             ..Outcome::default()
@@ -441,9 +496,15 @@ impl Shard {
         self.carry_out(cx, turn, outcome);
     }
 
+    /// The ends of offsets in transactions.
+    fn ends_of(&self, wanted: impl Fn(&Arc<str>, &Arc<str>) -> bool) -> impl Iterator<Item = GroupRecord> {
+        let pending = self.appended.pending().filter(move |(group, topic, _)| wanted(group, topic));
+        pending.map(|(group, topic, partition)| offsets::tombstone(group, topic, *partition))
+    }
+
     /// Topics are gone, and what was committed for them.
     pub(super) fn forget_topics(&mut self, cx: &mut Ctx, turn: &mut Turn, topics: &BTreeSet<String>) {
-        let mut records = Vec::new();
+        let mut records: Vec<GroupRecord> = self.ends_of(|_, topic| topics.contains(&**topic)).collect();
         for (group, image) in self.appended.groups() {
             for (topic, partitions) in image.offsets.iter().filter(|(topic, _)| topics.contains(&***topic)) {
                 records.extend(partitions.keys().map(|partition| offsets::tombstone(group, topic, *partition)));
@@ -457,7 +518,9 @@ impl Shard {
         let retention_ms = minutes.saturating_mul(60_000);
         let of =
             |group: &ClassicGroup| offsets::expired(group, self.appended.group(group.id()), cx.wall.0, retention_ms);
-        let records = self.groups.values().flat_map(of).collect();
+        // Nobody knows yet what a group will have when its transactions have ended.
+        let is_settled = |group: &&ClassicGroup| !self.appended.has_pending(group.id());
+        let records = self.groups.values().filter(is_settled).flat_map(of).collect();
         self.carry_out(cx, turn, Outcome { records, ..Outcome::default() });
     }
 }
@@ -477,14 +540,23 @@ fn concluded(
 }
 
 /// Records as batches that the log takes: one, or more if one would be too large.
-fn batches_of(records: &[GroupRecord], wall_ms: i64, limit: usize) -> Result<Vec<Batch>, ErrorCode> {
+fn batches_of(
+    records: &[GroupRecord],
+    producer: Option<(i64, i16)>,
+    wall_ms: i64,
+    limit: usize,
+) -> Result<Vec<Batch>, ErrorCode> {
     let mut batches = Vec::new();
-    let mut builder = BatchBuilder::new();
+    let empty = match producer {
+        Some((id, epoch)) => BatchBuilder::new().producer(id, epoch, -1).transactional(),
+        None => BatchBuilder::new(),
+    };
+    let mut builder = empty.clone();
     for record in records {
         let (key, value) = (record.key(), record.value());
         let size = key.len() + value.as_ref().map_or(0, bytes::Bytes::len);
         if !builder.is_empty() && builder.size() + size > limit / 2 {
-            batches.push(std::mem::take(&mut builder));
+            batches.push(std::mem::replace(&mut builder, empty.clone()));
         }
         builder.push(wall_ms, Some(&key), value.as_deref(), &[]);
     }

@@ -25,17 +25,6 @@ impl Broker {
         result
     }
 
-    /// After each input: the coordinators learn what the replicas have for them.
-    pub(in crate::engine) fn settle_groups(&mut self, cx: &mut Ctx) {
-        loop {
-            let news = self.replicas.take_coordinator_news();
-            if news.is_empty() {
-                return;
-            }
-            self.with_groups(cx, |groups, cx, turn| groups.on_news(cx, turn, news));
-        }
-    }
-
     /// Committed metadata removed topics: what groups had committed for them goes too.
     pub(in crate::engine) fn forget_topics_in_groups(&mut self, cx: &mut Ctx, delta: &MetadataDelta) {
         let gone: BTreeSet<String> = delta

@@ -24,6 +24,6 @@ mod testing;
 
 pub use append::{AppendError, Appended, RecordError};
 pub use partition_log::PartitionLog;
-pub use producer_state::ProducerSummary;
+pub use producer_state::{ProducerSummary, end_of_transaction};
 pub use read::OffsetAtTime;
 pub use transactions::AbortedTransaction;

@@ -303,6 +303,21 @@ impl PartitionLog {
         self.producers.transactions.aborted_between(from, upper)
     }
 
+    /// Whether a producer has a transaction open here, in an epoch.
+    pub fn has_open_transaction(&self, producer_id: i64, epoch: i16) -> bool {
+        self.producers.has_open_transaction(producer_id, epoch)
+    }
+
+    /// Whether a producer is remembered.
+    pub fn knows_producer(&self, producer_id: i64) -> bool {
+        self.producers.last_offset_of(producer_id).is_some()
+    }
+
+    /// Whether a batch of a client is in the log already.
+    pub fn is_duplicate(&self, header: &BatchHeader) -> bool {
+        self.producers.duplicate_of(header).is_some()
+    }
+
     /// The producers that are known, in order of id (DescribeProducers).
     pub fn producers(&self) -> impl Iterator<Item = ProducerSummary> + '_ {
         self.producers.summaries()

@@ -137,6 +137,11 @@ impl Marker {
     }
 }
 
+/// Whether the marker of a batch commits; `None` if the batch holds none.
+pub fn end_of_transaction(batch: &Batch) -> Option<bool> {
+    Marker::of(batch).map(|marker| marker.commits)
+}
+
 /// A marker that was applied by its header alone; what it says is filled in by [`ProducerState::resolve`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SeenMarker {
@@ -172,6 +177,12 @@ impl ProducerState {
     /// The offset of a producer's last record.
     pub(super) fn last_offset_of(&self, producer_id: i64) -> Option<i64> {
         self.producers.get(&producer_id)?.batches.last().map(|batch| batch.last_offset)
+    }
+
+    /// Whether a producer has a transaction open, in an epoch.
+    pub(super) fn has_open_transaction(&self, producer_id: i64, epoch: i16) -> bool {
+        let found = self.producers.get(&producer_id).filter(|producer| producer.epoch == epoch);
+        found.is_some_and(|producer| producer.transaction_first_offset.is_some())
     }
 
     /// Whether a batch may follow. Sequence numbers are checked for clients only (`AppendOrigin.CLIENT`).

@@ -16,7 +16,8 @@ pub(in crate::engine) mod coordinated;
 pub(in crate::engine) mod follower;
 pub(in crate::engine) mod isr;
 pub(in crate::engine) mod leader;
-pub(in crate::engine) mod metadata;
+pub(in crate::engine) mod markers;
+mod metadata;
 pub(in crate::engine) mod partition;
 pub(in crate::engine) mod peer_fetch;
 pub(in crate::engine) mod purgatory;
@@ -24,6 +25,7 @@ pub(in crate::engine) mod refused;
 pub(in crate::engine) mod session;
 mod snapshot;
 mod timers;
+pub(in crate::engine) mod verified;
 mod watermark;
 
 #[cfg(test)]
@@ -36,10 +38,11 @@ use crate::engine::log::PartitionLog;
 use crate::engine::observe::EventKind;
 use crate::engine::rpc::{Purpose, Rpc, RpcResult};
 use crate::engine::time::Instant;
+use crate::engine::txn::marking::MarkerPlace;
 use crate::protocol::codec::{Request, RequestHeader};
 use crate::protocol::error::ErrorCode;
 use crate::protocol::ids::{BrokerId, ConnectionId, LeaderHint, LogId, PartitionId, TopicId};
-use kafka_protocol::messages::TopicName;
+use kafka_protocol::messages::{ProduceRequest, TopicName};
 use leader::IsrRule;
 use partition::Replica;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -87,6 +90,8 @@ pub struct Replicas {
     checkpoint: checkpoint::Checkpoint,
     /// Partitions of internal topics of which their coordinator does not know yet what has changed.
     coordinator_news: BTreeSet<PartitionId>,
+    /// What became of transactions' markers.
+    marked: Vec<(MarkerPlace, ErrorCode)>,
     leaders: usize,
     bytes_in: u64,
     bytes_out: u64,
@@ -140,7 +145,10 @@ impl Replicas {
         use crate::engine::api;
         self.begin(cx, env);
         match request {
-            Request::Produce(request) => api::produce::handle(self, cx, env, token, connection, header, request),
+            Request::Produce(request) => {
+                let nobody_asked = verified::Verified::default();
+                api::produce::handle(self, cx, env, (token, connection), header, request, &nobody_asked);
+            }
             Request::Fetch(request) => api::fetch::handle(self, cx, env, token, connection, header, &request),
             Request::ListOffsets(request) => api::list_offsets::handle(self, cx, env, token, header, &request),
             Request::DeleteRecords(request) => {
@@ -153,6 +161,22 @@ impl Replicas {
             Request::DescribeLogDirs(request) => api::describe_log_dirs::handle(self, cx, env, token, &request),
             _ => unreachable!("only requests about replicas come here"),
         }
+        self.settle(cx, rpc, env);
+    }
+
+    /// A client's Produce, with what coordinators said of the transactions in it.
+    pub fn on_produce(
+        &mut self,
+        cx: &mut Ctx,
+        rpc: &mut Rpc,
+        env: &ReplicaEnv,
+        (token, connection): (RequestToken, ConnectionId),
+        header: &RequestHeader,
+        request: ProduceRequest,
+        verified: &verified::Verified,
+    ) {
+        self.begin(cx, env);
+        crate::engine::api::produce::handle(self, cx, env, (token, connection), header, request, verified);
         self.settle(cx, rpc, env);
     }
 

@@ -6,6 +6,7 @@
 
 use super::leader::Leader;
 use super::session::Reader;
+use super::verified::Guards;
 use crate::engine::config::TopicConfig;
 use crate::engine::controller::topics::is_internal;
 use crate::engine::log::PartitionLog;
@@ -48,6 +49,8 @@ pub(in crate::engine) struct Replica {
     pub high_watermark: i64,
     /// Consumers' fetches that want to know when something changes here.
     pub readers: BTreeSet<Reader>,
+    /// Transactions that are about to begin here.
+    pub guards: Guards,
     /// The last step that wrote to the log, by its persist sequence number: a step notes each replica once.
     pub noted_seq: u64,
 }
@@ -67,6 +70,7 @@ impl Replica {
             partition_epoch: -1,
             high_watermark,
             readers: BTreeSet::new(),
+            guards: Guards::default(),
             noted_seq: 0,
         }
     }

@@ -1,5 +1,5 @@
 //! Requests that wait: Produce for replication or for the disk, DeleteRecords for its followers (Kafka's
-//! `DelayedProduce` and `DelayedDeleteRecords`). The partitions they wait for hold the waits in order of offset; here
+//! `DelayedProduce` and `DelayedDeleteRecords`), markers of transactions for replication. The partitions they wait for hold the waits in order of offset; here
 //! is the other end of each.
 //!
 //! Invariant: a request is answered once: when its last partition is done, when its time is over, or never if its
@@ -11,6 +11,7 @@ use super::{ReplicaEnv, Replicas, leader_hint};
 use crate::engine::controller::image::MetadataImage;
 use crate::engine::io::{Ctx, Effect, RequestToken};
 use crate::engine::time::Instant;
+use crate::engine::txn::marking::MarkerPlace;
 use crate::protocol::codec::Response;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::ids::{ConnectionId, LeaderHint, PartitionId};
@@ -26,15 +27,13 @@ pub(in crate::engine) enum Draft {
     Produce(ProduceResponse),
     /// DeleteRecords.
     DeleteRecords(DeleteRecordsResponse),
-}
-
-impl Draft {
-    fn into_response(self) -> Response {
-        match self {
-            Draft::Produce(response) => Response::Produce(response),
-            Draft::DeleteRecords(response) => Response::DeleteRecords(response),
-        }
-    }
+    /// A marker of a transaction, which no client waits for.
+    Marker {
+        /// Which.
+        place: MarkerPlace,
+        /// What became of it.
+        error: ErrorCode,
+    },
 }
 
 /// What a partition of a request waits for.
@@ -66,8 +65,8 @@ pub(in crate::engine) struct Place {
 /// A request that waits.
 #[derive(Debug, Clone)]
 pub(in crate::engine) struct Parked {
-    token: RequestToken,
-    connection: ConnectionId,
+    /// The client's request; `None` for a marker.
+    asker: Option<(RequestToken, ConnectionId)>,
     deadline: Option<Instant>,
     draft: Draft,
     places: Vec<Place>,
@@ -105,7 +104,9 @@ impl Purgatory {
 
     fn take(&mut self, parked: u64) -> Option<Parked> {
         let taken = self.parked.remove(&parked)?;
-        self.by_connection.remove(&(taken.connection, parked));
+        if let Some((_, connection)) = taken.asker {
+            self.by_connection.remove(&(connection, parked));
+        }
         Some(taken)
     }
 }
@@ -132,8 +133,20 @@ impl Replicas {
         draft: Draft,
         places: Vec<Place>,
     ) -> Option<u64> {
+        self.park_for(cx, Some((token, connection)), deadline, draft, places)
+    }
+
+    /// The same, for a client or for nobody.
+    pub(in crate::engine) fn park_for(
+        &mut self,
+        cx: &mut Ctx,
+        asker: Option<(RequestToken, ConnectionId)>,
+        deadline: Option<Instant>,
+        draft: Draft,
+        places: Vec<Place>,
+    ) -> Option<u64> {
         if places.is_empty() {
-            cx.respond(token, draft.into_response());
+            self.answer_draft(cx, asker, draft);
             return None;
         }
         self.purgatory.last += 1;
@@ -147,8 +160,10 @@ impl Replicas {
             self.timers.set(at, Timer::Parked(parked));
         }
         let waiting = places.len();
-        self.purgatory.by_connection.insert((connection, parked));
-        self.purgatory.parked.insert(parked, Parked { token, connection, deadline, draft, places, waiting });
+        if let Some((_, connection)) = asker {
+            self.purgatory.by_connection.insert((connection, parked));
+        }
+        self.purgatory.parked.insert(parked, Parked { asker, deadline, draft, places, waiting });
         Some(parked)
     }
 
@@ -215,7 +230,17 @@ impl Replicas {
         if let Some(at) = done.deadline {
             self.timers.cancel(at, Timer::Parked(parked));
         }
-        cx.push(Effect::Respond { token: done.token, response: done.draft.into_response() });
+        self.answer_draft(cx, done.asker, done.draft);
+    }
+
+    fn answer_draft(&mut self, cx: &mut Ctx, asker: Option<(RequestToken, ConnectionId)>, draft: Draft) {
+        let response = match draft {
+            Draft::Produce(response) => Response::Produce(response),
+            Draft::DeleteRecords(response) => Response::DeleteRecords(response),
+            Draft::Marker { place, error } => return self.marked.push((place, error)),
+        };
+        let (token, _) = asker.expect("a client waits for a response");
+        cx.push(Effect::Respond { token, response });
     }
 }
 
@@ -241,6 +266,7 @@ pub(in crate::engine) fn set_error(
                 }
             }
         }
+        Draft::Marker { error: result, .. } => *result = error,
         Draft::DeleteRecords(response) => {
             response.topics[at.0].partitions[at.1].error_code = error.code();
             if !error.is_none() {

@@ -27,6 +27,11 @@ pub(super) fn of(key: i16) -> Option<&'static Schema> {
         23 => {
             &Schema { name: "OffsetForLeaderEpochRequest", flexible_from: 4, fields: OFFSET_FOR_LEADER_EPOCH_REQUEST }
         }
+        24 => &Schema { name: "AddPartitionsToTxnRequest", flexible_from: 3, fields: ADD_PARTITIONS_TO_TXN_REQUEST },
+        25 => &Schema { name: "AddOffsetsToTxnRequest", flexible_from: 3, fields: ADD_OFFSETS_TO_TXN_REQUEST },
+        26 => &Schema { name: "EndTxnRequest", flexible_from: 3, fields: END_TXN_REQUEST },
+        27 => &Schema { name: "WriteTxnMarkersRequest", flexible_from: 1, fields: WRITE_TXN_MARKERS_REQUEST },
+        28 => &Schema { name: "TxnOffsetCommitRequest", flexible_from: 3, fields: TXN_OFFSET_COMMIT_REQUEST },
         32 => &Schema { name: "DescribeConfigsRequest", flexible_from: 4, fields: DESCRIBE_CONFIGS_REQUEST },
         33 => &Schema { name: "AlterConfigsRequest", flexible_from: 2, fields: ALTER_CONFIGS_REQUEST },
         35 => &Schema { name: "DescribeLogDirsRequest", flexible_from: 2, fields: DESCRIBE_LOG_DIRS_REQUEST },
@@ -54,6 +59,8 @@ pub(super) fn of(key: i16) -> Option<&'static Schema> {
         60 => &Schema { name: "DescribeClusterRequest", flexible_from: 0, fields: DESCRIBE_CLUSTER_REQUEST },
         61 => &Schema { name: "DescribeProducersRequest", flexible_from: 0, fields: DESCRIBE_PRODUCERS_REQUEST },
         64 => &Schema { name: "UnregisterBrokerRequest", flexible_from: 0, fields: UNREGISTER_BROKER_REQUEST },
+        65 => &Schema { name: "DescribeTransactionsRequest", flexible_from: 0, fields: DESCRIBE_TRANSACTIONS_REQUEST },
+        66 => &Schema { name: "ListTransactionsRequest", flexible_from: 0, fields: LIST_TRANSACTIONS_REQUEST },
         74 => &Schema { name: "ListConfigResourcesRequest", flexible_from: 0, fields: LIST_CONFIG_RESOURCES_REQUEST },
         75 => &Schema {
             name: "DescribeTopicPartitionsRequest",
@@ -298,6 +305,76 @@ const OFFSET_FOR_LEADER_EPOCH_REQUEST: &[Field] = &[
     field("Topics", Array(&Struct(OFFSET_FOR_LEADER_EPOCH_REQUEST_OFFSET_FOR_LEADER_TOPIC))),
 ];
 
+const ADD_PARTITIONS_TO_TXN_REQUEST_ADD_PARTITIONS_TO_TXN_TOPIC: &[Field] =
+    &[field("Name", String), field("Partitions", Array(&Int32))];
+
+const ADD_PARTITIONS_TO_TXN_REQUEST_ADD_PARTITIONS_TO_TXN_TRANSACTION: &[Field] = &[
+    field("TransactionalId", String).from(4),
+    field("ProducerId", Int64).from(4),
+    field("ProducerEpoch", Int16).from(4),
+    field("VerifyOnly", Bool).from(4),
+    field("Topics", Array(&Struct(ADD_PARTITIONS_TO_TXN_REQUEST_ADD_PARTITIONS_TO_TXN_TOPIC))).from(4),
+];
+
+const ADD_PARTITIONS_TO_TXN_REQUEST: &[Field] = &[
+    field("Transactions", Array(&Struct(ADD_PARTITIONS_TO_TXN_REQUEST_ADD_PARTITIONS_TO_TXN_TRANSACTION))).from(4),
+    field("V3AndBelowTransactionalId", String).upto(3),
+    field("V3AndBelowProducerId", Int64).upto(3),
+    field("V3AndBelowProducerEpoch", Int16).upto(3),
+    field("V3AndBelowTopics", Array(&Struct(ADD_PARTITIONS_TO_TXN_REQUEST_ADD_PARTITIONS_TO_TXN_TOPIC))).upto(3),
+];
+
+const ADD_OFFSETS_TO_TXN_REQUEST: &[Field] = &[
+    field("TransactionalId", String),
+    field("ProducerId", Int64),
+    field("ProducerEpoch", Int16),
+    field("GroupId", String),
+];
+
+const END_TXN_REQUEST: &[Field] = &[
+    field("TransactionalId", String),
+    field("ProducerId", Int64),
+    field("ProducerEpoch", Int16),
+    field("Committed", Bool),
+];
+
+const WRITE_TXN_MARKERS_REQUEST_WRITABLE_TXN_MARKER_TOPIC: &[Field] =
+    &[field("Name", String), field("PartitionIndexes", Array(&Int32))];
+
+const WRITE_TXN_MARKERS_REQUEST_WRITABLE_TXN_MARKER: &[Field] = &[
+    field("ProducerId", Int64),
+    field("ProducerEpoch", Int16),
+    field("TransactionResult", Bool),
+    field("Topics", Array(&Struct(WRITE_TXN_MARKERS_REQUEST_WRITABLE_TXN_MARKER_TOPIC))),
+    field("CoordinatorEpoch", Int32),
+];
+
+const WRITE_TXN_MARKERS_REQUEST: &[Field] =
+    &[field("Markers", Array(&Struct(WRITE_TXN_MARKERS_REQUEST_WRITABLE_TXN_MARKER)))];
+
+const TXN_OFFSET_COMMIT_REQUEST_TXN_OFFSET_COMMIT_REQUEST_PARTITION: &[Field] = &[
+    field("PartitionIndex", Int32),
+    field("CommittedOffset", Int64),
+    field("CommittedLeaderEpoch", Int32).from(2),
+    field("CommittedMetadata", String).null(0),
+];
+
+const TXN_OFFSET_COMMIT_REQUEST_TXN_OFFSET_COMMIT_REQUEST_TOPIC: &[Field] = &[
+    field("Name", String),
+    field("Partitions", Array(&Struct(TXN_OFFSET_COMMIT_REQUEST_TXN_OFFSET_COMMIT_REQUEST_PARTITION))),
+];
+
+const TXN_OFFSET_COMMIT_REQUEST: &[Field] = &[
+    field("TransactionalId", String),
+    field("GroupId", String),
+    field("ProducerId", Int64),
+    field("ProducerEpoch", Int16),
+    field("GenerationIdOrMemberEpoch", Int32).from(3),
+    field("MemberId", String).from(3),
+    field("GroupInstanceId", String).from(3).null(3),
+    field("Topics", Array(&Struct(TXN_OFFSET_COMMIT_REQUEST_TXN_OFFSET_COMMIT_REQUEST_TOPIC))),
+];
+
 const DESCRIBE_CONFIGS_REQUEST_DESCRIBE_CONFIGS_RESOURCE: &[Field] =
     &[field("ResourceType", Int8), field("ResourceName", String), field("ConfigurationKeys", Array(&String)).null(0)];
 
@@ -427,6 +504,15 @@ const DESCRIBE_PRODUCERS_REQUEST: &[Field] =
     &[field("Topics", Array(&Struct(DESCRIBE_PRODUCERS_REQUEST_TOPIC_REQUEST)))];
 
 const UNREGISTER_BROKER_REQUEST: &[Field] = &[field("BrokerId", Int32)];
+
+const DESCRIBE_TRANSACTIONS_REQUEST: &[Field] = &[field("TransactionalIds", Array(&String))];
+
+const LIST_TRANSACTIONS_REQUEST: &[Field] = &[
+    field("StateFilters", Array(&String)),
+    field("ProducerIdFilters", Array(&Int64)),
+    field("DurationFilter", Int64).from(1),
+    field("TransactionalIdPattern", String).from(2).null(2),
+];
 
 const LIST_CONFIG_RESOURCES_REQUEST: &[Field] = &[field("ResourceTypes", Array(&Int8)).from(1)];
 

@@ -27,6 +27,11 @@ pub(super) fn of(key: i16) -> Option<&'static Schema> {
         23 => {
             &Schema { name: "OffsetForLeaderEpochResponse", flexible_from: 4, fields: OFFSET_FOR_LEADER_EPOCH_RESPONSE }
         }
+        24 => &Schema { name: "AddPartitionsToTxnResponse", flexible_from: 3, fields: ADD_PARTITIONS_TO_TXN_RESPONSE },
+        25 => &Schema { name: "AddOffsetsToTxnResponse", flexible_from: 3, fields: ADD_OFFSETS_TO_TXN_RESPONSE },
+        26 => &Schema { name: "EndTxnResponse", flexible_from: 3, fields: END_TXN_RESPONSE },
+        27 => &Schema { name: "WriteTxnMarkersResponse", flexible_from: 1, fields: WRITE_TXN_MARKERS_RESPONSE },
+        28 => &Schema { name: "TxnOffsetCommitResponse", flexible_from: 3, fields: TXN_OFFSET_COMMIT_RESPONSE },
         32 => &Schema { name: "DescribeConfigsResponse", flexible_from: 4, fields: DESCRIBE_CONFIGS_RESPONSE },
         33 => &Schema { name: "AlterConfigsResponse", flexible_from: 2, fields: ALTER_CONFIGS_RESPONSE },
         35 => &Schema { name: "DescribeLogDirsResponse", flexible_from: 2, fields: DESCRIBE_LOG_DIRS_RESPONSE },
@@ -54,6 +59,10 @@ pub(super) fn of(key: i16) -> Option<&'static Schema> {
         60 => &Schema { name: "DescribeClusterResponse", flexible_from: 0, fields: DESCRIBE_CLUSTER_RESPONSE },
         61 => &Schema { name: "DescribeProducersResponse", flexible_from: 0, fields: DESCRIBE_PRODUCERS_RESPONSE },
         64 => &Schema { name: "UnregisterBrokerResponse", flexible_from: 0, fields: UNREGISTER_BROKER_RESPONSE },
+        65 => {
+            &Schema { name: "DescribeTransactionsResponse", flexible_from: 0, fields: DESCRIBE_TRANSACTIONS_RESPONSE }
+        }
+        66 => &Schema { name: "ListTransactionsResponse", flexible_from: 0, fields: LIST_TRANSACTIONS_RESPONSE },
         74 => &Schema { name: "ListConfigResourcesResponse", flexible_from: 0, fields: LIST_CONFIG_RESOURCES_RESPONSE },
         75 => &Schema {
             name: "DescribeTopicPartitionsResponse",
@@ -424,6 +433,68 @@ const OFFSET_FOR_LEADER_EPOCH_RESPONSE: &[Field] = &[
     field("Topics", Array(&Struct(OFFSET_FOR_LEADER_EPOCH_RESPONSE_OFFSET_FOR_LEADER_TOPIC_RESULT))),
 ];
 
+const ADD_PARTITIONS_TO_TXN_RESPONSE_ADD_PARTITIONS_TO_TXN_PARTITION_RESULT: &[Field] =
+    &[field("PartitionIndex", Int32), field("PartitionErrorCode", Int16)];
+
+const ADD_PARTITIONS_TO_TXN_RESPONSE_ADD_PARTITIONS_TO_TXN_TOPIC_RESULT: &[Field] = &[
+    field("Name", String),
+    field("ResultsByPartition", Array(&Struct(ADD_PARTITIONS_TO_TXN_RESPONSE_ADD_PARTITIONS_TO_TXN_PARTITION_RESULT))),
+];
+
+const ADD_PARTITIONS_TO_TXN_RESPONSE_ADD_PARTITIONS_TO_TXN_RESULT: &[Field] = &[
+    field("TransactionalId", String).from(4),
+    field("TopicResults", Array(&Struct(ADD_PARTITIONS_TO_TXN_RESPONSE_ADD_PARTITIONS_TO_TXN_TOPIC_RESULT))).from(4),
+];
+
+const ADD_PARTITIONS_TO_TXN_RESPONSE: &[Field] = &[
+    field("ThrottleTimeMs", Int32),
+    field("ErrorCode", Int16).from(4),
+    field("ResultsByTransaction", Array(&Struct(ADD_PARTITIONS_TO_TXN_RESPONSE_ADD_PARTITIONS_TO_TXN_RESULT))).from(4),
+    field(
+        "ResultsByTopicV3AndBelow",
+        Array(&Struct(ADD_PARTITIONS_TO_TXN_RESPONSE_ADD_PARTITIONS_TO_TXN_TOPIC_RESULT)),
+    )
+    .upto(3),
+];
+
+const ADD_OFFSETS_TO_TXN_RESPONSE: &[Field] = &[field("ThrottleTimeMs", Int32), field("ErrorCode", Int16)];
+
+const END_TXN_RESPONSE: &[Field] = &[
+    field("ThrottleTimeMs", Int32),
+    field("ErrorCode", Int16),
+    field("ProducerId", Int64).from(5),
+    field("ProducerEpoch", Int16).from(5),
+];
+
+const WRITE_TXN_MARKERS_RESPONSE_WRITABLE_TXN_MARKER_PARTITION_RESULT: &[Field] =
+    &[field("PartitionIndex", Int32), field("ErrorCode", Int16)];
+
+const WRITE_TXN_MARKERS_RESPONSE_WRITABLE_TXN_MARKER_TOPIC_RESULT: &[Field] = &[
+    field("Name", String),
+    field("Partitions", Array(&Struct(WRITE_TXN_MARKERS_RESPONSE_WRITABLE_TXN_MARKER_PARTITION_RESULT))),
+];
+
+const WRITE_TXN_MARKERS_RESPONSE_WRITABLE_TXN_MARKER_RESULT: &[Field] = &[
+    field("ProducerId", Int64),
+    field("Topics", Array(&Struct(WRITE_TXN_MARKERS_RESPONSE_WRITABLE_TXN_MARKER_TOPIC_RESULT))),
+];
+
+const WRITE_TXN_MARKERS_RESPONSE: &[Field] =
+    &[field("Markers", Array(&Struct(WRITE_TXN_MARKERS_RESPONSE_WRITABLE_TXN_MARKER_RESULT)))];
+
+const TXN_OFFSET_COMMIT_RESPONSE_TXN_OFFSET_COMMIT_RESPONSE_PARTITION: &[Field] =
+    &[field("PartitionIndex", Int32), field("ErrorCode", Int16)];
+
+const TXN_OFFSET_COMMIT_RESPONSE_TXN_OFFSET_COMMIT_RESPONSE_TOPIC: &[Field] = &[
+    field("Name", String),
+    field("Partitions", Array(&Struct(TXN_OFFSET_COMMIT_RESPONSE_TXN_OFFSET_COMMIT_RESPONSE_PARTITION))),
+];
+
+const TXN_OFFSET_COMMIT_RESPONSE: &[Field] = &[
+    field("ThrottleTimeMs", Int32),
+    field("Topics", Array(&Struct(TXN_OFFSET_COMMIT_RESPONSE_TXN_OFFSET_COMMIT_RESPONSE_TOPIC))),
+];
+
 const DESCRIBE_CONFIGS_RESPONSE_DESCRIBE_CONFIGS_SYNONYM: &[Field] =
     &[field("Name", String), field("Value", String).null(0), field("Source", Int8)];
 
@@ -663,6 +734,35 @@ const DESCRIBE_PRODUCERS_RESPONSE: &[Field] =
 
 const UNREGISTER_BROKER_RESPONSE: &[Field] =
     &[field("ThrottleTimeMs", Int32), field("ErrorCode", Int16), field("ErrorMessage", String).null(0)];
+
+const DESCRIBE_TRANSACTIONS_RESPONSE_TOPIC_DATA: &[Field] =
+    &[field("Topic", String), field("Partitions", Array(&Int32))];
+
+const DESCRIBE_TRANSACTIONS_RESPONSE_TRANSACTION_STATE: &[Field] = &[
+    field("ErrorCode", Int16),
+    field("TransactionalId", String),
+    field("TransactionState", String),
+    field("TransactionTimeoutMs", Int32),
+    field("TransactionStartTimeMs", Int64),
+    field("ProducerId", Int64),
+    field("ProducerEpoch", Int16),
+    field("Topics", Array(&Struct(DESCRIBE_TRANSACTIONS_RESPONSE_TOPIC_DATA))),
+];
+
+const DESCRIBE_TRANSACTIONS_RESPONSE: &[Field] = &[
+    field("ThrottleTimeMs", Int32),
+    field("TransactionStates", Array(&Struct(DESCRIBE_TRANSACTIONS_RESPONSE_TRANSACTION_STATE))),
+];
+
+const LIST_TRANSACTIONS_RESPONSE_TRANSACTION_STATE: &[Field] =
+    &[field("TransactionalId", String), field("ProducerId", Int64), field("TransactionState", String)];
+
+const LIST_TRANSACTIONS_RESPONSE: &[Field] = &[
+    field("ThrottleTimeMs", Int32),
+    field("ErrorCode", Int16),
+    field("UnknownStateFilters", Array(&String)),
+    field("TransactionStates", Array(&Struct(LIST_TRANSACTIONS_RESPONSE_TRANSACTION_STATE))),
+];
 
 const LIST_CONFIG_RESOURCES_RESPONSE_CONFIG_RESOURCE: &[Field] =
     &[field("ResourceName", String), field("ResourceType", Int8).from(1)];
