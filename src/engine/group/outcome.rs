@@ -25,7 +25,7 @@ pub struct Moment<'a> {
 
 /// What happens when records are committed, or cannot be.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::engine) enum After {
+pub enum After {
     /// A client is answered: as here, or with an error put in.
     Answer {
         /// The request.
@@ -68,7 +68,7 @@ pub(in crate::engine) enum After {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct Outcome {
+pub struct Outcome {
     /// Answers that wait for nothing.
     pub answers: Vec<(RequestToken, Response)>,
     /// What is to be written.

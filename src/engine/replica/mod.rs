@@ -165,7 +165,7 @@ impl Replicas {
     }
 
     /// A client's Produce, with what coordinators said of the transactions in it.
-    pub fn on_produce(
+    pub(in crate::engine) fn on_produce(
         &mut self,
         cx: &mut Ctx,
         rpc: &mut Rpc,

@@ -33,7 +33,7 @@ pub(in crate::engine) enum MarkerAsker {
 
 /// One marker in one partition: the request, the marker in it, the partition in that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::engine) struct MarkerPlace {
+pub struct MarkerPlace {
     /// The request.
     pub write: u64,
     /// The marker's place in it.

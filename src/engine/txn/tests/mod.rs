@@ -160,7 +160,7 @@ impl World {
         aborted.sort_by_key(|transaction| transaction.first_offset);
         let mut skipped = std::collections::BTreeSet::new();
         let mut values = Vec::new();
-        let batches: Vec<Batch> = part.records.iter().cloned().collect();
+        let batches: Vec<Batch> = part.records.clone();
         for batch in batches {
             let (producer, header) = (batch.header.producer_id, batch.header);
             for found in aborted.iter().filter(|found| found.first_offset <= header.last_offset()) {
