@@ -239,14 +239,34 @@ fn a_bad_batch_is_found_when_it_is_read_and_cured_from_a_replica() {
     let read = consume(&cluster, "bad", 1, 5);
     assert_eq!(read.iter().map(|read| read.2).collect::<Vec<_>>(), [0, 1, 2, 3, 4], "another replica has it whole");
     done(&cluster, "wait alive = 2 --within 60s");
-    assert!(cluster.facts_after(0).0.iter().any(|fact| match &fact.kind {
-        FactKind::Host(HostFact::BrokerEnded { broker, how: Ended::Crashed { message } }) =>
-            *broker == BrokerId(leader) && message.contains("CRC"),
-        _ => false,
-    }));
+    let found = || {
+        let is_it = |kind: &FactKind| match kind {
+            FactKind::Host(HostFact::BrokerEnded { broker, how: Ended::Crashed { message } }) => {
+                *broker == BrokerId(leader) && message.contains("CRC")
+            }
+            _ => false,
+        };
+        cluster.facts_after(0).0.iter().filter(|fact| is_it(&fact.kind)).count()
+    };
+    assert_eq!(found(), 1);
     done(&cluster, &format!("wipe {leader}"));
     done(&cluster, &format!("start {leader}"));
     done(&cluster, "wait under-replicated = 0 --within 60s");
+    // What is damaged while its broker is down is found as well.
+    done(&cluster, &format!("stop {leader}"));
+    let said = done(&cluster, &format!("disk corrupt {leader} --partition bad-0 --offset 2"));
+    assert!(said.contains("the batch of bad-0 at offset 2 is damaged"), "{said}");
+    done(&cluster, &format!("start {leader}"));
+    done(&cluster, "wait under-replicated = 0 --within 60s");
+    let replicas: Vec<String> = (0..3).map(|n| ((leader - 1 + n) % 3 + 1).to_string()).collect();
+    done(&cluster, &format!("reassign start bad-0 --to {}", replicas.join(",")));
+    done(&cluster, "elect preferred bad-0");
+    done(&cluster, &format!("wait leader bad-0 = {leader} --within 60s"));
+    assert_eq!(consume(&cluster, "bad", 1, 5).len(), 5);
+    done(&cluster, "wait alive = 2 --within 60s");
+    assert_eq!(found(), 2);
+    let reason = failed(&cluster, &format!("disk corrupt {leader} --partition bad-0 --offset 99"));
+    assert!(reason.contains("no such batch"), "{reason}");
     let reason = failed(&cluster, "disk corrupt 1 --partition bad-9");
     assert_eq!(reason, "there is no partition bad-9");
 }
@@ -307,6 +327,25 @@ fn commands_say_what_they_did_and_why_not() {
     assert!(failed(&cluster, "broker remove 1").contains("votes"));
     assert_eq!(done(&cluster, "broker remove 4"), "Broker 4 is no longer part of the cluster.");
     assert_eq!(cluster.bootstrap_servers().split(',').count(), 3);
+}
+
+/// Whoever says `controller` means the next one while there is none.
+#[test]
+fn the_next_controller_is_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = start(folder.path(), Durability::Memory);
+    done(&cluster, "topic create orders --partitions 1 --replicas 3");
+    for _ in 0..2 {
+        let first = done(&cluster, "kill controller");
+        let second = done(&cluster, "suspend controller");
+        assert_ne!(first[..8], second[..8], "another one: {first} {second}");
+        done(&cluster, "heal");
+        done(&cluster, "kill leader of orders-0");
+        done(&cluster, "restart leader of orders-0");
+        done(&cluster, "heal");
+        done(&cluster, "wait under-replicated = 0 --within 60s");
+    }
+    assert_eq!(failed(&cluster, "kill leader of orders-7"), "there is no partition orders-7");
 }
 
 #[test]

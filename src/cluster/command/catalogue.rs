@@ -191,7 +191,8 @@ const TEXTS: &[Text] = &[
         "disk corrupt",
         "The batch's CRC no longer fits. The next read of it is refused, and the broker takes its log \
          directory offline, as Kafka's does when the disk fails it; wipe and start bring a copy from \
-         another replica. What is not flushed yet is damaged in the journal, and cut at the next start.",
+         another replica. What is not flushed yet is damaged in the journal, and cut at the next start. A broker \
+         that is down has its journal's end damaged, or, if nothing is in it, the largest partition's last batch.",
         &["disk corrupt 2", "disk corrupt 2 --partition orders-0 --offset 120"],
         &["wipe"],
     ),

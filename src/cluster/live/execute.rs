@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 
 /// A broker that is not unfenced after this long is told to be so.
 const START_PATIENCE: Duration = Duration::from_secs(20);
+/// Who is to be elected is waited for so long, in real time.
+const ELECTION_PATIENCE: Duration = Duration::from_secs(10);
 /// How often a predicate is looked at while nothing is told.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
@@ -134,12 +136,26 @@ pub(super) fn pin(
 }
 
 impl LiveCluster {
-    /// Whom somebody means now.
+    /// Whom somebody means now. Between two elections that is who is elected next.
     fn resolve(&self, who: &Who) -> Result<Vec<BrokerId>, String> {
-        if !matches!(who, Who::Ids(_)) {
-            self.inner.refresh();
-        }
-        let ids = self.inner.host.watch().observer.resolve(who)?;
+        let elected = match who {
+            Who::Controller => true,
+            Who::LeaderOf(partition) => self.inner.host.watch().observer.partition_id(partition).is_some(),
+            Who::Ids(_) | Who::Killed => false,
+        };
+        let until = Instant::now() + ELECTION_PATIENCE;
+        let mut seen = self.inner.host.history.changes();
+        let ids = loop {
+            if !matches!(who, Who::Ids(_)) {
+                self.inner.refresh();
+            }
+            let found = self.inner.host.watch().observer.resolve(who);
+            let left = until.saturating_duration_since(Instant::now());
+            if found.is_ok() || !elected || left.is_zero() || self.inner.host.clock.is_paused() {
+                break found?;
+            }
+            seen = self.inner.host.history.wait(seen, left.min(LOOK_AGAIN));
+        };
         if ids.is_empty() { Err("there is no such broker now".to_owned()) } else { Ok(ids) }
     }
 
@@ -347,7 +363,10 @@ impl LiveCluster {
                     }
                     None => None,
                 };
-                self.each(who, |id| supervisor.corrupt_disk(id, partition, *offset))
+                let ids = self.resolve(who)?;
+                let damaged: Result<Vec<String>, String> =
+                    ids.iter().map(|id| supervisor.corrupt_disk(*id, partition, *offset)).collect();
+                Ok(Reply::told(damaged?.join("\n"), json!({ "brokers": numbers(&ids) })))
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::cluster::live::history::{Ended, FaultSort, HostFact};
 use crate::cluster::live::status::Phase;
 use crate::cluster::live::supervisor::{Supervisor, is_alive};
 use crate::cluster::observation::Fault;
-use crate::cluster::store;
+use crate::cluster::store::{self, DamagedBatch, StoreControl};
 use crate::cluster::view::{ActiveFault, FaultChip, FaultKind};
 use crate::protocol::ids::{BrokerId, PartitionId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -99,8 +99,7 @@ impl Supervisor {
         });
     }
 
-    /// Damages a stored batch: in a partition, or the largest; the one that holds an offset, or the last one. Returns
-    /// which, if it is one that readers will find.
+    /// Damages what a broker has stored; says what.
     ///
     /// # Errors
     /// If it keeps no files, or there is nothing to damage.
@@ -109,43 +108,71 @@ impl Supervisor {
         id: BrokerId,
         partition: Option<PartitionId>,
         offset: Option<i64>,
-    ) -> Result<(), String> {
+    ) -> Result<String, String> {
         if self.options.durability == crate::cluster::options::Durability::Memory {
             return Err("there are no files to damage in mode `memory`".to_owned());
         }
-        let slots = self.slots();
-        let slot = slots.get(&id).ok_or_else(|| format!("there is no broker {id}"))?;
-        if is_alive(slot) {
-            let store = slot.status.store().ok_or_else(|| format!("broker {id} is starting"))?;
-            drop(slots);
-            let said = self.snapshots(&BTreeMap::new()).into_iter().find(|snapshot| snapshot.broker == id);
-            let replicas = said.ok_or_else(|| format!("broker {id} does not answer"))?.replicas;
-            let wanted = replicas.iter().filter(|replica| partition.is_none_or(|wanted| wanted == replica.partition));
-            let replica = wanted.max_by_key(|replica| replica.size_bytes);
-            let replica = replica.ok_or_else(|| format!("broker {id} has no such replica"))?;
-            let damaged = store.corrupt(replica.log, offset).map_err(|error| error.to_string())?;
-            match damaged {
-                Some(_) => {}
-                None if partition.is_none() => store.corrupt_tail(),
-                None => {
-                    return Err(
-                        "it is in memory and in the journal only: its next flush is what can be damaged".to_owned()
-                    );
-                }
-            }
-        } else {
-            drop(slots);
-            if partition.is_some() {
-                return Err(format!("broker {id} is down: leave --partition out, or start it"));
-            }
-            let did = store::corrupt_tail(&self.directory_of(id)).map_err(|error| error.to_string())?;
-            if !did {
-                return Err(format!("everything broker {id} wrote is flushed: its journal is empty"));
-            }
-        }
+        let store = match self.slots().get(&id) {
+            None => return Err(format!("there is no broker {id}")),
+            Some(slot) if !is_alive(slot) => None,
+            Some(slot) => Some(slot.status.store().ok_or_else(|| format!("broker {id} is starting"))?),
+        };
+        let damaged = match store {
+            Some(store) => self.corrupt_living(id, &store, partition, offset)?,
+            None => self.corrupt_dead(id, partition, offset)?,
+        };
         let text = format!("disk corrupt {id}");
         self.tell(HostFact::FaultBegan { sort: FaultSort::DiskFault, text, broker: Some(id) });
-        Ok(())
+        Ok(match damaged {
+            Some(DamagedBatch { topic, partition, base_offset }) => format!(
+                "On the disk of {id} the batch of {topic}-{partition} at offset {base_offset} is damaged: its next \
+                 reader finds it."
+            ),
+            None => format!("On the disk of {id} the journal's last record is damaged: a start ends before it."),
+        })
+    }
+
+    /// A batch in a partition, or in the largest; the one that holds an offset, or the last one. `None`: nothing is
+    /// flushed there, so that it is the journal's end.
+    fn corrupt_living(
+        &self,
+        id: BrokerId,
+        store: &StoreControl,
+        partition: Option<PartitionId>,
+        offset: Option<i64>,
+    ) -> Result<Option<DamagedBatch>, String> {
+        let said = self.snapshots(&BTreeMap::new()).into_iter().find(|snapshot| snapshot.broker == id);
+        let said = said.ok_or_else(|| format!("broker {id} does not answer"))?;
+        let wanted = said.replicas.iter().filter(|replica| partition.is_none_or(|wanted| wanted == replica.partition));
+        let replica = wanted.max_by_key(|replica| replica.size_bytes);
+        let replica = replica.ok_or_else(|| format!("broker {id} has no such replica"))?;
+        let damaged = store.corrupt(replica.log, offset).map_err(|error| error.to_string())?;
+        if damaged.is_none() {
+            if partition.is_some() {
+                return Err("no such batch is flushed: its next flush is what can be damaged".to_owned());
+            }
+            store.corrupt_tail();
+        }
+        let topic = said.image.topics.get(&replica.partition.topic).map_or("?", |topic| topic.name.as_str());
+        let partition = replica.partition.partition;
+        Ok(damaged.map(|base_offset| DamagedBatch { topic: topic.to_owned(), partition, base_offset }))
+    }
+
+    /// As [`Supervisor::corrupt_living`]; where no partition is named, what is in the journal alone comes first.
+    fn corrupt_dead(
+        &self,
+        id: BrokerId,
+        partition: Option<PartitionId>,
+        offset: Option<i64>,
+    ) -> Result<Option<DamagedBatch>, String> {
+        let directory = self.directory_of(id);
+        if partition.is_none() && store::corrupt_tail(&directory).map_err(|error| error.to_string())? {
+            return Ok(None);
+        }
+        match store::corrupt_flushed(&directory, partition, offset).map_err(|error| error.to_string())? {
+            Some(damaged) => Ok(Some(damaged)),
+            None => Err(format!("no such batch is flushed on the disk of {id}")),
+        }
     }
 
     /// A broker's wall clock is wrong by so much; zero sets it right.

@@ -56,6 +56,10 @@ impl Status {
         if phase != Phase::Running {
             inner.is_controller = false;
         }
+        if matches!(phase, Phase::Ended(_)) {
+            // Whoever holds it holds the database's lock.
+            inner.store = None;
+        }
         inner.phase = phase;
     }
 
@@ -85,7 +89,7 @@ impl Status {
         self.lock().store = Some(store);
     }
 
-    /// Its store, once it is open.
+    /// Its store, while it is open.
     pub fn store(&self) -> Option<StoreControl> {
         self.lock().store.clone()
     }

@@ -7,9 +7,12 @@
 //! Deliberately not here: what a broker does about a failed store.
 
 use crate::cluster::store::journal::{Replay, Segment};
+use crate::cluster::store::recovery::DATABASE;
+use crate::cluster::store::redb::{LogRow, Tables};
 use crate::cluster::store::tail::OpNumber;
 use crate::cluster::store::unpoisoned;
-use crate::cluster::store::{Notify, StoreNote};
+use crate::cluster::store::{Notify, StoreError, StoreNote, StoreOptions};
+use crate::protocol::ids::{PartitionId, TopicId};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -129,7 +132,42 @@ pub fn corrupt_tail(directory: &Path) -> io::Result<bool> {
     }
 }
 
-/// Flips the last byte of the last record of a segment.
+/// A flushed batch that was damaged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DamagedBatch {
+    /// Its topic's name.
+    pub topic: String,
+    /// Its partition.
+    pub partition: i32,
+    /// Where it begins.
+    pub base_offset: i64,
+}
+
+/// Damages a flushed batch of a broker that does not run: of a partition, or of that with the most bytes; the one that
+/// holds an offset, or the last one. Its next reader finds it by its CRC. `None` if there is none.
+///
+/// # Errors
+/// What the disk says.
+pub fn corrupt_flushed(
+    directory: &Path,
+    partition: Option<PartitionId>,
+    offset: Option<i64>,
+) -> Result<Option<DamagedBatch>, StoreError> {
+    let path = directory.join(DATABASE);
+    let failed = |error| StoreError::Database { path: path.clone(), error };
+    let tables = Tables::open(&path, StoreOptions::default().cache_bytes).map_err(failed)?;
+    let rows = tables.load().map_err(failed)?.rows;
+    let is_meant = |row: &LogRow| match partition {
+        Some(partition) => row.partition == partition,
+        None => row.partition.topic != TopicId::METADATA,
+    };
+    let meant = rows.into_iter().filter(|(_, row)| is_meant(row)).max_by_key(|(_, row)| row.end_position);
+    let Some((log, row)) = meant else { return Ok(None) };
+    let damaged = tables.corrupt(log, offset).map_err(failed)?;
+    Ok(damaged.map(|base_offset| DamagedBatch { topic: row.topic, partition: row.partition.partition, base_offset }))
+}
+
+/// Changes the last byte of the last record of a segment.
 pub(super) fn corrupt_segment(path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::FileExt;
     let Some(replay) = Replay::read(path)?.filter(|replay| !replay.ops.is_empty()) else { return Ok(false) };
@@ -137,7 +175,8 @@ pub(super) fn corrupt_segment(path: &Path) -> io::Result<bool> {
     let file = std::fs::OpenOptions::new().read(true).write(true).open(path)?;
     let mut byte = [0];
     file.read_exact_at(&mut byte, at)?;
-    file.write_all_at(&[!byte[0]], at)?;
+    // Not so that a second damage mends the first.
+    file.write_all_at(&[byte[0].wrapping_add(1)], at)?;
     Ok(true)
 }
 

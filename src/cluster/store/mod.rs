@@ -20,7 +20,7 @@ mod redb;
 mod storage_thread;
 mod tail;
 
-pub use faults::{corrupt_tail, wipe};
+pub use faults::{DamagedBatch, corrupt_flushed, corrupt_tail, wipe};
 pub use memory::MemoryStore;
 pub use recovery::compact;
 pub use redb::DatabaseError;

@@ -19,7 +19,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-const DATABASE: &str = "store.redb";
+/// The database's file.
+pub(super) const DATABASE: &str = "store.redb";
 const CLEAN: &str = "clean";
 
 /// A store as its last life left it.

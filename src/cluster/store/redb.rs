@@ -239,7 +239,8 @@ impl Tables {
                 let mut value = value.to_vec();
                 let byte = usize::try_from(at - key).ok().and_then(|place| value.get_mut(place));
                 let byte = byte.ok_or_else(|| missing(log, at))?;
-                *byte = !*byte;
+                // Not so that a second damage mends the first.
+                *byte = byte.wrapping_add(1);
                 data.insert((log.0, key), value.as_slice())?;
             }
         }
