@@ -131,12 +131,10 @@ impl<M: Machine> Driver<M> {
         match to {
             Target::Broker(broker) => Place::Broker(broker),
             Target::Any => {
-                let known: Vec<BrokerId> = self.addresses.keys().copied().collect();
-                let place = self.next_any % (known.len() + self.bootstrap.len());
-                match known.get(place) {
-                    Some(broker) => Place::Broker(*broker),
-                    None => Place::Bootstrap(place - known.len()),
-                }
+                // Whoever gives addresses may have put the best first.
+                let place = self.next_any % (self.bootstrap.len() + self.addresses.len());
+                let known = place.checked_sub(self.bootstrap.len()).and_then(|place| self.addresses.keys().nth(place));
+                known.map_or(Place::Bootstrap(place), |broker| Place::Broker(*broker))
             }
         }
     }

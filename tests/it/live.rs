@@ -329,6 +329,19 @@ fn commands_say_what_they_did_and_why_not() {
     assert_eq!(cluster.bootstrap_servers().split(',').count(), 3);
 }
 
+/// A broker that is cut off answers clients with what it knew; whoever asks the host is told what holds.
+#[test]
+fn what_is_told_of_a_topic_is_not_what_a_broker_that_is_cut_off_believes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = start(folder.path(), Durability::Memory);
+    done(&cluster, "topic create orders --partitions 1 --replicas 3");
+    done(&cluster, "link cut 1 2,3");
+    done(&cluster, "wait isr orders-0 = 2,3 --within 60s");
+    let told = done(&cluster, "topic describe orders");
+    assert!(told.contains("isr 2,3") || told.contains("isr 3,2"), "{told}");
+    assert!(done(&cluster, "quorum describe").contains("leader"));
+}
+
 /// Whoever says `controller` means the next one while there is none.
 #[test]
 fn the_next_controller_is_waited_for() {

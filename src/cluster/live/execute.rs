@@ -431,7 +431,10 @@ impl LiveCluster {
     }
 
     fn remote(&self) -> Result<Remote, String> {
-        Remote::new(&self.inner.own_servers(), "kafkarium").map_err(|error| error.to_string())
+        self.inner.refresh();
+        let controller = self.inner.host.watch().observer.controller();
+        let servers = self.inner.own_servers_from(controller);
+        Remote::new(&servers, "kafkarium").map_err(|error| error.to_string())
     }
 
     fn ask(&self, command: &Command) -> Outcome {

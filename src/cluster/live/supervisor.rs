@@ -288,9 +288,16 @@ impl Supervisor {
 
     /// Where the cluster's own clients find it, whatever clients elsewhere are told.
     pub(super) fn own_servers(&self) -> String {
+        self.own_servers_from(None)
+    }
+
+    /// The same, with one broker before the others: the one to ask, if a broker that is cut off could tell what no longer holds.
+    pub(super) fn own_servers_from(&self, first: Option<BrokerId>) -> String {
         let ip = if self.options.listen.is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { self.options.listen };
-        let slots = self.slots();
-        let addresses = slots.values().map(|slot| SocketAddr::new(ip, slot.address.port()).to_string());
+        let mut ports: Vec<(BrokerId, u16)> =
+            self.slots().iter().map(|(id, slot)| (*id, slot.address.port())).collect();
+        ports.sort_by_key(|(id, _)| Some(*id) != first);
+        let addresses = ports.into_iter().map(|(_, port)| SocketAddr::new(ip, port).to_string());
         addresses.collect::<Vec<_>>().join(",")
     }
 
