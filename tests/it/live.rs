@@ -421,6 +421,20 @@ fn a_replaced_disk_fills_again() {
     done(&cluster, "start 3");
     done(&cluster, "wait isr orders-0 = 1,2,3 --within 60s");
     assert_eq!(consume(&cluster, "orders", 1, 500).len(), 500);
+    let reason = failed(&cluster, "wipe 1,2");
+    assert!(reason.contains("left on 1 of 3 voters, and 2 must have it"), "{reason}");
+    done(&cluster, "expect alive = 3");
+    // Each in its turn, once the quorum has taken the last one in.
+    for id in [1, 2, 3] {
+        let until = Instant::now() + PATIENCE;
+        while !run(&cluster, &format!("wipe {id}")).is_done() {
+            assert!(Instant::now() < until, "the one before it votes no more");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        done(&cluster, &format!("start {id}"));
+        done(&cluster, "wait under-replicated = 0 --within 60s");
+    }
+    assert_eq!(consume(&cluster, "orders", 1, 500).len(), 500);
 }
 
 /// Asks for the versions of the APIs, under a number.

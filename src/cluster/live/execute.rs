@@ -172,6 +172,9 @@ impl LiveCluster {
         for id in &ids {
             self.check_life(command, *id)?;
         }
+        if matches!(command, Command::Wipe { .. }) {
+            self.check_voters_without(&ids)?;
+        }
         let supervisor = &self.inner;
         let word = match command {
             Command::Start { .. } => return self.start_all(&ids),
@@ -211,6 +214,24 @@ impl LiveCluster {
             }
         };
         Ok(Reply::told(format!("{} {word}.", are(&ids)), json!({ "brokers": numbers(&ids) })))
+    }
+
+    /// Whether the quorum can take brokers' new disks in: a majority of the voters has to keep theirs.
+    fn check_voters_without(&self, wiped: &[BrokerId]) -> Result<(), String> {
+        self.inner.refresh();
+        let image = std::sync::Arc::clone(self.inner.host.watch().observer.image());
+        let voters = &image.voters;
+        let slots = self.inner.slots();
+        let has_its_log =
+            |id: &BrokerId| slots.get(id).is_some_and(|slot| voters.get(id) == Some(&slot.member.directory));
+        let (all, needed) = (voters.len(), voters.len() / 2 + 1);
+        let left = voters.keys().filter(|id| has_its_log(id) && !wiped.contains(id)).count();
+        if left >= needed || !wiped.iter().any(has_its_log) {
+            return Ok(());
+        }
+        Err(format!(
+            "the metadata log would be left on {left} of {all} voters, and {needed} must have it: nobody could lead"
+        ))
     }
 
     /// Whether a broker is in a state in which the command makes sense.
