@@ -16,6 +16,7 @@ use crate::cluster::link::CLIENTS;
 use crate::cluster::live::handle::LiveCluster;
 use crate::cluster::live::status::Phase;
 use crate::cluster::live::supervisor::is_alive;
+use crate::cluster::view::{BrokerCard, BrokerState};
 use crate::protocol::codec::{Request, Response};
 use crate::protocol::ids::BrokerId;
 use serde_json::json;
@@ -289,13 +290,22 @@ impl LiveCluster {
                 self.inner.refresh();
                 let watch = &mut self.inner.host.watch();
                 let view = watch.observer.view(&crate::cluster::view::ViewRequest::default());
-                let line = |card: &crate::cluster::view::BrokerCard| {
-                    format!("{:>2}  port {:<5}  {:?}  leads {}", card.id, card.port, card.state, card.leaders)
+                let state = |state: &BrokerState| match state {
+                    BrokerState::Crashed { message } => format!("crashed: {message}"),
+                    BrokerState::PowerLost => "without power".to_owned(),
+                    other => format!("{other:?}").to_lowercase(),
+                };
+                let line = |card: &BrokerCard| {
+                    format!("{:>2}  port {:<5}  leads {:<4}  {}", card.id, card.port, card.leaders, state(&card.state))
                 };
                 let text = view.brokers.iter().map(line).collect::<Vec<_>>().join("\n");
-                let data = |card: &crate::cluster::view::BrokerCard| {
+                let data = |card: &BrokerCard| {
+                    let (state, reason) = match &card.state {
+                        BrokerState::Crashed { message } => ("Crashed".to_owned(), Some(message)),
+                        other => (format!("{other:?}"), None),
+                    };
                     json!({
-                        "broker": card.id.0, "port": card.port, "state": format!("{:?}", card.state),
+                        "broker": card.id.0, "port": card.port, "state": state, "reason": reason,
                         "leaders": card.leaders, "replicas": card.replicas,
                     })
                 };
