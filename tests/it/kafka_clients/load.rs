@@ -102,14 +102,18 @@ impl Load {
     /// # Panics
     /// If there is none, with what the cluster says of itself.
     pub fn await_progress(&self, server: &Server, what: &str) {
-        if let Err(reason) = self.progress() {
+        if let Err(reason) = self.progress(PATIENCE) {
             let account = ["quorum describe", "broker list", &format!("topic describe {}", self.topic)]
                 .map(|line| format!("--- {line}\n{}", server.try_ctl(line).unwrap_or_else(|error| error)));
             panic!("{what}: {reason}\n{}", account.join("\n"));
         }
     }
 
-    fn progress(&self) -> Result<(), String> {
+    /// Whether a record that was sent after this call began is acknowledged in every partition, in so much time.
+    ///
+    /// # Errors
+    /// What failed, or where nothing was acknowledged.
+    pub fn progress(&self, within: Duration) -> Result<(), String> {
         let mut ledger = self.shared.ledger.lock().expect("not poisoned");
         let sent = ledger.sent;
         let begun = Instant::now();
@@ -123,7 +127,7 @@ impl Load {
             if behind.is_empty() {
                 return Ok(());
             }
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > within {
                 return Err(format!("nothing is acknowledged in partitions {behind:?}"));
             }
             ledger = self.shared.changed.wait_timeout(ledger, Duration::from_millis(100)).expect("not poisoned").0;
