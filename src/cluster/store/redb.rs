@@ -43,6 +43,9 @@ const FLUSHED_KEY: &str = "flushed";
 
 type Result<T> = std::result::Result<T, DatabaseError>;
 
+/// What a database is called until it is whole, behind its own name.
+const MAKING: &str = "redb.making";
+
 /// What went wrong in the database. After it the database takes no more writes until it is opened again.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
@@ -144,8 +147,27 @@ impl Tables {
         if let Some(database) = self.database.get() {
             return Ok(database);
         }
-        let database = Database::builder().set_cache_size(self.cache_bytes).create(&self.path)?;
+        let mut builder = Database::builder();
+        builder.set_cache_size(self.cache_bytes);
+        let database = if self.path.exists() { builder.create(&self.path)? } else { self.make(&builder)? };
         Ok(self.database.get_or_init(|| database))
+    }
+
+    /// Makes the database under another name: redb takes a file whose making was cut short, by the end of the process,
+    /// for none of its own, and would for ever.
+    fn make(&self, builder: &redb::Builder) -> Result<Database> {
+        let making = self.path.with_extension(MAKING);
+        let in_files = |error: std::io::Error| DatabaseError::Redb(redb::Error::Io(error));
+        match std::fs::remove_file(&making) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(in_files(error)),
+            _ => {}
+        }
+        let database = builder.create(&making)?;
+        std::fs::rename(&making, &self.path).map_err(in_files)?;
+        if let Some(directory) = self.path.parent() {
+            std::fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(in_files)?;
+        }
+        Ok(database)
     }
 
     /// Reads everything but the batches.
@@ -590,4 +612,38 @@ fn missing(log: LogId, position: u64) -> DatabaseError {
 
 fn damaged(log: LogId, error: &crate::protocol::batch::BatchError) -> DatabaseError {
     DatabaseError::Damaged(format!("log {}: {error}", log.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// Whoever is killed while the database is being made has to be able to open it.
+    #[test]
+    fn a_database_is_there_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("store.redb");
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Acquire) {
+                    let Ok(bytes) = std::fs::read(&path) else { continue };
+                    assert!(bytes.starts_with(b"redb"), "unfinished, {} bytes long", bytes.len());
+                }
+            });
+            for _ in 0..10 {
+                // What somebody left who was killed.
+                std::fs::write(path.with_extension(MAKING), [0; 100]).expect("written");
+                let tables = Tables::open(&path, 1024 * 1024).expect("there is none yet");
+                tables.create().expect("made");
+                drop(tables);
+                let again = Tables::open(&path, 1024 * 1024).expect("opened");
+                assert_eq!(again.load().expect("empty").flushed, 0);
+                drop(again);
+                std::fs::remove_file(&path).expect("removed");
+            }
+            is_over.store(true, Ordering::Release);
+        });
+    }
 }
