@@ -18,6 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Marks a folder as ours, and says how it is laid out.
 const MARK: &str = "kafkarium.json";
+const UNFINISHED_MARK: &str = "kafkarium.json.next";
 /// Locked by whoever uses the folder; says who that is.
 const LOCK: &str = "lock";
 /// The control socket, if nothing else is asked for.
@@ -217,7 +218,8 @@ fn check_mark(folder: &Path) -> Result<(), DataDirError> {
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // A start that was interrupted may have left its lock without a mark.
-            let foreign = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|entry| entry.file_name() != LOCK);
+            let is_ours = |name: &std::ffi::OsStr| name == LOCK || name == UNFINISHED_MARK;
+            let foreign = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|entry| !is_ours(&entry.file_name()));
             match fs::read_dir(folder).map_err(failed(folder))?.any(foreign) {
                 true => Err(DataDirError::NotOurs { folder: folder.to_owned() }),
                 false => Ok(()),
@@ -233,7 +235,9 @@ fn write_mark(folder: &Path) -> Result<(), DataDirError> {
         return Ok(());
     }
     let text = serde_json::to_string(&Mark { format: FORMAT }).expect("plain data is always JSON");
-    fs::write(&path, text + "\n").map_err(failed(&path))
+    // Whole or not at all: a folder with half a mark would be nobody's.
+    let unfinished = folder.join(UNFINISHED_MARK);
+    fs::write(&unfinished, text + "\n").and_then(|()| fs::rename(&unfinished, &path)).map_err(failed(&path))
 }
 
 /// The folder that data lie in if nothing else is asked for: `$XDG_DATA_HOME/kafkarium`.
@@ -322,6 +326,16 @@ mod tests {
         fs::write(temporary.path().join("thesis.txt"), "years of work").expect("written");
         assert!(matches!(in_folder(temporary.path()), Err(DataDirError::NotOurs { .. })));
         assert_eq!(fs::read_dir(temporary.path()).expect("read").count(), 1);
+    }
+
+    #[test]
+    fn a_first_start_that_was_cut_short_can_be_made_again() {
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        fs::write(temporary.path().join(LOCK), "").expect("written");
+        fs::write(temporary.path().join(UNFINISHED_MARK), "{\"for").expect("written");
+        drop(in_folder(temporary.path()).expect("taken"));
+        drop(in_folder(temporary.path()).expect("and marked"));
+        assert!(!temporary.path().join(UNFINISHED_MARK).exists());
     }
 
     #[test]

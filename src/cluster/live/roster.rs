@@ -149,7 +149,8 @@ impl Roster {
             let mut file = File::create(&next)?;
             file.write_all(&text)?;
             file.sync_data()?;
-            std::fs::rename(&next, path)
+            std::fs::rename(&next, path)?;
+            path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
         };
         write().map_err(|error| RosterError::Io { path: path.clone(), error })
     }
