@@ -498,6 +498,29 @@ fn a_link_to_clients_has_its_faults() {
     assert_eq!(done(&cluster, "expect faults = 0"), "faults is 0.");
 }
 
+/// Answers that nobody takes hold a connection's questions up, instead of filling the memory.
+#[test]
+fn a_client_that_does_not_read_is_not_read_from() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = start(folder.path(), Durability::Memory);
+    let address = cluster.bootstrap_servers().split(',').next().expect("one").to_owned();
+    let mut stream = TcpStream::connect(&address).expect("connects");
+    stream.set_write_timeout(Some(Duration::from_secs(1))).expect("set");
+    stream.set_read_timeout(Some(PATIENCE)).expect("set");
+    let questions = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xFF, 0xFF].repeat(1_000);
+    let mut written = 0;
+    while let Ok(count) = stream.write(&questions[written % questions.len()..]) {
+        written += count;
+        assert!(written < 40_000_000, "more and more is read");
+    }
+    let mut answers = vec![0; 1024 * 1024];
+    for _ in 0..16 {
+        stream.read_exact(&mut answers).expect("what was asked is answered");
+    }
+    let rest = questions.len() - written % questions.len();
+    stream.write_all(&questions[questions.len() - rest..]).expect("and goes on");
+}
+
 /// Nobody has to wait out the patience of a start to hear that a broker cannot come up.
 #[test]
 fn a_broker_that_cannot_open_its_store_is_told_at_once() {
