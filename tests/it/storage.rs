@@ -419,6 +419,7 @@ fn a_stop_with_much_to_flush_leaves_it_in_the_journal_and_counts_as_clean() {
     let mut rig = Rig::new(Some(directory.path()), options);
     one_log(&mut rig, 40);
     rig.persist(false);
+    assert!(rig.store().control().bytes() > 40_000, "what only the journal has counts");
     let memory = rig.store.take().expect("open").close().expect("closes");
     let files = std::fs::read_dir(directory.path()).expect("a directory").map(|file| file.expect("a file"));
     let journaled: u64 = files

@@ -65,6 +65,7 @@ impl DiskStore {
         shared.journaled_op.store(last_op, Ordering::Release);
         let tables = Arc::new(tables);
         let written_bytes = unflushed.iter().map(op_bytes).sum();
+        shared.journaled_bytes.store(written_bytes, Ordering::Release);
         let journal = Journal::new(directory.to_owned(), current, generation, older, unflushed, last_op);
         let journal = Arc::new(Mutex::new(journal));
         let (jobs, jobs_receiver) = channel();

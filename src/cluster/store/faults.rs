@@ -28,6 +28,8 @@ pub struct Shared {
     pub synced_op: AtomicU64,
     /// The last write that is in the database.
     pub flushed_op: AtomicU64,
+    /// Bytes of batches that were journaled since the store was opened, with those that recovery found unflushed.
+    pub journaled_bytes: AtomicU64,
     /// Bytes of batches flushed since the store was opened.
     pub flushed_bytes: AtomicU64,
     /// Flushes done since the store was opened.

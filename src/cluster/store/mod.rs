@@ -387,10 +387,14 @@ impl StoreControl {
         }
     }
 
-    /// Bytes of the store: of its database, or in memory.
+    /// Bytes of the store: of its database and what only the journal has, or in memory.
     pub fn bytes(&self) -> u64 {
         match &self.disk {
-            Some(disk) => disk.tables.file_bytes(),
+            Some(disk) => {
+                let flushed = disk.shared.flushed_bytes.load(Ordering::Acquire);
+                let journaled = disk.shared.journaled_bytes.load(Ordering::Acquire);
+                disk.tables.file_bytes() + journaled.saturating_sub(flushed)
+            }
             None => self.memory_bytes.load(Ordering::Relaxed),
         }
     }

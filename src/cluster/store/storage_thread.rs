@@ -121,8 +121,10 @@ impl Journal {
         shared.check_room()?;
         self.current.append(&ops, &mut self.encoder)?;
         self.last_op += ops.len() as u64;
-        self.waiting_bytes += ops.iter().map(op_bytes).sum::<u64>();
+        let bytes = ops.iter().map(op_bytes).sum::<u64>();
+        self.waiting_bytes += bytes;
         self.waiting.extend(ops);
+        shared.journaled_bytes.fetch_add(bytes, Ordering::Relaxed);
         shared.journaled_op.store(self.last_op, Ordering::Release);
         if sync {
             self.sync(shared)?;
