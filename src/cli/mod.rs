@@ -23,6 +23,7 @@ mod remote;
 mod serve;
 pub mod sim;
 mod topics;
+mod transaction;
 mod up;
 pub mod version;
 
@@ -59,6 +60,9 @@ enum Verb {
     /// List, describe, reset and delete consumer groups of any Kafka-compatible cluster
     #[command(visible_alias = "groups")]
     Group(group::Group),
+    /// List, describe and abort transactions of any Kafka-compatible cluster
+    #[command(visible_alias = "transactions")]
+    Transaction(transaction::Transaction),
     /// Write records to any Kafka-compatible cluster
     Produce(Box<produce::Produce>),
     /// Read records of any Kafka-compatible cluster
@@ -81,6 +85,7 @@ impl Verb {
             Verb::Ctl(ctl) => ctl.run(),
             Verb::Topics(topics) => topics.run(),
             Verb::Group(group) => group.run(),
+            Verb::Transaction(transaction) => transaction.run(),
             Verb::Produce(produce) => produce.run(),
             Verb::Consume(consume) => consume.run(),
             Verb::Sim(sim) => sim.run(),

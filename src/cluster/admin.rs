@@ -1,5 +1,6 @@
-//! The commands that any Kafka-compatible cluster understands (`topic`, `config`, `reassign`, `elect`, `quorum`),
-//! carried out with Kafka's own requests: the same code for a live host, a simulated one and a cluster far away.
+//! The commands that any Kafka-compatible cluster understands (`topic`, `config`, `reassign`, `elect`, `quorum`,
+//! `transaction`), carried out with Kafka's own requests: the same code for a live host, a simulated one and a cluster far
+//! away.
 //!
 //! Invariants: what is told comes from answers of the cluster; an error is told with Kafka's name for it and the
 //! broker's own words; errors that pass (a controller is being elected) are tried again until the time is over.
@@ -14,6 +15,7 @@ pub mod remote;
 #[cfg(test)]
 mod tests;
 mod topics;
+pub mod transactions;
 
 use super::command::{Command, ConfigCommand, ElectCommand, QuorumCommand, ReassignCommand, Reply, TopicCommand};
 use crate::client::Target;
@@ -64,6 +66,7 @@ pub fn run(command: &Command, ask: &mut dyn Ask) -> Option<Reply> {
             again(ask, |ask| partitions::elect(partitions, partitions::UNCLEAN, ask))
         }
         Command::Quorum(QuorumCommand::Describe) => again(ask, quorum::describe),
+        Command::Transaction(command) => return Some(transactions::run(command, ask)),
         _ => return None,
     };
     Some(outcome.unwrap_or_else(|trouble| Reply::failed(trouble.reason)))

@@ -30,7 +30,7 @@ pub use values::Partition;
 pub use verbs::{
     BrokerCommand, ClockCommand, ClockSkew, ConfigCommand, ConfigEntity, Consume, Direction, DiskCommand, DropCommand,
     ElectCommand, GroupCommand, LinkCommand, Load, Produce, ProduceCommand, QuorumCommand, ReassignCommand, Switch,
-    TopicCommand, Traffic, acks,
+    TopicCommand, Traffic, TransactionCommand, acks,
 };
 pub use who::Who;
 
@@ -133,6 +133,9 @@ pub enum Command {
     /// Look at the metadata quorum
     #[command(subcommand)]
     Quorum(QuorumCommand),
+    /// List, describe and abort transactions
+    #[command(subcommand, visible_alias = "transactions")]
+    Transaction(TransactionCommand),
     /// Write records, once or as a steady load
     Produce(ProduceCommand),
     /// Read records

@@ -10,6 +10,7 @@ mod kill_loop;
 mod load;
 mod process_kills;
 mod replicas;
+mod transactions;
 
 use crate::support::{PATIENCE, Server, eventually};
 use rdkafka::ClientConfig;

@@ -300,6 +300,14 @@ const TEXTS: &[Text] = &[
         &["elect unclean orders-0"],
         &["elect preferred"],
     ),
+    text("transaction list", "Changes nothing.", &["transaction list"], &["transaction describe"]),
+    text("transaction describe", "Changes nothing.", &["transaction describe payments"], &["transaction abort"]),
+    text(
+        "transaction abort",
+        "Readers of committed records skip what it wrote. Its producer is fenced: what it sends after that is refused.",
+        &["transaction abort payments", "transaction abort --partition orders-0 --start-offset 120"],
+        &["transaction describe"],
+    ),
     text("quorum describe", "Changes nothing.", &["quorum describe"], &["broker list"]),
     text(
         "produce",

@@ -7,7 +7,7 @@
 use super::values::{LinkSpec, Setting, duration_text};
 use super::verbs::{
     BrokerCommand, ClockCommand, ClockSkew, ConfigCommand, Consume, DiskCommand, DropCommand, ElectCommand,
-    LinkCommand, Produce, ProduceCommand, QuorumCommand, ReassignCommand, Switch, TopicCommand,
+    LinkCommand, Produce, ProduceCommand, QuorumCommand, ReassignCommand, Switch, TopicCommand, TransactionCommand,
 };
 use super::{Command, Partition, values};
 use crate::cluster::view::Acks;
@@ -139,6 +139,7 @@ fn line(command: &Command) -> Line {
         }
         Command::Elect(ElectCommand::Preferred { partitions }) => Line::new("elect preferred").partitions(partitions),
         Command::Elect(ElectCommand::Unclean { partitions }) => Line::new("elect unclean").partitions(partitions),
+        Command::Transaction(command) => transaction(command),
         Command::Quorum(QuorumCommand::Describe) => Line::new("quorum describe"),
         Command::Produce(ProduceCommand::Stop { name }) => {
             name.iter().fold(Line::new("produce stop"), |line, name| line.word(name))
@@ -201,6 +202,17 @@ fn topic(command: &TopicCommand) -> Line {
         TopicCommand::DeleteRecords { partition, before } => {
             Line::new("topic delete-records").word(&partition.to_string()).optional("--before", *before)
         }
+    }
+}
+
+fn transaction(command: &TransactionCommand) -> Line {
+    match command {
+        TransactionCommand::List => Line::new("transaction list"),
+        TransactionCommand::Describe { name } => Line::new("transaction describe").word(name),
+        TransactionCommand::Abort { name: Some(name), .. } => Line::new("transaction abort").word(name),
+        TransactionCommand::Abort { name: None, partition, start_offset } => Line::new("transaction abort")
+            .optional("--partition", partition.as_ref())
+            .optional("--start-offset", *start_offset),
     }
 }
 

@@ -230,6 +230,33 @@ pub enum GroupCommand {
     },
 }
 
+/// Verbs about transactions.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum TransactionCommand {
+    /// Show the transactional ids
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show a transactional id's state, producer, coordinator and partitions
+    Describe {
+        /// The transactional id
+        #[arg(value_name = "ID")]
+        name: String,
+    },
+    /// Abort an open transaction, and fence its producer
+    #[command(group = clap::ArgGroup::new("which").args(["name", "partition"]).required(true))]
+    Abort {
+        /// The transactional id
+        #[arg(value_name = "ID")]
+        name: Option<String>,
+        /// Only in this partition, for a transaction that no coordinator knows
+        #[arg(long, value_name = "PARTITION", requires = "start_offset")]
+        partition: Option<Partition>,
+        /// Where that transaction begins
+        #[arg(long, value_name = "OFFSET", requires = "partition")]
+        start_offset: Option<i64>,
+    },
+}
+
 /// Verbs about topics.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum TopicCommand {

@@ -79,7 +79,12 @@ fn find(
     let mut topics = offsets(shard.committed().group(group), asked);
     if require_stable {
         for topic in &mut topics {
-            let is_unstable = |number| shard.appended().is_unstable(group, topic.name.as_str(), number);
+            // Neither before everybody has the offset nor before everybody has the marker.
+            let is_unstable = |number| {
+                [shard.appended(), shard.committed()]
+                    .iter()
+                    .any(|image| image.is_unstable(group, topic.name.as_str(), number))
+            };
             for partition in topic.partitions.iter_mut().filter(|partition| is_unstable(partition.partition_index)) {
                 *partition = OffsetFetchResponsePartitions::default()
                     .with_partition_index(partition.partition_index)

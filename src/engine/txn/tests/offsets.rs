@@ -124,3 +124,25 @@ fn offsets_join_a_transaction_of_version_two_by_themselves_and_survive_their_coo
     world.pass(1_500);
     assert_eq!(world.fetch_offset(true), Ok(5), "read anew from the log");
 }
+
+#[test]
+fn who_wants_stable_offsets_never_sees_an_old_one_while_a_transaction_ends() {
+    let mut seen = std::collections::BTreeSet::new();
+    for writes in 0..8 {
+        let mut world = World::new(1);
+        world.group_coordinator();
+        let producer = world.init();
+        assert_eq!(world.commit_offset(5, producer, 5), ErrorCode::None);
+        let end = m::EndTxnRequest::default()
+            .with_transactional_id(transactional_id())
+            .with_producer_id(m::ProducerId(producer.id))
+            .with_producer_epoch(producer.epoch)
+            .with_committed(true);
+        world.disks_answer = Some(writes);
+        world.send(1, 5, Request::EndTxn(end));
+        let found = world.fetch_offset(true);
+        assert!(matches!(found, Ok(5) | Err(ErrorCode::UnstableOffsetCommit)), "{writes} writes: {found:?}");
+        seen.insert(found.is_ok());
+    }
+    assert_eq!(seen.len(), 2, "before the end, and after it");
+}

@@ -36,6 +36,8 @@ pub(super) struct World {
     last_token: u64,
     /// Markers of transactions are lost on their way.
     pub(super) lose_markers: bool,
+    /// So many writes become safe, if not all.
+    pub(super) disks_answer: Option<usize>,
     /// What producers ask for.
     pub(super) transaction_timeout_ms: i32,
     lives: u128,
@@ -62,6 +64,7 @@ impl World {
             headers: BTreeMap::new(),
             last_token: 0,
             lose_markers: false,
+            disks_answer: None,
             transaction_timeout_ms: 2_000,
             lives: 100,
         };
@@ -178,8 +181,12 @@ impl World {
                 }
                 continue;
             }
+            if self.disks_answer == Some(0) {
+                return;
+            }
             let written = |node: &Node| node.unsafe_writes.front().copied();
             let Some((id, seq)) = self.nodes.iter().find_map(|(id, node)| Some((*id, written(node)?))) else { return };
+            self.disks_answer = self.disks_answer.map(|left| left - 1);
             self.nodes.get_mut(&id).expect("just seen").unsafe_writes.pop_front();
             self.step(id, Input::Persisted { seq });
         }
