@@ -37,6 +37,15 @@ fn transactional(server: &Server) -> BaseProducer {
     producer
 }
 
+fn write_input(server: &Server) {
+    let writer: BaseProducer = config(server).set("enable.idempotence", "true").create().expect("a producer");
+    for index in 0..RECORDS {
+        let payload = format!("record {index}");
+        writer.send(BaseRecord::<str, str>::to(FROM).payload(&payload)).map_err(|(error, _)| error).expect("room");
+    }
+    writer.flush(PATIENCE).expect("everything is sent");
+}
+
 /// Does something until it is done, or cannot be.
 fn persist(act: impl Fn() -> Result<(), KafkaError>) -> Result<(), Remedy> {
     eventually("an answer that counts", || match act() {
@@ -146,12 +155,7 @@ fn a_topic_is_copied_once_while_the_coordinator_dies_between_records_and_commits
     let server = Server::start(&["--durability=memory"]);
     create_topic(&server, FROM, 1);
     create_topic(&server, TO, 2);
-    let writer: BaseProducer = config(&server).set("enable.idempotence", "true").create().expect("a producer");
-    for index in 0..RECORDS {
-        let payload = format!("record {index}");
-        writer.send(BaseRecord::<str, str>::to(FROM).payload(&payload)).map_err(|(error, _)| error).expect("room");
-    }
-    writer.flush(PATIENCE).expect("everything is sent");
+    write_input(&server);
     let mut producer = transactional(&server);
     let group = group_apart(&server);
     let source = source(&server, &group);
