@@ -535,6 +535,12 @@ fn a_broker_that_cannot_open_its_store_is_told_at_once() {
     assert!(error.is_final && error.reason.contains("broker 2 crashed: "), "{error}");
     let ended = |kind: &FactKind| matches!(kind, FactKind::Host(HostFact::BrokerEnded { broker: BrokerId(2), .. }));
     assert!(cluster.facts_after(0).0.iter().any(|fact| ended(&fact.kind)));
+    // And so is who starts it by hand, until it has a new disk.
+    let begun = Instant::now();
+    let reason = failed(&cluster, "start 2");
+    assert!(reason.starts_with("broker 2 crashed: ") && begun.elapsed() < Duration::from_secs(15), "{reason}");
+    done(&cluster, "wipe 2");
+    done(&cluster, "start 2");
 }
 
 #[test]

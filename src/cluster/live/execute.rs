@@ -14,6 +14,7 @@ use crate::cluster::command::{
 };
 use crate::cluster::link::CLIENTS;
 use crate::cluster::live::handle::LiveCluster;
+use crate::cluster::live::history::Ended;
 use crate::cluster::live::status::Phase;
 use crate::cluster::live::supervisor::is_alive;
 use crate::cluster::view::{BrokerCard, BrokerState};
@@ -262,7 +263,8 @@ impl LiveCluster {
             let slots = self.inner.slots();
             let phase = slots.get(id).map(|slot| slot.status.phase());
             return match phase {
-                Some(Phase::Ended(how)) => Err(format!("broker {id} did not come up: {how:?}")),
+                Some(Phase::Ended(Ended::Crashed { message })) => Err(format!("broker {id} crashed: {message}")),
+                Some(Phase::Ended(_)) | None => Err(format!("broker {id} was ended before it was up")),
                 _ => Ok(Reply::timed_out(format!(
                     "broker {id} runs and is still fenced after {} s: is there a controller?",
                     START_PATIENCE.as_secs()

@@ -79,9 +79,14 @@ impl LiveCluster {
         if reasons.is_empty() { Ok(()) } else { Err(NotReady { reason: reasons.join("; "), is_final }) }
     }
 
-    /// Waits until a broker answers on its port and is unfenced.
+    /// Waits until a broker answers on its port and is unfenced. False if that took longer than `limit`, or it has
+    /// ended.
     pub fn wait_serving(&self, id: BrokerId, limit: Duration) -> bool {
-        self.inner.wait_until(limit, || self.inner.slots().get(&id).is_some_and(|slot| slot.status.is_serving()))
+        let is_serving = || self.inner.slots().get(&id).is_some_and(|slot| slot.status.is_serving());
+        let has_ended =
+            || self.inner.slots().get(&id).is_none_or(|slot| matches!(slot.status.phase(), Phase::Ended(_)));
+        self.inner.wait_until(limit, || is_serving() || has_ended());
+        is_serving()
     }
 
     /// Facts after a number (0: all that are kept), oldest first, and whether some in between are no longer kept.
