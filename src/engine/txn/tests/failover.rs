@@ -1,6 +1,7 @@
 //! What survives when a coordinator or a leader dies.
 
 use super::*;
+use crate::protocol::peer::{PeerRequest, PeerResponse, TxnMarker, WriteTxnMarkersRequest};
 
 /// The state of all transactional ids on their coordinators.
 fn states(world: &World) -> Vec<crate::engine::txn::snapshot::TransactionSnapshot> {
@@ -125,4 +126,36 @@ fn a_restarted_broker_has_its_transactions_as_they_were() {
     assert_eq!(world.end(5, second, true).0, ErrorCode::None);
     world.settle();
     assert_eq!(world.committed(1), (2, vec!["b".to_owned()]));
+}
+
+#[test]
+fn a_marker_that_comes_late_or_twice_ends_nothing_of_the_next_transaction() {
+    let mut world = World::new(1);
+    world.transaction_timeout_ms = 60_000;
+    let first = world.init();
+    assert_eq!(world.produce(12, first, 0, 0, "a"), ErrorCode::None);
+    let (_, second) = world.end(5, first, true);
+    world.settle();
+    let marker = TxnMarker {
+        producer_id: first.id,
+        producer_epoch: second.epoch,
+        commits: true,
+        coordinator_epoch: 0,
+        transaction_version: 2,
+        partitions: vec![(std::sync::Arc::from(TOPIC), 0)],
+    };
+    let write = |world: &mut World| {
+        let markers = vec![marker.clone()];
+        match world.ask_as_peer(1, PeerRequest::WriteTxnMarkers(WriteTxnMarkersRequest { markers })) {
+            PeerResponse::WriteTxnMarkers(response) => response.results[0][0],
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(write(&mut world), ErrorCode::None, "nothing is open: a coordinator that did not hear the answer");
+    assert_eq!(world.produce(12, second, 0, 0, "b"), ErrorCode::None);
+    assert_eq!(write(&mut world), ErrorCode::InvalidProducerEpoch);
+    assert_eq!(world.committed(0), (3, vec!["a".to_owned()]), "the second is open, and stays so");
+    assert_eq!(world.end(5, second, false).0, ErrorCode::None);
+    world.settle();
+    assert_eq!(world.committed(0), (5, vec!["a".to_owned()]));
 }

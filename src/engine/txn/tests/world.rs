@@ -8,12 +8,15 @@ use crate::engine::io::{Ctx, Effect, Input, RequestToken};
 use crate::engine::testing::Harness;
 use crate::protocol::codec::{Request, RequestHeader, Response, decode_response, encode_response};
 use crate::protocol::ids::{BrokerId, ConnectionId, DirectoryId, PartitionId};
-use crate::protocol::peer::{PeerBody, PeerMessage, PeerRequest};
+use crate::protocol::peer::{PeerBody, PeerMessage, PeerRequest, PeerResponse};
 use kafka_protocol::messages as m;
 use kafka_protocol::protocol::StrBytes;
 use std::collections::{BTreeMap, VecDeque};
 
 pub(super) const TOPIC: &str = "orders";
+
+/// A broker that is not in the cluster.
+const STRANGER: BrokerId = BrokerId(9);
 
 pub(super) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
@@ -41,6 +44,8 @@ pub(super) struct World {
     /// What producers ask for.
     pub(super) transaction_timeout_ms: i32,
     lives: u128,
+    /// What the stranger was answered.
+    letters: Vec<PeerBody>,
 }
 
 impl World {
@@ -67,6 +72,7 @@ impl World {
             disks_answer: None,
             transaction_timeout_ms: 2_000,
             lives: 100,
+            letters: Vec::new(),
         };
         for id in 1..=brokers {
             let config = BrokerConfig {
@@ -165,6 +171,7 @@ impl World {
                     let (_, read) = decode_response(header.api, header.version, frame.slice(4..)).expect("readable");
                     assert!(self.answers.insert(token.0, read).is_none(), "one answer a request");
                 }
+                Effect::Send { to, message } if to == STRANGER => self.letters.push(message.body),
                 Effect::Send { to, message } => self.mail.push_back((to.0, BrokerId(id), message)),
                 _ => {}
             }
@@ -224,6 +231,17 @@ impl World {
         self.step(to, Input::Request { token: RequestToken(token), connection: ConnectionId(1), header, request });
         self.run();
         token
+    }
+
+    /// Asks a broker as another one would.
+    pub(super) fn ask_as_peer(&mut self, to: i32, request: PeerRequest) -> PeerResponse {
+        let message = PeerMessage { correlation_id: 1, cause: None, body: PeerBody::Request(request) };
+        self.step(to, Input::Peer { from: STRANGER, message });
+        self.run();
+        match self.letters.pop() {
+            Some(PeerBody::Response(response)) => response,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Sends a request and waits for its answer.
