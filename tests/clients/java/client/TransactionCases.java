@@ -70,7 +70,7 @@ final class TransactionCases {
     private static KafkaConsumer<String, String> consumer(String group, String isolation) {
         Map<String, Object> configuration = new HashMap<>(Map.of(
                 "bootstrap.servers", Contract.BOOTSTRAP, "enable.auto.commit", false, "auto.offset.reset", "earliest",
-                "isolation.level", isolation, "max.poll.records", 20));
+                "isolation.level", isolation, "max.poll.records", Contract.underFire() ? 1_000 : 20));
         if (group != null) {
             configuration.put("group.id", group);
         }
