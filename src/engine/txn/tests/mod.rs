@@ -1,8 +1,9 @@
 //! Transactions through the APIs, on one broker and on three: `world.rs` is the cluster, `failover.rs` what survives,
-//! `offsets.rs` what groups commit in transactions.
+//! `offsets.rs` what groups commit in transactions, `random.rs` all of it at random.
 
 mod failover;
 mod offsets;
+mod random;
 mod world;
 
 use crate::engine::txn::coordinator_of;
