@@ -152,8 +152,7 @@ impl Sim {
         }
         let run = Run::new(Options { log: false, ..self.options(seed) }, None);
         let brokers = i32::try_from(run.world.nodes.len()).expect("a few brokers");
-        let options = Options { brokers: Some(brokers), ..self.options(seed) };
-        self.keep(options, PlanFile { seed, brokers, plan: run.plan }, broken)
+        self.keep(self.options(seed), PlanFile { seed, brokers, plan: run.finish().plan }, broken)
     }
 
     fn jobs(&self) -> usize {
@@ -184,7 +183,19 @@ fn run(args: &Sim) -> (Vec<(u64, &'static str)>, u64) {
             });
         }
         drop(sender);
-        for (report, agrees) in reports {
+        // Told in the order of the seeds, whichever is done first.
+        let mut early: BTreeMap<u64, (Report, bool)> = BTreeMap::new();
+        let mut next_told = first;
+        let in_order = reports.into_iter().flat_map(|(report, agrees)| {
+            early.insert(report.seed, (report, agrees));
+            let mut due = Vec::new();
+            while let Some(report) = early.remove(&next_told) {
+                next_told += 1;
+                due.push(report);
+            }
+            due
+        });
+        for (report, agrees) in in_order {
             done += 1;
             virtual_ms += report.virtual_ms;
             acked += report.acked;
@@ -224,18 +235,11 @@ fn run(args: &Sim) -> (Vec<(u64, &'static str)>, u64) {
     (failed, first.saturating_add(count).saturating_sub(1))
 }
 
-/// Runs a seed; a panic of the engine is a failure like any other, and prints the command that repeats it.
+/// Runs a seed, or twice; whether both runs were the same.
 fn run_one(args: &Sim, seed: u64) -> (Report, bool) {
-    let options = args.options(seed);
-    let ran = std::panic::catch_unwind(|| {
-        let report = run::run(options);
-        let agrees = !args.twice || run::run(options).hash == report.hash;
-        (report, agrees)
-    });
-    ran.unwrap_or_else(|panic| {
-        eprintln!("run it again: {}", command(args, seed));
-        std::panic::resume_unwind(panic)
-    })
+    let report = run::run(args.options(seed));
+    let agrees = !args.twice || run::run(args.options(seed)).hash == report.hash;
+    (report, agrees)
 }
 
 fn command(args: &Sim, seed: u64) -> String {

@@ -214,6 +214,11 @@ impl Broker {
         self.lifecycle.is_fenced()
     }
 
+    /// Whether it was asked to stop in order and is about to.
+    pub fn is_shutting_down(&self) -> bool {
+        self.lifecycle.is_shutting_down()
+    }
+
     /// The metadata as far as this broker has applied it.
     pub fn image(&self) -> &Arc<MetadataImage> {
         &self.image
@@ -462,7 +467,7 @@ impl Broker {
                 self.forwards.done(token);
                 cx.respond(token, response);
             }
-            (Asker::Client(token), _) => self.forwards.retry(token),
+            (Asker::Client(token), _) => self.forwards.retry(cx.now, token),
             (Asker::Lifecycle, reply) => {
                 self.lifecycle.on_answer(cx, &self.config, reply.and_then(ControllerReply::into_peer));
             }

@@ -195,7 +195,7 @@ pub const STORIES: &[Story] = &[
         "stale-alter-partition",
         "the controller takes a change of the ISR from a leader of an older epoch",
         "KIP-497 (ReplicationControlManager.validateAlterPartitionData)",
-        &["LeaderInIsr"],
+        &["LeaderInIsr", "ReplicationQuorumSuperset", "LeaderCompleteness"],
     ),
     story(
         Mutant::ProgressWiped,

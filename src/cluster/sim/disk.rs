@@ -110,6 +110,8 @@ pub struct Disk {
     /// The step that is being written.
     current: u64,
     was_clean: bool,
+    /// A planted bug: see [`Mutant::ReplayPastTornRecord`](crate::engine::mutant::Mutant).
+    pub replays_past_torn_record: bool,
 }
 
 impl Disk {
@@ -158,6 +160,9 @@ impl Disk {
         let loose = u64::try_from(self.unsynced.len() - kept_at_least).expect("a length fits 64 bits");
         let extra = usize::try_from(rng.range(0, loose)).expect("at most a length");
         self.unsynced.truncate(kept_at_least + extra);
+        if self.replays_past_torn_record {
+            self.tear(kept_at_least);
+        }
         self.live = self.synced.clone();
         for (_, op) in &self.unsynced {
             self.live.apply(op);
@@ -169,6 +174,25 @@ impl Disk {
         (self.current, self.persisted, self.was_clean) = (1, 0, false);
     }
 
+    /// The first batch that was not safe is torn, and what follows it is read all the same.
+    fn tear(&mut self, from: usize) {
+        let is_batch =
+            |(_, op): &(u64, StorageOp)| matches!(op, StorageOp::Append { log, .. } if *log != LogId::METADATA);
+        if let Some(at) = self.unsynced.iter().skip(from).position(is_batch) {
+            self.unsynced.remove(from + at);
+        }
+    }
+
+    /// Up to which step everything survives a kill.
+    pub fn persisted(&self) -> u64 {
+        self.persisted
+    }
+
+    /// The last step that has ended.
+    pub fn last_step(&self) -> u64 {
+        self.current - 1
+    }
+
     /// An orderly stop: everything is synced, and the mark says so.
     pub fn close(&mut self) {
         self.sync(u64::MAX);
@@ -177,7 +201,7 @@ impl Disk {
 
     /// Another disk in its place.
     pub fn wipe(&mut self) {
-        *self = Disk::new();
+        *self = Disk { replays_past_torn_record: self.replays_past_torn_record, ..Disk::new() };
     }
 
     /// Flips a byte of the batch of a partition that holds an offset, or of its last one. False if there is none.

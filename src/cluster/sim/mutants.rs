@@ -8,7 +8,6 @@ use crate::cluster::sim::run::{self, Options};
 use crate::engine::mutant::{Mutant, STORIES};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// So many seeds at most may a mutant take.
 pub const SEEDS_MAX: u64 = 2_000;
@@ -35,11 +34,7 @@ pub fn hunt(mutant: Mutant, seeds: impl IntoIterator<Item = u64>) -> Hunt {
     for seed in seeds {
         hunt.seeds += 1;
         let options = Options { mutant: Some(mutant), ..Options::of(seed) };
-        let rule = match catch_unwind(AssertUnwindSafe(|| run::run(options))) {
-            Ok(report) => report.failure.map(|failure| failure.violation.rule),
-            Err(_) => Some("an assertion of the engine"),
-        };
-        match rule {
+        match run::run(options).failure.map(|failure| failure.violation.rule) {
             Some(rule) if mutant.story().checkers.contains(&rule) => {
                 hunt.found = Some((seed, rule));
                 return hunt;

@@ -4,7 +4,7 @@
 //! The plan never destroys more than Kafka's contract survives: power is lost on one broker at a time, and only while every partition has
 //! its whole ISR and every other broker runs and is connected.
 
-use crate::cluster::sim::world::{Happening, Power, World};
+use crate::cluster::sim::world::{Happening, Power, StepOutcome, World};
 use crate::engine::broker::Broker;
 use crate::engine::prng::Prng;
 use crate::engine::time::Instant;
@@ -35,6 +35,8 @@ pub enum Fault {
     Isolate(BrokerId),
     /// A direction becomes slow: so many microseconds at most.
     Slow(BrokerId, BrokerId, u64),
+    /// What goes from the first to the second gets through again.
+    HealOneWay(BrokerId, BrokerId),
     /// All links are well again.
     HealLinks,
 }
@@ -126,8 +128,8 @@ fn possible(swarm: Swarm, broker: BrokerId, other: BrokerId, slow_us: u64) -> Ve
     kinds.into_iter().filter(|(on, _, _)| *on).map(|(_, fault, remedy)| (fault, remedy)).collect()
 }
 
-/// Does what was planned, if it may be done now.
-pub fn inflict(world: &mut World, fault: &Fault) {
+/// Does what was planned, if it may be done now; what the broker concerned told of it.
+pub fn inflict(world: &mut World, fault: &Fault) -> StepOutcome {
     let is_allowed = match fault {
         Fault::PowerLoss(_) | Fault::Wipe(_) => is_whole(world),
         Fault::Kill(broker) | Fault::Stop(broker) | Fault::Suspend(broker) | Fault::Isolate(broker) => {
@@ -136,10 +138,10 @@ pub fn inflict(world: &mut World, fault: &Fault) {
         Fault::Cut(a, b) | Fault::CutOneWay(a, b) => {
             somebody_has_all_without(world, *a) && somebody_has_all_without(world, *b)
         }
-        Fault::Start(_) | Fault::Resume(_) | Fault::Slow(..) | Fault::HealLinks => true,
+        Fault::Start(_) | Fault::Resume(_) | Fault::Slow(..) | Fault::HealOneWay(..) | Fault::HealLinks => true,
     };
     if !is_allowed {
-        return;
+        return StepOutcome::default();
     }
     world.trace.line(world.now, format_args!("fault {fault:?}"));
     *world.counts.entry(name(fault)).or_default() += 1;
@@ -147,14 +149,10 @@ pub fn inflict(world: &mut World, fault: &Fault) {
         Fault::Kill(broker) => world.kill(broker),
         Fault::PowerLoss(broker) => world.power_loss(broker),
         Fault::Wipe(broker) => world.wipe(broker),
-        Fault::Stop(broker) => {
-            world.stop(broker);
-        }
+        Fault::Stop(broker) => return world.stop(broker),
         Fault::Suspend(broker) => world.suspend(broker),
         Fault::Resume(broker) => world.resume(broker),
-        Fault::Start(broker) => {
-            world.start(broker);
-        }
+        Fault::Start(broker) => return world.start(broker),
         Fault::CutOneWay(from, to) => world.network.link(from, to).is_cut = true,
         Fault::Cut(a, b) => world.network.set_cut(a, b, true),
         Fault::Isolate(broker) => {
@@ -167,8 +165,10 @@ pub fn inflict(world: &mut World, fault: &Fault) {
             let link = world.network.link(from, to);
             link.delay_us_max = delay_us_max.max(link.delay_us_min);
         }
+        Fault::HealOneWay(from, to) => world.network.link(from, to).is_cut = false,
         Fault::HealLinks => world.network.heal(),
     }
+    StepOutcome::default()
 }
 
 /// Whether somebody with all records stays when a broker is gone for a while, although others count as in sync that have lost theirs. Whoever
@@ -197,9 +197,13 @@ fn is_whole_but_for(world: &World, without: &[BrokerId]) -> bool {
     world.nodes.iter().filter(|(id, _)| !without.contains(id)).all(|(_, node)| {
         node.power == Power::On
             && node.broker.as_ref().is_some_and(|broker| {
+                // Who is about to stop is as good as gone.
+                let stays = !broker.is_shutting_down();
                 let mut partitions = broker.image().topics.values().flat_map(|topic| topic.partitions.values());
                 let is_in = |id: &BrokerId, isr: &[BrokerId]| isr.contains(id) || without.contains(id);
-                broker.serves_clients() && partitions.all(|state| state.replicas.iter().all(|id| is_in(id, &state.isr)))
+                stays
+                    && broker.serves_clients()
+                    && partitions.all(|state| state.replicas.iter().all(|id| is_in(id, &state.isr)))
             })
     })
 }
@@ -217,6 +221,7 @@ fn name(fault: &Fault) -> &'static str {
         Fault::Cut(..) => "cuts",
         Fault::Isolate(_) => "isolations",
         Fault::Slow(..) => "slow links",
+        Fault::HealOneWay(..) => "one-way heals",
         Fault::HealLinks => "heals",
     }
 }

@@ -123,7 +123,7 @@ fn named(fault: Fault) -> Vec<BrokerId> {
         | Fault::Resume(id)
         | Fault::Start(id)
         | Fault::Isolate(id) => vec![id],
-        Fault::CutOneWay(a, b) | Fault::Cut(a, b) | Fault::Slow(a, b, _) => vec![a, b],
+        Fault::CutOneWay(a, b) | Fault::HealOneWay(a, b) | Fault::Cut(a, b) | Fault::Slow(a, b, _) => vec![a, b],
         Fault::HealLinks => Vec::new(),
     }
 }
@@ -149,6 +149,7 @@ fn command_of(fault: Fault, brokers: i32) -> Command {
             by: Duration::ZERO,
             jitter: Some(Duration::from_micros(us)),
         }),
+        Fault::HealOneWay(from, to) => Command::Link(LinkCommand::Heal { link: link(vec![from], vec![to], true) }),
         Fault::HealLinks => Command::Link(LinkCommand::Heal { link: link(all(), all(), false) }),
     }
 }
@@ -167,7 +168,10 @@ fn fault_of(command: &Command) -> Option<Fault> {
         Command::Suspend { who } => one(who).map(Fault::Suspend),
         Command::Resume { who } => one(who).map(Fault::Resume),
         Command::Start { who } => one(who).map(Fault::Start),
-        Command::Link(LinkCommand::Heal { .. }) => Some(Fault::HealLinks),
+        Command::Link(LinkCommand::Heal { link }) => match (link.from.as_slice(), link.to.as_slice(), link.one_way) {
+            ([from], [to], true) => Some(Fault::HealOneWay(*from, *to)),
+            _ => Some(Fault::HealLinks),
+        },
         Command::Link(LinkCommand::Cut { link }) => match (link.from.as_slice(), link.to.as_slice(), link.one_way) {
             ([from], [to], true) => Some(Fault::CutOneWay(*from, *to)),
             ([a], [b], false) => Some(Fault::Cut(*a, *b)),
@@ -203,6 +207,7 @@ mod tests {
             Fault::Cut(a, b),
             Fault::Isolate(b),
             Fault::Slow(b, a, 59_999),
+            Fault::HealOneWay(a, b),
             Fault::HealLinks,
         ];
         let faults = (1..).zip(faults).map(|(n, fault)| (Instant::from_millis(n * 1_337), fault)).collect();

@@ -2,7 +2,9 @@
 //! bounded virtual time (liveness). A run is a value: stepped one happening at a time, cloned at any moment.
 
 use crate::cluster::sim::check::{Checkers, Violation, liveness};
+use crate::cluster::sim::nemesis::Nemesis;
 use crate::cluster::sim::plan::{Plan, Swarm};
+use crate::cluster::sim::reader::Reader;
 use crate::cluster::sim::workload::{Client, ClientId, Load};
 use crate::cluster::sim::world::{StepOutcome, World};
 use crate::engine::config::Timing;
@@ -12,6 +14,7 @@ use crate::engine::time::Instant;
 use crate::protocol::ids::BrokerId;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How long the faults last, in virtual milliseconds.
 const SAFETY_MS: u64 = 20_000;
@@ -19,6 +22,10 @@ const SAFETY_MS: u64 = 20_000;
 const LIVENESS_MS: u64 = 30_000;
 /// How often it is looked at whether it is whole, in virtual milliseconds.
 const LOOK_EVERY_MS: u64 = 100;
+/// What a small answer to a follower holds, in bytes: one batch.
+const SMALL_FETCH_BYTES: u32 = 200;
+/// The rule that an assertion of the engine counts as.
+pub const ASSERTION: &str = "an assertion of the engine";
 
 /// What a run is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +64,8 @@ pub struct Report {
     pub acked: usize,
     /// Facts and faults, counted.
     pub counts: BTreeMap<&'static str, u64>,
+    /// The faults, those that aimed among them: with this plan the run comes out the same.
+    pub plan: Plan,
     /// What went wrong, if anything.
     pub failure: Option<Failure>,
 }
@@ -104,8 +113,10 @@ pub struct Run {
     pub world: World,
     /// The rules, with what they remember.
     pub checkers: Checkers,
-    /// The faults that were planned.
+    /// The faults that were planned, and those that aimed so far.
     pub plan: Plan,
+    nemesis: Option<Nemesis>,
+    reader: Option<Reader>,
     phase: Phase,
     end_of_faults: Instant,
     /// What the checkers have not seen yet: told outside a step.
@@ -118,11 +129,16 @@ pub fn run(options: Options) -> Report {
 }
 
 impl Run {
-    /// A seed's run at its beginning, with the plan that its seed draws or with another one.
+    /// A seed's run at its beginning, with the plan that its seed draws and a nemesis, or with another plan and no other faults.
     pub fn new(options: Options, plan: Option<Plan>) -> Run {
         let mut choices = Prng::new(options.seed).fork("choices");
         let brokers = options.brokers.unwrap_or_else(|| *choices.pick(&[3, 3, 3, 4, 5]).expect("a choice"));
-        let mut run = Run::begin(options, brokers);
+        let mut world = world_of(options, brokers);
+        if choices.chance(1, 3) {
+            // A follower that is behind gets its records in many small pieces.
+            world.configure(|cluster| cluster.replica_fetch_max_bytes = SMALL_FETCH_BYTES);
+        }
+        let mut run = Run::begin(world);
         run.end_of_faults = run.world.now.plus_millis(SAFETY_MS);
         run.phase = Phase::Safety;
         let clients = u32::try_from(choices.range(1, 3)).expect("a few clients");
@@ -131,7 +147,7 @@ impl Run {
                 topic: format!("topic-{}", id % 2),
                 partitions: 2,
                 replication_factor: 3,
-                interval_ms: choices.range(5, 60),
+                interval_ms: if choices.chance(1, 4) { choices.range(300, 2_000) } else { choices.range(5, 60) },
                 until: run.end_of_faults,
             };
             run.world.add_client(Client::new(ClientId(id), load, choices.fork("client")));
@@ -140,6 +156,10 @@ impl Run {
         let first_fault = run.world.now.plus_millis(choices.range(0, 2_000));
         let ids: Vec<BrokerId> = run.world.nodes.keys().copied().collect();
         let rng = run.world.rng().fork("plan");
+        run.reader = Some(Reader::new(choices.fork("reader"), choices.range(10, 100)));
+        if plan.is_none() {
+            run.nemesis = Some(Nemesis::draw(choices.fork("nemesis"), run.end_of_faults));
+        }
         run.plan = plan.unwrap_or_else(|| Plan::draw(rng, &ids, swarm, first_fault, run.end_of_faults));
         run.plan.schedule(&mut run.world);
         run
@@ -147,17 +167,14 @@ impl Run {
 
     /// A world of so many brokers without load, faults and end, for whoever gives it commands.
     pub fn open(seed: u64, brokers: i32) -> Run {
-        Run::begin(Options::of(seed), brokers)
+        Run::begin(world_of(Options::of(seed), brokers))
     }
 
-    fn begin(options: Options, brokers: i32) -> Run {
-        let mut world = World::new(options.seed, brokers, Timing::Lab);
-        world.trace.is_printed = options.log;
-        world.has_codec = options.has_codec;
-        world.plant(options.mutant);
+    fn begin(world: World) -> Run {
         let (checkers, plan) = (Checkers::default(), Plan::default());
         let end_of_faults = Instant::ZERO;
-        let mut run = Run { world, checkers, plan, phase: Phase::Open, end_of_faults, broken: None };
+        let (nemesis, reader, phase, broken) = (None, None, Phase::Open, None);
+        let mut run = Run { world, checkers, plan, nemesis, reader, phase, end_of_faults, broken };
         run.start_all();
         run
     }
@@ -191,21 +208,26 @@ impl Run {
             }
             Phase::Safety | Phase::Liveness { .. } | Phase::Open => {
                 let Some(outcome) = self.world.step() else { return Ok(None) };
+                if let Some(nemesis) = &mut self.nemesis {
+                    nemesis.look(&mut self.world, &mut self.plan, &outcome);
+                }
                 self.checkers.look(&self.world, &outcome)?;
+                if let Some(reader) = &mut self.reader {
+                    reader.look(&mut self.world, self.checkers.history())?;
+                }
                 Ok(Some(outcome))
             }
         }
     }
 
-    /// Runs to the end, or to the first rule that is broken.
+    /// Runs to the end, or to the first rule that is broken. An assertion of the engine that fails is a broken rule like any other.
     pub fn finish(mut self) -> Report {
-        let broken = loop {
-            match self.step() {
-                Ok(Some(_)) => {}
-                Ok(None) => break None,
-                Err(violation) => break Some(violation),
-            }
-        };
+        let ended = catch_unwind(AssertUnwindSafe(|| self.run_to_end()));
+        let broken = ended.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it says no more");
+            Some(Violation { rule: ASSERTION, what: text.to_owned() })
+        });
         let world = self.world;
         let failure =
             broken.map(|violation| Failure { violation, last: world.trace.last().map(str::to_owned).collect() });
@@ -216,7 +238,18 @@ impl Run {
             virtual_ms: world.now.as_millis(),
             acked: world.clients.values().map(|client| client.acked.len()).sum(),
             counts: world.counts,
+            plan: self.plan,
             failure,
+        }
+    }
+
+    fn run_to_end(&mut self) -> Option<Violation> {
+        loop {
+            match self.step() {
+                Ok(Some(_)) => {}
+                Ok(None) => return None,
+                Err(violation) => return Some(violation),
+            }
         }
     }
 
@@ -255,4 +288,13 @@ impl Run {
             self.check(&outcome);
         }
     }
+}
+
+/// The world of a run, before any broker has started.
+fn world_of(options: Options, brokers: i32) -> World {
+    let mut world = World::new(options.seed, brokers, Timing::Lab);
+    world.trace.is_printed = options.log;
+    world.has_codec = options.has_codec;
+    world.plant(options.mutant);
+    world
 }

@@ -3,18 +3,10 @@
 
 use crate::cluster::sim::plan::Plan;
 use crate::cluster::sim::run::{Options, Run};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-/// The rule that an assertion of the engine counts as.
-pub const ASSERTION: &str = "an assertion of the engine";
 
 /// The rule that a plan breaks, if any.
 pub fn broken_rule(options: Options, plan: &Plan) -> Option<&'static str> {
-    let run = AssertUnwindSafe(|| Run::new(options, Some(plan.clone())).finish());
-    match catch_unwind(run) {
-        Ok(report) => report.failure.map(|failure| failure.violation.rule),
-        Err(_) => Some(ASSERTION),
-    }
+    Run::new(options, Some(plan.clone())).finish().failure.map(|failure| failure.violation.rule)
 }
 
 /// Leaves out of a plan what is not needed to fail, in so many tries at most. Returns the plan and how many tries it took.

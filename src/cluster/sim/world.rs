@@ -24,8 +24,10 @@ use std::time::Duration;
 const WALL_START_MS: i64 = 1_790_000_000_000;
 /// How often a store syncs what it has, in milliseconds.
 const FLUSH_INTERVAL_MS: u64 = 1_000;
-/// A guard against a broker that wakes itself for ever without time moving.
-const STEPS_AT_ONE_MOMENT_MAX: u32 = 100_000;
+/// A guard against brokers that keep each other or themselves busy for ever while time hardly moves: so many happenings in a millisecond.
+const STEPS_IN_A_MILLISECOND_MAX: u32 = 20_000;
+/// What happens is numbered from here on; smaller numbers are those of faults.
+const FIRST_PLANNED: u64 = 1 << 32;
 /// How long a request from outside is under way, in nanoseconds.
 const ADMIN_DELAY_NS: u64 = 100_000;
 
@@ -133,6 +135,8 @@ pub struct World {
     pub trace: Trace,
     queue: BTreeMap<(Instant, u64), Happening>,
     planned: u64,
+    /// Faults come before whatever else happens at their moment: so it is all the same when they were planned.
+    faults_planned: u64,
     steps_at_once: u32,
     rng: Prng,
     tokens: u64,
@@ -174,7 +178,8 @@ impl World {
             clients: BTreeMap::new(),
             trace: Trace::default(),
             queue: BTreeMap::new(),
-            planned: 0,
+            planned: FIRST_PLANNED,
+            faults_planned: 0,
             steps_at_once: 0,
             rng: rng.fork("world"),
             tokens: 0,
@@ -189,7 +194,13 @@ impl World {
     pub fn plant(&mut self, mutant: Option<Mutant>) {
         for node in self.nodes.values_mut() {
             node.config.cluster = node.config.cluster.clone().with_mutant(mutant);
+            node.disk.replays_past_torn_record = mutant == Some(Mutant::ReplayPastTornRecord);
         }
+    }
+
+    /// Changes the configuration of all brokers, before any of them has started.
+    pub fn configure(&mut self, change: impl Fn(&mut ClusterConfig)) {
+        self.nodes.values_mut().for_each(|node| change(&mut node.config.cluster));
     }
 
     /// What everything random comes from.
@@ -204,8 +215,9 @@ impl World {
 
     /// Plans a happening.
     pub fn plan(&mut self, at: Instant, what: Happening) {
-        self.planned += 1;
-        self.queue.insert((at.max(self.now), self.planned), what);
+        let counter = if matches!(what, Happening::Fault(_)) { &mut self.faults_planned } else { &mut self.planned };
+        *counter += 1;
+        self.queue.insert((at.max(self.now), *counter), what);
     }
 
     /// When the next thing happens.
@@ -230,8 +242,9 @@ impl World {
     pub fn step(&mut self) -> Option<StepOutcome> {
         let ((at, _), what) = self.queue.pop_first()?;
         assert!(at >= self.now, "time does not go back");
-        self.steps_at_once = if at == self.now { self.steps_at_once + 1 } else { 0 };
-        assert!(self.steps_at_once < STEPS_AT_ONE_MOMENT_MAX, "time stands still at {at}");
+        let is_same = at.as_millis() == self.now.as_millis();
+        self.steps_at_once = if is_same { self.steps_at_once + 1 } else { 0 };
+        assert!(self.steps_at_once < STEPS_IN_A_MILLISECOND_MAX, "time hardly moves at {at}: {what:?}");
         self.now = at;
         Some(self.happen(what))
     }
@@ -292,10 +305,7 @@ impl World {
                 self.client_turn(client, None);
                 StepOutcome::default()
             }
-            Happening::Fault(fault) => {
-                crate::cluster::sim::plan::inflict(self, &fault);
-                StepOutcome::default()
-            }
+            Happening::Fault(fault) => crate::cluster::sim::plan::inflict(self, &fault),
         }
     }
 

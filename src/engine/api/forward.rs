@@ -16,6 +16,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How long a client's admin request may look for a controller (`request.timeout.ms` of Kafka's brokers), in milliseconds.
 const FORWARD_TIMEOUT_MS: u64 = 30_000;
 
+/// After an attempt that came to nothing a request rests for so long, in milliseconds: a controller that is gone refuses at once, and would
+/// be asked again as fast as it refuses.
+const RETRY_BACKOFF_MS: u64 = 20;
+
 /// One request on its way.
 #[derive(Debug, Clone)]
 struct Forward {
@@ -29,6 +33,8 @@ struct Forward {
 pub struct Forwards {
     all: BTreeMap<RequestToken, Forward>,
     unsent: BTreeSet<RequestToken>,
+    /// Those that rest, by when they are sent again.
+    resting: BTreeSet<(Instant, RequestToken)>,
     deadlines: BTreeSet<(Instant, RequestToken)>,
 }
 
@@ -47,20 +53,33 @@ impl Forwards {
     pub fn done(&mut self, token: RequestToken) {
         if let Some(forward) = self.all.remove(&token) {
             self.unsent.remove(&token);
+            self.resting.retain(|(_, resting)| *resting != token);
             self.deadlines.remove(&(forward.deadline, token));
         }
     }
 
-    /// It has to be sent again, to whoever is the controller then.
-    pub fn retry(&mut self, token: RequestToken) {
+    /// It has to be sent again after a rest, to whoever is the controller then.
+    pub fn retry(&mut self, now: Instant, token: RequestToken) {
         if self.all.contains_key(&token) {
+            self.resting.insert((now.plus_millis(RETRY_BACKOFF_MS), token));
+        }
+    }
+
+    /// Those whose rest is over.
+    fn rested(&mut self, now: Instant) {
+        while let Some(&(at, token)) = self.resting.first()
+            && at <= now
+        {
+            self.resting.pop_first();
             self.unsent.insert(token);
         }
     }
 
-    /// When the first of them has waited long enough.
+    /// When the first of them has rested, or has waited long enough.
     pub fn next_wake(&self) -> Option<Wake> {
-        self.deadlines.first().map(|&(at, _)| Wake { at, why: "admin request times out" })
+        let over = self.deadlines.first().map(|&(at, _)| Wake { at, why: "admin request times out" });
+        let rested = self.resting.first().map(|&(at, _)| Wake { at, why: "passes an admin request on again" });
+        Wake::earlier(over, rested)
     }
 
     fn add(&mut self, token: RequestToken, forward: Forward) {
@@ -77,6 +96,7 @@ impl Forwards {
             }
             self.deadlines.pop_first();
             self.unsent.remove(&token);
+            self.resting.retain(|(_, resting)| *resting != token);
             expired.extend(self.all.remove(&token).map(|forward| (token, forward)));
         }
         expired
@@ -99,6 +119,7 @@ impl Broker {
 
     /// Sends what has found no controller yet, if there is one now.
     pub(in crate::engine) fn resend_forwards(&mut self, cx: &mut Ctx) {
+        self.forwards.rested(cx.now);
         if self.forwards.unsent.is_empty() {
             return;
         }
@@ -173,7 +194,7 @@ impl Broker {
                 }
             }
             // It may have been carried out although no answer came: the repetition then meets TOPIC_ALREADY_EXISTS and the like, as with Kafka.
-            _ => self.forwards.retry(token),
+            _ => self.forwards.retry(cx.now, token),
         }
     }
 
@@ -182,5 +203,31 @@ impl Broker {
         for (token, forward) in self.forwards.expired(cx.now) {
             cx.respond(token, errors::refusal(&forward.request, forward.header.version, ErrorCode::RequestTimedOut));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::api::ApiKey;
+    use kafka_protocol::messages::MetadataRequest;
+
+    #[test]
+    fn what_was_refused_rests_before_it_is_sent_again() {
+        let (token, at) = (RequestToken(7), Instant::from_millis);
+        let header = RequestHeader { api: ApiKey::Metadata, version: 12, correlation_id: 1, client_id: None };
+        let request = Request::Metadata(MetadataRequest::default());
+        let mut forwards = Forwards::default();
+        forwards.add(token, Forward { header, request, deadline: at(30_000) });
+        forwards.unsent.clear();
+        forwards.retry(at(100), token);
+        forwards.rested(at(100 + RETRY_BACKOFF_MS - 1));
+        assert!(forwards.unsent.is_empty());
+        assert_eq!(forwards.next_wake().map(|wake| wake.at), Some(at(100 + RETRY_BACKOFF_MS)));
+        forwards.rested(at(100 + RETRY_BACKOFF_MS));
+        assert!(forwards.unsent.contains(&token));
+        forwards.retry(at(200), token);
+        forwards.done(token);
+        assert_eq!(forwards.next_wake(), None);
     }
 }

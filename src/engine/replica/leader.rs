@@ -188,12 +188,14 @@ impl Leader {
     pub fn joiners(&self, high_watermark: i64, log_end: i64, rule: &IsrRule) -> Vec<BrokerId> {
         let ignores_start = rule.mutant == Some(Mutant::JoinBelowEpochStart);
         let has_caught_up = |offset: i64| offset >= high_watermark && (offset >= self.epoch_start || ignores_start);
+        // Both bugs come from a rule without the clause on the lag.
+        let ignores_lag = matches!(rule.mutant, Some(Mutant::JoinBelowEpochStart | Mutant::StaleBrokerEpochJoinsIsr));
         self.followers
             .iter()
             .filter(|(broker, progress)| {
                 !self.isr.contains(broker)
                     && progress.offset.is_some_and(has_caught_up)
-                    && progress.is_caught_up(log_end, rule.now, rule.lag_time_max_ms)
+                    && (ignores_lag || progress.is_caught_up(log_end, rule.now, rule.lag_time_max_ms))
                     && rule.is_eligible(**broker, progress)
             })
             .map(|(broker, _)| *broker)

@@ -1,6 +1,7 @@
 //! The rules, each in its own file, checked after every happening. A rule is proven by a planted bug that it finds.
 
 mod commit_in_own_epoch;
+pub mod consistent_read;
 mod decisions;
 mod election_safety;
 mod epoch_cache_matches_log;
@@ -22,6 +23,7 @@ mod strong_isr;
 mod valid_isr_and_elr;
 
 use crate::cluster::sim::world::{StepOutcome, World};
+use crate::engine::controller::image::MetadataImage;
 use history::News;
 use std::fmt;
 
@@ -74,7 +76,7 @@ impl Checkers {
             self.valid_isr_and_elr.look(world, &self.decisions, before, outcome.stepped)?;
         }
         replication_quorum_superset::look(&self.decisions, world, outcome, before.is_some())?;
-        self.look_at_records(world, outcome, &news)?;
+        self.look_at_records(world, outcome, &news, before.as_deref())?;
         epoch_cache_matches_log::look(world, outcome)?;
         replay_equals_live::look(world, outcome)?;
         self.log_matching.look(world, outcome)?;
@@ -89,13 +91,19 @@ impl Checkers {
         self.metadata_prefix.look(world, outcome)
     }
 
-    fn look_at_records(&mut self, world: &World, outcome: &StepOutcome, news: &[News]) -> Result<(), Violation> {
+    fn look_at_records(
+        &mut self,
+        world: &World,
+        outcome: &StepOutcome,
+        news: &[News],
+        before: Option<&MetadataImage>,
+    ) -> Result<(), Violation> {
         let (history, decisions) = (&self.history, &self.decisions);
         self.high_watermark.look(world, outcome)?;
         idempotent_append::look(history, news)?;
         leader_completeness::look(history, world, outcome)?;
         self.strong_isr.look(decisions, history, world, outcome, news)?;
-        leader_candidate_completeness::look(decisions, history, &self.strong_isr, world, outcome, news)
+        leader_candidate_completeness::look(decisions, history, &self.strong_isr, world, outcome, news, before)
     }
 
     /// When everything is healed and calm.
