@@ -183,19 +183,7 @@ fn run(args: &Sim) -> (Vec<(u64, &'static str)>, u64) {
             });
         }
         drop(sender);
-        // Told in the order of the seeds, whichever is done first.
-        let mut early: BTreeMap<u64, (Report, bool)> = BTreeMap::new();
-        let mut next_told = first;
-        let in_order = reports.into_iter().flat_map(|(report, agrees)| {
-            early.insert(report.seed, (report, agrees));
-            let mut due = Vec::new();
-            while let Some(report) = early.remove(&next_told) {
-                next_told += 1;
-                due.push(report);
-            }
-            due
-        });
-        for (report, agrees) in in_order {
+        for (report, agrees) in in_order(first, reports) {
             done += 1;
             virtual_ms += report.virtual_ms;
             acked += report.acked;
@@ -233,6 +221,21 @@ fn run(args: &Sim) -> (Vec<(u64, &'static str)>, u64) {
         println!("{} seeds failed: {failed:?}", failed.len());
     }
     (failed, first.saturating_add(count).saturating_sub(1))
+}
+
+/// Reports in the order of their seeds, whichever is done first.
+fn in_order(first: u64, reports: impl IntoIterator<Item = (Report, bool)>) -> impl Iterator<Item = (Report, bool)> {
+    let mut early: BTreeMap<u64, (Report, bool)> = BTreeMap::new();
+    let mut next = first;
+    reports.into_iter().flat_map(move |(report, agrees)| {
+        early.insert(report.seed, (report, agrees));
+        let mut due = Vec::new();
+        while let Some(report) = early.remove(&next) {
+            next += 1;
+            due.push(report);
+        }
+        due
+    })
 }
 
 /// Runs a seed, or twice; whether both runs were the same.

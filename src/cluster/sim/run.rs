@@ -24,6 +24,9 @@ const LIVENESS_MS: u64 = 30_000;
 const LOOK_EVERY_MS: u64 = 100;
 /// What a small answer to a follower holds, in bytes: one batch.
 const SMALL_FETCH_BYTES: u32 = 200;
+/// After so many bytes of the metadata log a broker writes a snapshot, in a seed in which snapshots are frequent.
+const SNAPSHOT_BYTES_MIN: u64 = 500;
+const SNAPSHOT_BYTES_MAX: u64 = 20_000;
 /// The rule that an assertion of the engine counts as.
 pub const ASSERTION: &str = "an assertion of the engine";
 
@@ -137,6 +140,12 @@ impl Run {
         if choices.chance(1, 3) {
             // A follower that is behind gets its records in many small pieces.
             world.configure(|cluster| cluster.replica_fetch_max_bytes = SMALL_FETCH_BYTES);
+        }
+        // Forked from the seed, not from the choices: what a seed draws besides stays as it is.
+        let mut snapshots = Prng::new(options.seed).fork("snapshots");
+        if snapshots.chance(1, 3) {
+            let bytes = snapshots.range(SNAPSHOT_BYTES_MIN, SNAPSHOT_BYTES_MAX);
+            world.configure(|cluster| cluster.metadata_snapshot_bytes = bytes);
         }
         let mut run = Run::begin(world);
         run.end_of_faults = run.world.now.plus_millis(SAFETY_MS);
