@@ -135,7 +135,9 @@ impl Run {
     /// A seed's run at its beginning, with the plan that its seed draws and a nemesis, or with another plan and no other faults.
     pub fn new(options: Options, plan: Option<Plan>) -> Run {
         let mut choices = Prng::new(options.seed).fork("choices");
-        let brokers = options.brokers.unwrap_or_else(|| *choices.pick(&[3, 3, 3, 4, 5]).expect("a choice"));
+        // Drawn also where it is given: everything else that the seed draws stays the same, and a written plan repeats its seed's run.
+        let drawn = *choices.pick(&[3, 3, 3, 4, 5]).expect("a choice");
+        let brokers = options.brokers.unwrap_or(drawn);
         let mut world = world_of(options, brokers);
         if choices.chance(1, 3) {
             // A follower that is behind gets its records in many small pieces.
