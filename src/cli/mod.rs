@@ -20,6 +20,7 @@ mod produce;
 pub mod ready;
 mod records;
 mod remote;
+mod replay;
 mod serve;
 pub mod sim;
 mod topics;

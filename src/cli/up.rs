@@ -3,9 +3,12 @@
 use super::exit::{Exit, Failure, Outcome};
 use super::host::HostArgs;
 use super::ready::ReadyFile;
-use super::{ports, serve};
+use super::{ports, replay, serve};
+use crate::cluster::command::{Command, Reply};
 use crate::cluster::live::LivePort;
 use crate::cluster::options::ClusterOptions;
+use crate::cluster::sim::run::Run;
+use crate::cluster::sim::stage::Stage;
 use crate::tui::run::{self, ConsoleOptions};
 use crate::tui::screens::start::{PortChoice, PortTaken};
 use crate::tui::theme::ThemeName;
@@ -21,6 +24,12 @@ const READY_TIME: Duration = Duration::from_secs(5);
 pub struct Up {
     #[command(flatten)]
     host: HostArgs,
+    /// Simulate the cluster: virtual time, network and disks, no port and no file
+    #[arg(long, help_heading = "Simulation", conflicts_with_all = ["data", "ready_file"])]
+    sim: bool,
+    /// What everything random comes from [default: another one each time]
+    #[arg(long, value_name = "S", requires = "sim", help_heading = "Simulation")]
+    seed: Option<u64>,
     /// Start without the demo workload
     #[arg(long, help_heading = "Console")]
     empty: bool,
@@ -55,6 +64,9 @@ impl Up {
             return Err(Failure::new(Exit::Usage, "the console needs a terminal; `kafkarium serve` does without"));
         }
         let console = self.console();
+        if self.sim {
+            return self.simulate(console);
+        }
         let mut options = self.host.options(!self.empty)?;
         let ready = self.host.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
         let hosted = loop {
@@ -82,6 +94,21 @@ impl Up {
         drop(ready);
         ended?;
         Ok(())
+    }
+
+    /// The same console on a world without ports and files.
+    fn simulate(&self, console: ConsoleOptions) -> Outcome {
+        let seed = self.seed.unwrap_or_else(replay::any_seed);
+        let mut stage = Stage::new(Run::open(seed, i32::from(self.host.brokers)), seed);
+        let mut first = vec![Command::Speed { speed: self.host.speed }];
+        first.extend((!self.empty).then_some(Command::Demo));
+        for command in first {
+            if let Reply::Failed { reason, .. } = stage.execute(command) {
+                return Err(Failure::new(Exit::Usage, reason));
+            }
+        }
+        let again = format!("kafkarium up --sim --seed {seed} --brokers {}", self.host.brokers);
+        replay::show(stage, console, &again)
     }
 
     /// A port is taken: the page that says by whom, and what is free instead.

@@ -32,7 +32,7 @@ pub use verbs::{
     ElectCommand, GroupCommand, LinkCommand, Load, Produce, ProduceCommand, QuorumCommand, ReassignCommand, Switch,
     TopicCommand, Traffic, TransactionCommand, acks,
 };
-pub use who::Who;
+pub use who::{Who, pin};
 
 use clap::Subcommand;
 use std::time::Duration;

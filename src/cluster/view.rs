@@ -166,6 +166,19 @@ pub struct HostFacts {
     pub notice: Option<String>,
     /// What leaving destroys, as a sentence: `The data of this run is removed.` `None`: nothing.
     pub quit_loses: Option<String>,
+    /// Which simulated world this is; `None` on a live cluster.
+    pub world: Option<WorldFacts>,
+}
+
+/// Which simulated world is shown, and where in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WorldFacts {
+    /// What everything random comes from.
+    pub seed: u64,
+    /// The line of history: 1 at first, one more each time that a command was given in the past.
+    pub branch: u32,
+    /// How many happenings there were up to now.
+    pub steps: u64,
 }
 
 /// What a host can do beyond showing.

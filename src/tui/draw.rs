@@ -23,7 +23,7 @@ use super::pen::{Pen, Piece, piece, pieces_width, width};
 use super::screens::{cluster, empty, start};
 use super::theme::{Ground, Role, Theme};
 use super::widgets::timeline;
-use crate::cluster::view::{ClockMode, ClusterView, Weight};
+use crate::cluster::view::{ClockMode, ClusterView, Weight, WorldFacts};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -100,7 +100,11 @@ fn header(pen: &mut Pen<'_>, view: &ClusterView, frame: Frame) {
     };
     at = pen.text(at, y, 11, " 1 Cluster ", theme.chip(Role::Focus)) + 1;
     let decimals = if frame.width >= Width::Full { 3 } else { 1 };
-    let time = format!(" {} ", clock(view.wall_ms, view.utc_offset_s, decimals));
+    let time = match view.host.world {
+        // Virtual time has no wall.
+        Some(_) => format!(" T {}.{} s ", view.at_ms / 1_000, &format!("{:03}", view.at_ms % 1_000)[..decimals]),
+        None => format!(" {} ", clock(view.wall_ms, view.utc_offset_s, decimals)),
+    };
     let mut right = pen.right(at, end, y, &time, theme.bold(Role::Text));
     let (chip, role) = clock_chip(view);
     right = pen.right(at, right, y, &chip, theme.chip(role)).saturating_sub(1);
@@ -118,7 +122,32 @@ fn header(pen: &mut Pen<'_>, view: &ClusterView, frame: Frame) {
         chip.push(piece(" ", theme.fg(Role::Dim)));
         right = pen.pieces_right(at, right, y, &chip);
     }
-    servers(pen, view, at, right, y);
+    match view.host.world {
+        Some(world) => world_facts(pen, view, world, at, right, y),
+        None => servers(pen, view, at, right, y),
+    }
+}
+
+/// Which simulated world this is: as much as fits.
+fn world_facts(pen: &mut Pen<'_>, view: &ClusterView, world: WorldFacts, from: u16, until: u16, y: u16) {
+    let theme = pen.theme;
+    let host = format!("{} · {}   ", view.host.name, plural(view.brokers.len() as u64, "broker"));
+    let branch = if world.branch > 1 { format!("  branch {}", world.branch) } else { String::new() };
+    let seed = format!("seed {}", world.seed);
+    let step = format!("  step {}", count(world.steps));
+    for (host, step) in [(host.as_str(), step.as_str()), (&host, ""), ("", "")] {
+        let pieces = [
+            piece(host, theme.fg(Role::Dim)),
+            piece(seed.as_str(), theme.fg(Role::Client)),
+            piece(branch.as_str(), theme.bold(Role::Lead)),
+            piece(step, theme.fg(Role::Dim)),
+            piece("  ", theme.fg(Role::Dim)),
+        ];
+        if from + pieces_width(&pieces) <= until {
+            pen.pieces_right(from, until, y, &pieces);
+            return;
+        }
+    }
 }
 
 /// Who hosts, and where clients connect to: as much as fits.

@@ -6,6 +6,7 @@
 //! Deliberately not here: how a command is carried out.
 
 use super::Command;
+use crate::cluster::view::Outcome;
 use serde_json::Value;
 
 /// What came of a command.
@@ -60,6 +61,23 @@ impl Reply {
     /// Not done in time.
     pub fn timed_out(reason: impl Into<String>) -> Reply {
         Reply::Failed { reason: reason.into(), exit_code: Reply::TIMED_OUT }
+    }
+
+    /// As a console shows it: one line is a sentence, several are output.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Reply::Done { text, .. } => {
+                let mut lines = text.lines().map(str::to_owned);
+                let summary = lines.next().unwrap_or_default();
+                let rest: Vec<String> = lines.collect();
+                if rest.is_empty() {
+                    Outcome::Done { summary, output: Vec::new() }
+                } else {
+                    Outcome::Done { summary: String::new(), output: std::iter::once(summary).chain(rest).collect() }
+                }
+            }
+            Reply::Failed { reason, .. } => Outcome::Failed { reason, next: String::new() },
+        }
     }
 
     /// Whether it is done.

@@ -6,6 +6,7 @@
 //! Deliberately not here: who that is at this moment. The host resolves it when the command runs.
 
 use super::values::{Partition, broker_id, join_ids};
+use super::{BrokerCommand, ClockCommand, Command, DiskCommand};
 use crate::protocol::ids::BrokerId;
 use std::fmt;
 use std::str::FromStr;
@@ -61,4 +62,38 @@ impl fmt::Display for Who {
             Who::Killed => f.write_str("killed"),
         }
     }
+}
+
+/// Whom a command is about, if it says so by a WHO.
+fn who_of(command: &mut Command) -> Option<&mut Who> {
+    match command {
+        Command::Stop { who }
+        | Command::Kill { who }
+        | Command::Powerloss { who }
+        | Command::Wipe { who }
+        | Command::Suspend { who }
+        | Command::Resume { who }
+        | Command::Start { who }
+        | Command::Restart { who }
+        | Command::Broker(BrokerCommand::Remove { who })
+        | Command::Disk(
+            DiskCommand::Slow { who, .. }
+            | DiskCommand::Full { who }
+            | DiskCommand::Corrupt { who, .. }
+            | DiskCommand::Heal { who },
+        ) => Some(who),
+        Command::Clock(ClockCommand::Skew(skew)) => Some(&mut skew.who),
+        _ => None,
+    }
+}
+
+/// The command with the brokers it means now: what is undone later is about them, whoever leads then.
+///
+/// # Errors
+/// What `resolve` says.
+pub fn pin(mut command: Command, resolve: impl Fn(&Who) -> Result<Vec<BrokerId>, String>) -> Result<Command, String> {
+    if let Some(who) = who_of(&mut command) {
+        *who = Who::Ids(resolve(who)?);
+    }
+    Ok(command)
 }

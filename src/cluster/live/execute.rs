@@ -10,7 +10,7 @@ use crate::cluster::admin::remote::Remote;
 use crate::cluster::admin::{self, Ask};
 use crate::cluster::command::predicate::Facts;
 use crate::cluster::command::{
-    BrokerCommand, ClockCommand, Command, DiskCommand, Execute, LinkCommand, Predicate, Reply, TopicCommand, Who,
+    BrokerCommand, ClockCommand, Command, DiskCommand, Execute, LinkCommand, Predicate, Reply, TopicCommand, Who, pin,
 };
 use crate::cluster::link::CLIENTS;
 use crate::cluster::live::handle::LiveCluster;
@@ -101,40 +101,6 @@ fn listed(ids: &[BrokerId]) -> String {
 /// `Broker 1 is`, `Brokers 1 and 3 are`.
 fn are(ids: &[BrokerId]) -> String {
     if ids.len() == 1 { format!("Broker {} is", listed(ids)) } else { format!("Brokers {} are", listed(ids)) }
-}
-
-/// Whom a command is about, if it says so by a WHO.
-fn who_of(command: &mut Command) -> Option<&mut Who> {
-    match command {
-        Command::Stop { who }
-        | Command::Kill { who }
-        | Command::Powerloss { who }
-        | Command::Wipe { who }
-        | Command::Suspend { who }
-        | Command::Resume { who }
-        | Command::Start { who }
-        | Command::Restart { who }
-        | Command::Broker(BrokerCommand::Remove { who })
-        | Command::Disk(
-            DiskCommand::Slow { who, .. }
-            | DiskCommand::Full { who }
-            | DiskCommand::Corrupt { who, .. }
-            | DiskCommand::Heal { who },
-        ) => Some(who),
-        Command::Clock(ClockCommand::Skew(skew)) => Some(&mut skew.who),
-        _ => None,
-    }
-}
-
-/// The command with the brokers it means now: what is undone later is about them, whoever leads then.
-pub(super) fn pin(
-    mut command: Command,
-    resolve: impl Fn(&Who) -> Result<Vec<BrokerId>, String>,
-) -> Result<Command, String> {
-    if let Some(who) = who_of(&mut command) {
-        *who = Who::Ids(resolve(who)?);
-    }
-    Ok(command)
 }
 
 impl LiveCluster {

@@ -5,7 +5,7 @@
 //!
 //! Deliberately not here: lives and deaths (`supervisor.rs`).
 
-use crate::cluster::command::values::{LinkSpec, duration_text, link_end};
+use crate::cluster::command::values::duration_text;
 use crate::cluster::command::{Command, Direction, DropCommand, LinkCommand};
 use crate::cluster::link::{CLIENTS, Drops, LinkFaults};
 use crate::cluster::live::faults::DiskFaults;
@@ -13,10 +13,11 @@ use crate::cluster::live::history::{Ended, FaultSort, HostFact};
 use crate::cluster::live::status::Phase;
 use crate::cluster::live::supervisor::{Supervisor, is_alive};
 use crate::cluster::observation::Fault;
+use crate::cluster::observation::found::{self, Found};
 use crate::cluster::store::{self, DamagedBatch, StoreControl};
-use crate::cluster::view::{ActiveFault, FaultChip, FaultKind};
+use crate::cluster::view::FaultKind;
 use crate::protocol::ids::{BrokerId, PartitionId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -222,7 +223,7 @@ impl Supervisor {
     /// Every fault that acts now, the newest first, with what it puts on the brokers' cards.
     pub(super) fn shown_faults(&self) -> Vec<Fault> {
         let mut found = self.broken_brokers();
-        found.extend(self.broken_links());
+        found.extend(self.host.with_links(found::on_links));
         for (id, disk) in self.faults().disks() {
             let undo = format!("disk heal {id}");
             if disk.is_full {
@@ -237,19 +238,8 @@ impl Supervisor {
         let mut faults = self.faults();
         let names: Vec<String> = found.iter().map(|found| found.text.clone()).collect();
         faults.keep_only(&names);
-        let mut shown: Vec<Fault> = found
-            .into_iter()
-            .map(|Found { kind, text, undo, chips }| {
-                let since_ms = faults.since(&text, now).as_millis();
-                let chip = |(id, text)| (id, FaultChip { kind, text });
-                Fault {
-                    active: ActiveFault { kind, text, since_ms, undo },
-                    chips: chips.into_iter().map(chip).collect(),
-                }
-            })
-            .collect();
-        shown.sort_by_key(|fault| std::cmp::Reverse(fault.active.since_ms));
-        shown
+        let since = |text: &str| faults.since(text, now).as_millis();
+        found::shown(found, since)
     }
 
     fn broken_brokers(&self) -> Vec<Found> {
@@ -277,79 +267,4 @@ impl Supervisor {
         }
         found
     }
-
-    fn broken_links(&self) -> Vec<Found> {
-        let mut found = Vec::new();
-        self.host.with_links(|links| {
-            let mut told = BTreeSet::new();
-            for ((from, to), faults) in links.faulty() {
-                let both = links.faults((to, from)) == faults;
-                // The clients come last, as one says it.
-                let (from, to) = if both && from == CLIENTS { (to, from) } else { (from, to) };
-                if both && !told.insert((from.min(to), from.max(to))) {
-                    continue;
-                }
-                let spec = LinkSpec { from: vec![from], to: vec![to], one_way: !both };
-                let arrow = if both { "⇄" } else { "→" };
-                for (kind, word) in words(faults, links.held((from, to))) {
-                    let text = format!("link {} {arrow} {} {word}", link_end(from), link_end(to));
-                    let of = |other: BrokerId| match kind {
-                        FaultKind::Cut if other == CLIENTS => "no client".to_owned(),
-                        FaultKind::Cut => format!("cut {other}"),
-                        _ => word.clone(),
-                    };
-                    let mut fault = Found::new(kind, text, &format!("link heal {spec}"));
-                    for (end, other) in [(from, to), (to, from)] {
-                        fault = if end == CLIENTS { fault } else { fault.on(end, &of(other)) };
-                    }
-                    found.push(fault);
-                }
-            }
-            for drops in links.drops() {
-                let half = if drops.of_responses { "responses" } else { "requests" };
-                let by = drops.by.map(|id| format!(" at {id}")).unwrap_or_default();
-                let text = format!("next {} {half} of {}{by} dropped", drops.left, drops.api);
-                found.push(Found::new(FaultKind::Loss, text, "heal"));
-            }
-        });
-        found
-    }
-}
-
-struct Found {
-    kind: FaultKind,
-    text: String,
-    undo: String,
-    chips: Vec<(BrokerId, String)>,
-}
-
-impl Found {
-    fn new(kind: FaultKind, text: String, undo: &str) -> Found {
-        Found { kind, text, undo: undo.to_owned(), chips: Vec::new() }
-    }
-
-    /// A chip has nine cells.
-    fn on(mut self, broker: BrokerId, chip: &str) -> Found {
-        self.chips.push((broker, chip.chars().take(9).collect()));
-        self
-    }
-}
-fn words(faults: LinkFaults, held: usize) -> Vec<(FaultKind, String)> {
-    let mut words = Vec::new();
-    if faults.is_cut {
-        words.push((FaultKind::Cut, "cut".to_owned()));
-    }
-    if !faults.delay.is_zero() || !faults.jitter.is_zero() {
-        words.push((FaultKind::Slow, format!("+{}", duration_text(faults.delay))));
-    }
-    if let Some(rate) = faults.bytes_per_s {
-        words.push((FaultKind::Slow, format!("{rate} B/s")));
-    }
-    if faults.loss_per_million > 0 {
-        words.push((FaultKind::Loss, format!("loses {} %", f64::from(faults.loss_per_million) / 10_000.0)));
-    }
-    if faults.is_held {
-        words.push((FaultKind::Loss, format!("holds {held}")));
-    }
-    words
 }

@@ -5,8 +5,7 @@
 //!
 //! Deliberately not here: what is shown (`observation`), what commands do (`execute.rs`).
 
-use crate::cluster::command::{Execute, Reply, catalogue, complete, parse_line};
-use crate::cluster::live::execute::pin;
+use crate::cluster::command::{Execute, catalogue, complete, parse_line, pin};
 use crate::cluster::live::handle::LiveCluster;
 use crate::cluster::view::{
     Change, ClusterPort, ClusterView, CommandDoc, CommandId, CommandReply, Completion, Consequence, Outcome,
@@ -85,22 +84,6 @@ impl Drop for LivePort {
     }
 }
 
-fn outcome(reply: Reply) -> Outcome {
-    match reply {
-        Reply::Done { text, .. } => {
-            let mut lines = text.lines().map(str::to_owned);
-            let summary = lines.next().unwrap_or_default();
-            let rest: Vec<String> = lines.collect();
-            if rest.is_empty() {
-                Outcome::Done { summary, output: Vec::new() }
-            } else {
-                Outcome::Done { summary: String::new(), output: std::iter::once(summary).chain(rest).collect() }
-            }
-        }
-        Reply::Failed { reason, .. } => Outcome::Failed { reason, next: String::new() },
-    }
-}
-
 impl ClusterPort for LivePort {
     fn view(&mut self, want: &ViewRequest) -> Arc<ClusterView> {
         Arc::new(self.cluster.inner.host.watch().observer.view(want))
@@ -113,7 +96,7 @@ impl ClusterPort for LivePort {
     fn submit(&mut self, line: &str) -> CommandId {
         let parsed = parse_line(line).map_err(|error| error.to_string());
         self.run(line.to_owned(), move |cluster| match parsed {
-            Ok(command) => outcome(cluster.execute(command)),
+            Ok(command) => cluster.execute(command).outcome(),
             Err(reason) => Outcome::Failed { reason, next: String::new() },
         })
     }

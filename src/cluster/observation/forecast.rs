@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What a set of brokers would leave behind.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Impact {
     moved: usize,
     leaderless: Vec<String>,

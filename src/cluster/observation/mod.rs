@@ -14,6 +14,7 @@ mod answers;
 mod broker;
 mod facts;
 mod forecast;
+pub mod found;
 mod meter;
 mod narrate;
 mod partition;
@@ -113,8 +114,8 @@ pub struct Fault {
     pub chips: Vec<(BrokerId, FaultChip)>,
 }
 
-/// See the module.
-#[derive(Debug)]
+/// See the module. A clone goes on from where it is, independent of the other.
+#[derive(Debug, Clone)]
 pub struct Observer {
     setup: Setup,
     moment: Moment,
@@ -674,6 +675,7 @@ impl Observer {
                 can: self.setup.can,
                 notice: self.notice.clone(),
                 quit_loses: self.setup.quit_loses.clone(),
+                world: None,
             },
             totals: Totals {
                 bytes_in_per_s: brokers.iter().map(|card| card.bytes_in_per_s).sum(),

@@ -3,17 +3,18 @@
 //! Invariants: a command returns when what it says is so, and lets as much virtual time pass as that takes; the same command at the same
 //! moment does the same. What a live host's command does, this one does.
 //!
-//! Deliberately not here: the speed of time and loads, which are the host's that shows the world; undo, which a timeline has by going back.
+//! Deliberately not here: the speed of time, which is the host's that shows the world (`stage`).
 
 use crate::client::Target;
 use crate::cluster::admin::{self, Ask};
 use crate::cluster::command::predicate::{Count, Facts, Measure, Members};
 use crate::cluster::command::{
     BrokerCommand, ClockCommand, Command, Direction, DiskCommand, DropCommand, LinkCommand, Partition, Predicate,
-    Reply, Who,
+    ProduceCommand, Reply, Who,
 };
 use crate::cluster::link::{CLIENTS, Drops, LinkFaults};
 use crate::cluster::sim::timeline::Timeline;
+use crate::cluster::sim::workload::{Client, ClientId, Load};
 use crate::cluster::sim::world::{Power, World};
 use crate::engine::controller::image::MetadataImage;
 use crate::engine::io::LogRead;
@@ -27,6 +28,10 @@ use std::time::Duration;
 const PATIENCE_MS: u64 = 20_000;
 /// After so much virtual time without an answer a request has failed, in milliseconds.
 const ANSWER_MS: u64 = 10_000;
+/// The demo workload's name.
+const DEMO: &str = "demo";
+/// Its topics, how many partitions each has, and the time between two batches, in milliseconds.
+const DEMO_LOADS: [(&str, i32, u64); 3] = [("clicks", 4, 20), ("orders", 6, 30), ("payments", 4, 50)];
 
 type Outcome = Result<Reply, String>;
 
@@ -56,6 +61,14 @@ pub(super) fn carry_out(timeline: &mut Timeline, command: &Command) -> Reply {
             Ok(())
         }),
         Command::Heal => heal(timeline),
+        Command::Undo => match timeline.undo_stack().pop() {
+            Some(undo) => return told_undo(&undo, carry_out(timeline, &undo)),
+            None => Err("there is nothing to take back".to_owned()),
+        },
+        Command::Demo => demo(timeline),
+        Command::Produce(ProduceCommand::Stop { name }) if name.as_deref().is_none_or(|name| name == DEMO) => {
+            stop_demo(timeline)
+        }
         Command::Wait { predicate, within } => wait(timeline, predicate, *within),
         Command::Expect { predicate } => expect(timeline, predicate),
         other => Ok(ask(timeline, other)),
@@ -150,7 +163,8 @@ fn lives(timeline: &mut Timeline, command: &Command, who: &Who) -> Outcome {
             _ => stop(timeline, *id),
         }
     }
-    Ok(Reply::done(format!("{} {word}.", listed(&ids))))
+    let are = if ids.len() == 1 { format!("Broker {} is", ids[0]) } else { format!("Brokers {} are", listed(&ids)) };
+    Ok(Reply::done(format!("{are} {word}.")))
 }
 
 /// Hands over and ends; a broker that cannot hand over in time is killed, as a service manager does.
@@ -271,6 +285,47 @@ fn disks(timeline: &mut Timeline, command: &DiskCommand) -> Outcome {
             })
         }
     }
+}
+
+/// `undo` says what it did and what came of it.
+fn told_undo(undo: &Command, reply: Reply) -> Reply {
+    match reply {
+        Reply::Done { text, data } => Reply::Done { text: format!("`{undo}`: {text}"), data },
+        Reply::Failed { reason, exit_code } => Reply::Failed { reason: format!("`{undo}`: {reason}"), exit_code },
+    }
+}
+
+/// Producers as one sees them at work: a topic each.
+fn demo(timeline: &mut Timeline) -> Outcome {
+    let now = timeline.now();
+    let world = &mut timeline.run_mut().world;
+    if world.clients.values().any(|client| !client.is_done(now)) {
+        return Err("the demo workload runs already".to_owned());
+    }
+    let first = world.clients.keys().next_back().map_or(0, |last| last.0 + 1);
+    let replicas = i16::try_from(world.nodes.len().min(3)).expect("a few replicas");
+    for (id, (topic, partitions, interval_ms)) in (first..).zip(DEMO_LOADS) {
+        let load = Load {
+            topic: topic.to_owned(),
+            partitions,
+            replication_factor: replicas,
+            interval_ms,
+            until: Instant::from_millis(u64::MAX / 2_000_000),
+        };
+        let rng = world.rng().fork("client");
+        world.add_client(Client::new(ClientId(id), load, rng));
+    }
+    Ok(Reply::done("The demo workload writes orders, payments and clicks; `produce stop demo` ends it."))
+}
+
+fn stop_demo(timeline: &mut Timeline) -> Outcome {
+    let now = timeline.now();
+    let world = &mut timeline.run_mut().world;
+    if world.clients.values().all(|client| client.is_done(now)) {
+        return Err("no load runs".to_owned());
+    }
+    world.clients.values_mut().for_each(|client| client.end(now));
+    Ok(Reply::done("The load has ended."))
 }
 
 fn heal_disk(timeline: &mut Timeline, id: BrokerId) {

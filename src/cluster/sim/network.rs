@@ -64,6 +64,13 @@ impl Network {
         self.links.get(&(from, to)).is_some_and(|link| link.is_cut)
     }
 
+    /// Every direction that is not like new.
+    pub fn faulty(&self) -> impl Iterator<Item = ((BrokerId, BrokerId), &Link)> {
+        let like_new = Link::default();
+        let is_faulty = move |link: &Link| link.is_cut || link.delay_us_max != like_new.delay_us_max;
+        self.links.iter().filter(move |(_, link)| is_faulty(link)).map(|(ends, link)| (*ends, link))
+    }
+
     /// Whether anything is cut.
     pub fn has_cuts(&self) -> bool {
         self.links.values().any(|link| link.is_cut)

@@ -1,19 +1,28 @@
-//! A run that can be stepped, rewound and branched: checkpoints each virtual second, and the commands that were given between them.
+//! A run that can be stepped, rewound and branched: checkpoints, each virtual second at first, and the commands that were given between
+//! them.
 //!
 //! Invariants: the same commands at the same steps give the same world, so a rewound timeline that is run forward again comes to the very
 //! state it left. A command that is given in the past forgets what came after it: a new branch, counted.
 //!
+//! There are at most [`CHECKPOINTS_MAX`] checkpoints: the older ones are thinned out, so that a long run does not fill the memory and going
+//! back far costs a few virtual seconds more.
+//!
 //! Deliberately not here: pacing. Whoever holds a timeline decides how much virtual time passes in how much real time.
 
 use crate::cluster::command::{BrokerCommand, Command, Reply};
+use crate::cluster::observation::Observer;
 use crate::cluster::sim::check::Violation;
 use crate::cluster::sim::execute;
 use crate::cluster::sim::run::{Phase, Run};
+use crate::cluster::sim::watch::Watch;
 use crate::cluster::sim::world::{StepOutcome, World};
+use crate::cluster::view::ClockMode;
 use crate::engine::time::Instant;
 
 /// How far apart checkpoints are, in virtual milliseconds.
 const CHECKPOINT_EVERY_MS: u64 = 1_000;
+/// So many checkpoints are kept.
+const CHECKPOINTS_MAX: usize = 64;
 
 /// A moment that one can go back to.
 #[derive(Debug, Clone)]
@@ -21,6 +30,8 @@ struct Checkpoint {
     steps: u64,
     next_command: usize,
     run: Run,
+    watch: Option<Box<Watch>>,
+    undo: Vec<Command>,
 }
 
 /// A rule that was broken, and when.
@@ -57,6 +68,10 @@ pub struct Timeline {
     branch: u32,
     furthest: Instant,
     broken: Option<Broken>,
+    /// What somebody who looks at the world sees; `None` where nobody does.
+    watch: Option<Box<Watch>>,
+    /// What takes the last interventions back, the newest last.
+    undo: Vec<Command>,
 }
 
 impl Timeline {
@@ -72,7 +87,33 @@ impl Timeline {
             is_in_command: false,
             branch: 0,
             broken: None,
+            watch: None,
+            undo: Vec::new(),
         }
+    }
+
+    /// A timeline at its beginning, with somebody who looks at it.
+    pub fn watched(mut run: Run) -> Timeline {
+        let watch = Some(Box::new(Watch::new(&mut run.world)));
+        Timeline { watch, ..Timeline::new(run) }
+    }
+
+    /// What is seen of it, brought up to this moment.
+    ///
+    /// # Panics
+    /// If nobody looks at it.
+    pub fn picture(&mut self, clock: ClockMode) -> &mut Observer {
+        let watch = self.watch.as_mut().expect("somebody looks at it");
+        watch.refresh(&self.run.world, clock);
+        &mut watch.observer
+    }
+
+    /// What was seen of it last.
+    ///
+    /// # Panics
+    /// If nobody looks at it.
+    pub fn observer(&self) -> &Observer {
+        &self.watch.as_ref().expect("somebody looks at it").observer
     }
 
     /// The world at this moment.
@@ -162,7 +203,7 @@ impl Timeline {
             let reached = self.checkpoints.partition_point(|point| point.run.world.now <= at);
             // Before the first checkpoint is only the beginning, and that is the first checkpoint.
             let Some(point) = self.checkpoints.get(reached.saturating_sub(1)).cloned() else { return };
-            (self.run, self.steps, self.next_command) = (point.run, point.steps, point.next_command);
+            self.restore(point);
         }
         self.run_until(at, |_, _| false);
     }
@@ -172,7 +213,7 @@ impl Timeline {
         if step < self.steps {
             let reached = self.checkpoints.partition_point(|point| point.steps <= step);
             let Some(point) = self.checkpoints.get(reached.saturating_sub(1)).cloned() else { return };
-            (self.run, self.steps, self.next_command) = (point.run, point.steps, point.next_command);
+            self.restore(point);
         }
         while self.steps < step && self.step().is_some() {}
     }
@@ -203,10 +244,33 @@ impl Timeline {
         let outcome = self.run.step();
         self.steps += 1;
         self.furthest = self.furthest.max(self.now());
-        outcome.unwrap_or_else(|violation| {
+        let outcome = outcome.unwrap_or_else(|violation| {
             self.note(violation);
             Some(StepOutcome::default())
-        })
+        });
+        self.look();
+        outcome
+    }
+
+    fn look(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.look(&mut self.run.world);
+        }
+    }
+
+    fn restore(&mut self, point: Checkpoint) {
+        Checkpoint {
+            steps: self.steps,
+            next_command: self.next_command,
+            run: self.run,
+            watch: self.watch,
+            undo: self.undo,
+        } = point;
+    }
+
+    /// Remembers what takes a command back, and gives what takes the last one back.
+    pub(super) fn undo_stack(&mut self) -> &mut Vec<Command> {
+        &mut self.undo
     }
 
     /// The world, for a command to change it.
@@ -229,11 +293,17 @@ impl Timeline {
             self.is_in_command = true;
             reply = Some(execute::carry_out(self, &command));
             self.is_in_command = false;
+            let undo = command.undo().filter(|_| !matches!(command, Command::Undo | Command::Resume { .. }));
+            self.undo.extend(undo.filter(|_| reply.as_ref().is_some_and(Reply::is_done)));
+            self.look();
         }
         reply
     }
 
     fn note(&mut self, violation: Violation) {
+        if let Some(watch) = &mut self.watch {
+            watch.broken(&violation);
+        }
         let broken = Broken { step: self.steps, at: self.now(), violation };
         self.broken.get_or_insert(broken);
     }
@@ -244,8 +314,29 @@ impl Timeline {
             self.steps > last.steps && self.now() >= last.run.world.now.plus_millis(CHECKPOINT_EVERY_MS)
         };
         if !self.is_in_command && self.checkpoints.last().is_none_or(is_due) {
-            let (steps, next_command, run) = (self.steps, self.next_command, self.run.clone());
-            self.checkpoints.push(Checkpoint { steps, next_command, run });
+            self.checkpoints.push(Checkpoint {
+                steps: self.steps,
+                next_command: self.next_command,
+                run: self.run.clone(),
+                watch: self.watch.clone(),
+                undo: self.undo.clone(),
+            });
+            self.thin_out();
+        }
+    }
+
+    /// Lets go of the older checkpoint where the distance between its neighbours is least against how far it is back.
+    fn thin_out(&mut self) {
+        if self.checkpoints.len() <= CHECKPOINTS_MAX {
+            return;
+        }
+        let now_ms = self.now().as_millis();
+        let at_ms = |index: usize| self.checkpoints[index].run.world.now.as_millis();
+        // The first is the beginning, to which one can always go back; the last one is where one goes back to most.
+        let inner = 1..self.checkpoints.len() - 1;
+        let worth = |index: &usize| (at_ms(index + 1) - at_ms(index - 1)) * 1_000 / (now_ms - at_ms(*index) + 1);
+        if let Some(index) = inner.min_by_key(worth) {
+            self.checkpoints.remove(index);
         }
     }
 }

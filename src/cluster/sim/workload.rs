@@ -54,6 +54,8 @@ pub struct Acked {
     pub partition: i32,
     /// Its first offset.
     pub base_offset: i64,
+    /// How many records it has.
+    pub count: i32,
     /// The checksum that tells it from every other batch.
     pub crc: u32,
 }
@@ -139,6 +141,11 @@ impl Client {
     /// Who it is.
     pub fn id(&self) -> ClientId {
         self.id
+    }
+
+    /// No more batches from here on.
+    pub fn end(&mut self, now: Instant) {
+        self.load.until = self.load.until.min(now);
     }
 
     /// The topic it writes to.
@@ -317,7 +324,7 @@ impl Client {
         let pending = self.pending.clone().expect("an answer belongs to a batch");
         if error == ErrorCode::None {
             let crc = self.batch(&pending).header.crc;
-            self.acked.push(Acked { partition: pending.partition, base_offset, crc });
+            self.acked.push(Acked { partition: pending.partition, base_offset, count: pending.count, crc });
             self.note = Some(format!("acked {}-{} at {base_offset}", self.load.topic, pending.partition));
             self.sequences.insert(pending.partition, pending.sequence + pending.count);
             self.pending = None;

@@ -144,6 +144,8 @@ pub struct World {
     /// Answers to what [`World::ask`] asked.
     answers: BTreeMap<u64, Option<Response>>,
     asked: u64,
+    /// The facts that nobody has taken in since; `None` where nobody does.
+    pub told: Option<Vec<Event>>,
     /// Facts counted by name: proof that rare things happened.
     pub counts: BTreeMap<&'static str, u64>,
 }
@@ -186,6 +188,7 @@ impl World {
             waiting: BTreeMap::new(),
             answers: BTreeMap::new(),
             asked: 0,
+            told: None,
             counts: BTreeMap::new(),
         }
     }
@@ -347,6 +350,9 @@ impl World {
                     *self.counts.entry(event_name(&event.kind)).or_default() += 1;
                     self.trace.line(self.now, format_args!("{id}   {:?}", event.kind));
                     has_failed |= matches!(event.kind, EventKind::StorageFailed { .. });
+                    if let Some(told) = self.told.as_mut().filter(|_| event.kind.is_fact()) {
+                        told.push(event.clone());
+                    }
                     outcome.events.push(event);
                 }
                 Effect::ShutdownComplete => self.power_down(id, |node, _| node.disk.close()),

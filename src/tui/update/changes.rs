@@ -3,6 +3,7 @@
 use super::{open_form, toast};
 use crate::cluster::command::Command;
 use crate::cluster::command::values::From;
+use crate::cluster::command::values::Speed;
 use crate::cluster::view::{BrokerCard, BrokerState, ClockMode, TailFrom, Weight};
 use crate::tui::headline::Mood;
 use crate::tui::keymap::Action;
@@ -15,6 +16,8 @@ const ARMED_MS: u64 = 10_000;
 
 /// Live speeds, in thousandths; slower ones are the simulator's.
 const SPEEDS: [u32; 4] = [100, 200, 500, 1_000];
+/// ... of a simulated world.
+const WORLD_SPEEDS: [u32; 12] = [10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 100_000, 1_000_000];
 
 /// Takes a consequence that has stood long enough out of the hint row: it may not be true any more.
 pub(super) fn expire(model: &mut Model) {
@@ -276,15 +279,16 @@ pub(super) fn on_clock(model: &mut Model, action: Action) -> Vec<Cmd> {
         ClockMode::Live { speed_permille } => speed_permille,
         _ => 1_000,
     };
+    let speeds: &[u32] = if model.view.host.world.is_some() { &WORLD_SPEEDS } else { &SPEEDS };
     let line = match action {
         Action::PauseOrRun if matches!(clock, ClockMode::Live { .. }) => "pause".to_string(),
         Action::PauseOrRun => "run".to_string(),
         Action::Step => "step".to_string(),
-        Action::Slower => match SPEEDS.iter().rev().find(|&&slower| slower < speed) {
+        Action::Slower => match speeds.iter().rev().find(|&&slower| slower < speed) {
             Some(&slower) => speed_line(slower),
             None => return Vec::new(),
         },
-        _ => match SPEEDS.iter().find(|&&faster| faster > speed) {
+        _ => match speeds.iter().find(|&&faster| faster > speed) {
             Some(&faster) => speed_line(faster),
             None => return Vec::new(),
         },
@@ -293,5 +297,5 @@ pub(super) fn on_clock(model: &mut Model, action: Action) -> Vec<Cmd> {
 }
 
 fn speed_line(permille: u32) -> String {
-    if permille == 1_000 { "speed 1".into() } else { format!("speed 0.{}", permille / 100) }
+    format!("speed {}", Speed { permille })
 }

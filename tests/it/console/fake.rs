@@ -435,6 +435,7 @@ impl ClusterPort for FakeCluster {
             utc_offset_s: 0,
             clock: if self.paused { ClockMode::Paused { stale_ms: None } } else { ClockMode::default() },
             host: HostFacts {
+                world: None,
                 name: "local".into(),
                 bootstrap_servers: servers.join(","),
                 can: Capabilities { pause: true, slow: true, step: false, rewind: false, faults: true, demo: false },
