@@ -24,10 +24,10 @@ const SEEDS_DEFAULT: u64 = 100;
 /// Run the cluster in a seeded world with faults, and check every rule after every step.
 #[derive(Debug, Clone, Args)]
 pub struct Sim {
-    /// How many seeds to run
-    #[arg(long, default_value_t = SEEDS_DEFAULT, value_name = "N")]
-    pub seeds: u64,
-    /// The first seed, or with --seeds 1 the one to run again
+    /// How many seeds to run [default: 100, or the one that --seed names]
+    #[arg(long, value_name = "N")]
+    pub seeds: Option<u64>,
+    /// The first seed; without --seeds the one to run again
     #[arg(long, value_name = "S")]
     pub seed: Option<u64>,
     /// How many brokers each world has; drawn from the seed unless given
@@ -74,7 +74,7 @@ pub struct Sim {
 impl Sim {
     /// Runs the seeds; fails if a rule was broken.
     pub fn run(&self) -> Outcome {
-        let seeds = if self.seeds == SEEDS_DEFAULT { SEEDS_MAX } else { self.seeds };
+        let seeds = self.seeds.unwrap_or(SEEDS_MAX);
         let first = self.seed.unwrap_or(1);
         if self.mutants && self.write.is_none() {
             hunt::list();
@@ -91,7 +91,7 @@ impl Sim {
         }
         let (failed, last) = run(self);
         match failed.first() {
-            None if self.seeds == 1 || self.seed.is_some() => self.keep_seed(last, None),
+            None if self.seeds == Some(1) || self.seed.is_some() => self.keep_seed(last, None),
             None => Ok(()),
             Some((seed, rule)) => {
                 self.keep_seed(*seed, Some(rule))?;
@@ -163,7 +163,7 @@ impl Sim {
 /// Runs the seeds. Those that failed, each with the rule that was broken, and the last that was run.
 fn run(args: &Sim) -> (Vec<(u64, &'static str)>, u64) {
     let first = args.seed.unwrap_or(1);
-    let count = if args.seed.is_some() && args.seeds == SEEDS_DEFAULT { 1 } else { args.seeds };
+    let count = args.seeds.unwrap_or(if args.seed.is_some() { 1 } else { SEEDS_DEFAULT });
     let began = Instant::now();
     let next = AtomicU64::new(first);
     let jobs = args.jobs();
