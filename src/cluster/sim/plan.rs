@@ -183,7 +183,8 @@ fn somebody_has_all_without(world: &mut World, broker: BrokerId) -> bool {
             without.push(*id);
         }
     }
-    without.is_empty() || is_whole_but_for(world, &without)
+    // Whoever is cut off already may soon be out of the ISR: whoever has all records has to be heard.
+    without.is_empty() || !world.network.has_cuts() && is_whole_but_for(world, &without)
 }
 
 /// Every broker runs, is connected, has been taken in again since it started, and every partition has its whole ISR by every broker's
