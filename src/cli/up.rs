@@ -19,13 +19,28 @@ use std::time::Duration;
 /// How long the first picture may wait for the brokers.
 const READY_TIME: Duration = Duration::from_secs(5);
 
+/// What a simulated cluster has no use for: said, rather than left without effect.
+const SIM_HAS_NONE: [&str; 11] = [
+    "data",
+    "ready_file",
+    "controllers",
+    "timing",
+    "settings",
+    "port",
+    "listen",
+    "advertise",
+    "ephemeral",
+    "durability",
+    "memory_limit",
+];
+
 /// Host a cluster and show it (the default)
 #[derive(Debug, Clone, Args)]
 pub struct Up {
     #[command(flatten)]
     host: HostArgs,
     /// Simulate the cluster: virtual time, network and disks, no port and no file
-    #[arg(long, help_heading = "Simulation", conflicts_with_all = ["data", "ready_file"])]
+    #[arg(long, help_heading = "Simulation", conflicts_with_all = SIM_HAS_NONE)]
     sim: bool,
     /// What everything random comes from [default: another one each time]
     #[arg(long, value_name = "S", requires = "sim", help_heading = "Simulation")]
