@@ -15,6 +15,7 @@ pub mod host;
 mod hunt;
 mod manual;
 pub mod output;
+mod play;
 pub mod ports;
 mod produce;
 pub mod ready;
@@ -70,6 +71,10 @@ enum Verb {
     Consume(consume::Consume),
     /// Run the cluster in a seeded world with faults, every rule checked after every step
     Sim(sim::Sim),
+    /// Play a demo: a lesson that is run
+    Play(play::Play),
+    /// List the demos that ship with the program
+    Demos(play::Demos),
     /// Show, shrink or delete the data
     Data(data::Data),
     /// Write a completion script for a shell
@@ -90,6 +95,8 @@ impl Verb {
             Verb::Produce(produce) => produce.run(),
             Verb::Consume(consume) => consume.run(),
             Verb::Sim(sim) => sim.run(),
+            Verb::Play(play) => play.run(),
+            Verb::Demos(demos) => demos.run(),
             Verb::Data(data) => data.run(),
             Verb::Completions(completions) => completions.run(),
             Verb::Man(manual) => manual.run(),

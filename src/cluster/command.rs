@@ -202,6 +202,19 @@ impl Command {
         }
     }
 
+    /// Whether the command only asks: it may be given again and again, and changes nothing.
+    pub fn is_question(&self) -> bool {
+        match self {
+            Command::Expect { .. } | Command::Quorum(_) => true,
+            Command::Broker(broker) => matches!(broker, BrokerCommand::List),
+            Command::Topic(topic) => matches!(topic, TopicCommand::List { .. } | TopicCommand::Describe { .. }),
+            Command::Config(config) => !matches!(config, ConfigCommand::Alter { .. }),
+            Command::Reassign(reassign) => matches!(reassign, ReassignCommand::List),
+            Command::Transaction(transaction) => !matches!(transaction, TransactionCommand::Abort { .. }),
+            _ => false,
+        }
+    }
+
     /// What the command destroys cannot be brought back by another one: the console asks first.
     pub fn is_destructive(&self) -> bool {
         match self {

@@ -10,6 +10,7 @@ pub mod admin;
 pub mod command;
 pub mod control_socket;
 pub mod data_dir;
+pub mod demo;
 pub mod dial;
 pub mod ledger;
 pub mod observation;

@@ -139,12 +139,12 @@ fn lives(timeline: &mut Timeline, command: &Command, who: &Who) -> Outcome {
         check_life(timeline.world(), command, *id)?;
     }
     let word = match command {
-        Command::Stop { .. } | Command::Restart { .. } => "stopped",
+        Command::Stop { .. } => "stopped",
         Command::Kill { .. } => "dead",
         Command::Powerloss { .. } => "without power",
         Command::Suspend { .. } => "suspended",
         Command::Resume { .. } => "running again",
-        Command::Start { .. } => "up",
+        Command::Start { .. } | Command::Restart { .. } => "up",
         _ => "down, with an empty disk",
     };
     for id in &ids {

@@ -1,0 +1,51 @@
+//! The demos that ship with the program, in the order in which they teach.
+//!
+//! Deliberately not here: demos of one's own, which are files.
+
+use super::story::Demo;
+
+/// Name and text of each.
+pub const SHIPPED: &[(&str, &str)] = &[("leader-failover", include_str!("../../../demos/leader-failover.md"))];
+
+/// Reads one that ships with the program; `None` if there is none of that name.
+///
+/// # Panics
+/// If it has a mistake, which a test would have found.
+pub fn shipped(name: &str) -> Option<Demo> {
+    let (name, source) = SHIPPED.iter().find(|(known, _)| *known == name)?;
+    let file = format!("demos/{name}.md");
+    Some(Demo::parse(&file, source).unwrap_or_else(|mistake| panic!("{mistake}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::demo::{Player, SimHost};
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    #[test]
+    fn every_file_of_the_folder_ships_and_is_without_mistakes() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/demos");
+        let files = std::fs::read_dir(folder).expect("the folder of demos");
+        let files = files.map(|file| file.expect("a file").file_name().to_string_lossy().into_owned());
+        let files: BTreeSet<String> = files.filter_map(|name| Some(name.strip_suffix(".md")?.to_owned())).collect();
+        let known: BTreeSet<String> = SHIPPED.iter().map(|(name, _)| (*name).to_owned()).collect();
+        assert_eq!(files, known);
+        for (name, _) in SHIPPED {
+            assert_eq!(shipped(name).expect("it ships").name, *name);
+        }
+    }
+
+    #[test]
+    fn what_every_demo_says_is_so_in_the_simulator() {
+        for (name, _) in SHIPPED {
+            let demo = shipped(name).expect("it ships");
+            let mut host = SimHost::new(demo.seed, demo.brokers);
+            let mut player = Player::new(Arc::new(demo));
+            while let Some(beat) = player.next(&mut host) {
+                beat.unwrap_or_else(|mismatch| panic!("{mismatch}"));
+            }
+        }
+    }
+}
