@@ -41,7 +41,7 @@ func value(topic string, i int64) string {
 	return fmt.Sprintf("%s/%d/%s", topic, i, strings.Repeat("abcdefghij", int(i%20)))
 }
 
-func timestamp(i int64) time.Time { return time.UnixMilli(epochMS + 10*i) }
+func timestamp(i int64) time.Time { return time.UnixMilli(epochMS + 10*(i%100_000)) }
 
 // produce writes the records with these options; for as long as brokers die, if they do. It gives how many.
 func produce(ctx context.Context, topic string, options ...kgo.Opt) (int64, error) {

@@ -78,7 +78,7 @@ async function eventually(what, condition) {
 
 const key = (i) => `key-${i % 10}`;
 const value = (topic, i) => `${topic}/${i}/${'abcdefghij'.repeat(i % 20)}`;
-const timestamp = (i) => EPOCH_MS + 10 * i;
+const timestamp = (i) => EPOCH_MS + 10 * (i % 100_000);
 
 async function create(name) {
   const topic = `${PREFIX}-${name}`;

@@ -31,7 +31,7 @@ def value(topic, i):
 
 
 def timestamp(i):
-    return EPOCH_MS + 10 * i
+    return EPOCH_MS + 10 * (i % 100_000)
 
 
 def end(records, partition):
