@@ -1,6 +1,10 @@
 //! A consumer of partitions that were assigned to it: finds where to begin, fetches from the leaders, and follows them when they move.
 //!
-//! Deviation from a whole client: no group (partitions are given), no fetch session, one fetch under way a broker.
+//! Which partitions that are is either all of some topics, or what [`Consumer::assign`] and [`Consumer::revoke`] say.
+//!
+//! Invariant: an answer to what was asked before a partition was taken away and given again does not count.
+//!
+//! Deviation from a whole client: no group (`client::group`), no fetch session, one fetch under way a broker.
 
 use crate::client::metadata::{Metadata, TopicPartition, topic_name};
 use crate::client::producer::is_retriable;
@@ -30,6 +34,18 @@ pub enum Start {
     BeforeEnd(i64),
 }
 
+/// What to do where there is no offset to go on from, or none that exists (`auto.offset.reset`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reset {
+    /// From the first record there is.
+    #[default]
+    Earliest,
+    /// From what comes next.
+    Latest,
+    /// Nothing: that is an error.
+    Fail,
+}
+
 /// How a consumer works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerOptions {
@@ -37,6 +53,8 @@ pub struct ConsumerOptions {
     pub start: Start,
     /// The partition of each topic to read; all if empty.
     pub partitions: Vec<i32>,
+    /// What to do when an offset is out of range.
+    pub reset: Reset,
     /// Whether records of aborted and open transactions are left out.
     pub read_committed: bool,
     /// How long a broker may hold an answer, in milliseconds (`fetch.max.wait.ms`).
@@ -50,6 +68,7 @@ impl Default for ConsumerOptions {
         ConsumerOptions {
             start: Start::Latest,
             partitions: Vec::new(),
+            reset: Reset::Earliest,
             read_committed: false,
             max_wait_ms: 250,
             max_bytes: 8 * 1024 * 1024,
@@ -71,8 +90,10 @@ pub struct ConsumerRecord {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Pending {
     Metadata,
-    Offsets(Vec<TopicPartition>),
-    Fetch(BrokerId),
+    /// Where partitions begin, as of the so-manieth assignment.
+    Offsets(Vec<TopicPartition>, u64),
+    /// Of a broker, as of the so-manieth assignment.
+    Fetch(BrokerId, u64),
 }
 
 /// A partition that is read.
@@ -85,6 +106,17 @@ struct Position {
     not_before_ms: u64,
     is_asked: bool,
     start: Start,
+    /// The leader epoch of the last batch; −1 before one was read.
+    leader_epoch: i32,
+    /// Which assignment gave it.
+    assignment: u64,
+}
+
+impl Position {
+    fn fresh(start: Start, assignment: u64) -> Position {
+        let next = if let Start::Offset(offset) = start { Some(offset) } else { None };
+        Position { next, high_watermark: -1, not_before_ms: 0, is_asked: false, start, leader_epoch: -1, assignment }
+    }
 }
 
 /// See the module.
@@ -93,6 +125,9 @@ pub struct Consumer {
     options: ConsumerOptions,
     topics: Vec<String>,
     metadata: Metadata,
+    /// Partitions are given one by one, and not with their topics.
+    is_assigned: bool,
+    assignments: u64,
     positions: BTreeMap<TopicPartition, Position>,
     calls: BTreeMap<u64, Pending>,
     busy: BTreeSet<BrokerId>,
@@ -115,6 +150,8 @@ impl Consumer {
             options,
             topics: topics.to_vec(),
             metadata: Metadata::default(),
+            is_assigned: false,
+            assignments: 0,
             positions: BTreeMap::new(),
             calls: BTreeMap::new(),
             busy: BTreeSet::new(),
@@ -125,6 +162,39 @@ impl Consumer {
             errors: Vec::new(),
             addresses: Vec::new(),
         }
+    }
+
+    /// A consumer that reads nothing until it is assigned something.
+    pub fn unassigned(options: ConsumerOptions) -> Consumer {
+        Consumer { is_assigned: true, wants_metadata: false, ..Consumer::new(&[], options) }
+    }
+
+    /// Reads a partition as well, from here on. Only for one that was made [`unassigned`](Consumer::unassigned).
+    pub fn assign(&mut self, partition: TopicPartition, start: Start) {
+        assert!(self.is_assigned, "partitions come with their topics");
+        if !self.topics.contains(&partition.topic) {
+            self.topics.push(partition.topic.clone());
+        }
+        self.wants_metadata |= self.metadata.leader(&partition).is_none();
+        self.assignments += 1;
+        self.positions.insert(partition, Position::fresh(start, self.assignments));
+    }
+
+    /// Does not read a partition any more. What was read of it and not taken is dropped.
+    pub fn revoke(&mut self, partition: &TopicPartition) {
+        self.positions.remove(partition);
+        self.records.retain(|read| read.partition != *partition);
+    }
+
+    /// What to do from now on when an offset is out of range.
+    pub fn set_reset(&mut self, reset: Reset) {
+        self.options.reset = reset;
+    }
+
+    /// Where it is in a partition: the next offset, and the leader epoch of the record before it (−1 if not known).
+    pub fn position(&self, partition: &TopicPartition) -> Option<(i64, i32)> {
+        let position = self.positions.get(partition)?;
+        Some((position.next?, position.leader_epoch))
     }
 
     /// The records that have come since the last time, in order a partition.
@@ -171,11 +241,8 @@ impl Consumer {
             for partition in found {
                 let is_wanted =
                     self.options.partitions.is_empty() || self.options.partitions.contains(&partition.partition);
-                if is_wanted {
-                    let start = self.options.start;
-                    let next = if let Start::Offset(offset) = start { Some(offset) } else { None };
-                    let fresh = Position { next, high_watermark: -1, not_before_ms: 0, is_asked: false, start };
-                    self.positions.entry(partition).or_insert(fresh);
+                if is_wanted && !self.is_assigned {
+                    self.positions.entry(partition).or_insert(Position::fresh(self.options.start, 0));
                 }
             }
         }
@@ -221,18 +288,24 @@ impl Consumer {
                 .with_isolation_level(i8::from(self.options.read_committed))
                 .with_topics(topics.into_iter().map(topic).collect());
             let partitions = wanted.into_iter().map(|(partition, _)| partition).collect();
-            let pending = Pending::Offsets(partitions);
+            let pending = Pending::Offsets(partitions, self.assignments);
             self.call(turn, Target::Broker(leader), Request::ListOffsets(request), pending);
         }
     }
 
-    fn on_offsets(&mut self, now_ms: u64, partitions: &[TopicPartition], response: Option<&Response>) {
+    fn on_offsets(
+        &mut self,
+        now_ms: u64,
+        partitions: &[TopicPartition],
+        assignments: u64,
+        response: Option<&Response>,
+    ) {
         if let Some(Response::ListOffsets(response)) = response {
             for topic in &response.topics {
                 for part in &topic.partitions {
                     let partition = TopicPartition::new(&topic.name.0, part.partition_index);
                     let Some(position) = self.positions.get_mut(&partition) else { continue };
-                    if part.error_code == 0 {
+                    if part.error_code == 0 && position.assignment <= assignments {
                         let offset = part.offset.max(0);
                         position.next = Some(match position.start {
                             Start::BeforeEnd(records) => (offset - records).max(0),
@@ -248,7 +321,8 @@ impl Consumer {
             }
         }
         for partition in partitions {
-            let Some(position) = self.positions.get_mut(partition) else { continue };
+            let position = self.positions.get_mut(partition).filter(|position| position.assignment <= assignments);
+            let Some(position) = position else { continue };
             position.is_asked = false;
             if position.next.is_none() {
                 position.not_before_ms = now_ms + RETRY_BACKOFF_MS;
@@ -292,14 +366,17 @@ impl Consumer {
                 .with_session_epoch(-1)
                 .with_topics(topics.into_iter().map(topic).collect());
             self.busy.insert(leader);
-            self.call(turn, Target::Broker(leader), Request::Fetch(request), Pending::Fetch(leader));
+            self.call(turn, Target::Broker(leader), Request::Fetch(request), Pending::Fetch(leader, self.assignments));
         }
     }
 
-    fn on_fetched(&mut self, now_ms: u64, reply: FetchReply) {
+    fn on_fetched(&mut self, now_ms: u64, assignments: u64, reply: FetchReply) {
         for topic in reply.topics {
             for part in topic.partitions {
                 let partition = TopicPartition::new(&topic.name, part.partition);
+                if self.positions.get(&partition).is_none_or(|position| position.assignment > assignments) {
+                    continue;
+                }
                 match part.error {
                     ErrorCode::None => self.take(&partition, part),
                     error => self.on_fetch_error(now_ms, &partition, &part, error),
@@ -320,9 +397,17 @@ impl Consumer {
         self.wants_metadata |= !is_known;
         let Some(position) = self.positions.get_mut(partition) else { return };
         if error == ErrorCode::OffsetOutOfRange {
-            // What is asked for is gone or not there yet: from the first record there is (`auto.offset.reset` = earliest).
+            // What is asked for is gone or not there yet.
+            position.start = match self.options.reset {
+                Reset::Earliest => Start::Earliest,
+                Reset::Latest => Start::Latest,
+                Reset::Fail => {
+                    self.errors.push(format!("{partition}: {error}"));
+                    position.not_before_ms = now_ms + RETRY_BACKOFF_MS;
+                    return;
+                }
+            };
             position.next = None;
-            position.start = Start::Earliest;
         } else if !is_retriable(error) {
             self.errors.push(format!("{partition}: {error}"));
         }
@@ -359,6 +444,7 @@ impl Consumer {
                 }
             }
             next = next.max(header.next_offset());
+            position.leader_epoch = header.leader_epoch;
         }
         position.next = Some(next);
     }
@@ -390,17 +476,17 @@ impl Machine for Consumer {
                 self.wants_metadata = true;
                 self.not_before_ms = now_ms + RETRY_BACKOFF_MS;
             }
-            (Pending::Offsets(partitions), Answer::Response(response)) => {
-                self.on_offsets(now_ms, &partitions, Some(&response));
+            (Pending::Offsets(partitions, assignments), answer) => {
+                let response = if let Answer::Response(response) = &answer { Some(&**response) } else { None };
+                self.on_offsets(now_ms, &partitions, assignments, response);
             }
-            (Pending::Offsets(partitions), Answer::Failed(_)) => self.on_offsets(now_ms, &partitions, None),
-            (Pending::Fetch(leader), Answer::Response(response)) => {
+            (Pending::Fetch(leader, assignments), Answer::Response(response)) => {
                 self.busy.remove(&leader);
                 if let Response::Fetch(reply) = *response {
-                    self.on_fetched(now_ms, reply);
+                    self.on_fetched(now_ms, assignments, reply);
                 }
             }
-            (Pending::Fetch(leader), Answer::Failed(_)) => {
+            (Pending::Fetch(leader, _), Answer::Failed(_)) => {
                 self.busy.remove(&leader);
                 self.wants_metadata = true;
                 self.not_before_ms = now_ms + RETRY_BACKOFF_MS;

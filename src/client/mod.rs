@@ -1,4 +1,4 @@
-//! Clients as pure state machines: producer, consumer and admin calls, without sockets and clocks. Whoever drives a machine gives it answers
+//! Clients as pure state machines: producer, consumer, group member and admin calls, without sockets and clocks. Whoever drives a machine gives it answers
 //! and the time, and carries out the calls it makes; the same machines run over TCP (`cluster/dial.rs`) and in the simulated world.
 //!
 //! Deliberately not here: versions. A call is a request's newest form that needs no topic ids; the driver picks the version both sides know.
@@ -6,6 +6,8 @@
 
 pub mod admin;
 pub mod consumer;
+pub mod group;
+pub mod member;
 pub mod metadata;
 pub mod producer;
 
@@ -20,6 +22,9 @@ pub enum Target {
     Any,
     /// This one.
     Broker(BrokerId),
+    /// This one as the coordinator of a group, on a connection of its own: a JoinGroup is answered only when all members have
+    /// joined, and answers on one connection keep their order.
+    Coordinator(BrokerId),
 }
 
 /// A request that a machine wants sent.

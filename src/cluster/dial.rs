@@ -1,8 +1,8 @@
 //! The only code that opens a client connection: drives any machine of `client/` over TCP. Used by the command line, the demo workload, the
 //! console's forms and the ledger.
 //!
-//! One connection a broker; the first thing said on each is ApiVersions, and every request then goes out in the newest version that both
-//! sides know. A call that is not answered in time closes its connection, because a broker that is cut off says nothing.
+//! One connection a broker, and another to a group's coordinator; the first thing said on each is ApiVersions, and every request then
+//! goes out in the newest version that both sides know. A call that is not answered in time closes its connection, because a broker that is cut off says nothing.
 
 use crate::client::{Answer, Call, Machine, Target, newest_version};
 use crate::protocol::api::ApiKey;
@@ -29,6 +29,7 @@ const RESPONSE_BYTES_MAX: usize = 256 * 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     Broker(BrokerId),
+    Coordinator(BrokerId),
     Bootstrap(usize),
 }
 
@@ -130,6 +131,7 @@ impl<M: Machine> Driver<M> {
     fn place(&mut self, to: Target) -> Place {
         match to {
             Target::Broker(broker) => Place::Broker(broker),
+            Target::Coordinator(broker) => Place::Coordinator(broker),
             Target::Any => {
                 // Whoever gives addresses may have put the best first.
                 let place = self.next_any % (self.bootstrap.len() + self.addresses.len());
@@ -143,7 +145,9 @@ impl<M: Machine> Driver<M> {
         let place = self.place(call.to);
         if !self.connections.contains_key(&place) {
             let address = match &place {
-                Place::Broker(broker) => self.addresses.get(broker).map(|(host, port)| format!("{host}:{port}")),
+                Place::Broker(broker) | Place::Coordinator(broker) => {
+                    self.addresses.get(broker).map(|(host, port)| format!("{host}:{port}"))
+                }
                 Place::Bootstrap(index) => Some(self.bootstrap[*index].clone()),
             };
             let Some(address) = address else {

@@ -11,6 +11,7 @@ pub mod api;
 pub mod batch;
 pub mod codec;
 pub mod compression;
+pub mod consumer_protocol;
 pub mod error;
 pub mod fetch;
 pub mod frame;

@@ -10,7 +10,7 @@ use crate::client::Target;
 use crate::client::metadata::topic_name;
 use crate::cluster::command::values::From;
 use crate::cluster::command::{GroupCommand, Reply};
-use crate::engine::group::snapshot::read_owned;
+use crate::protocol::consumer_protocol::decode_assignment;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::ids::BrokerId;
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
@@ -123,7 +123,7 @@ fn topic_of(name: &str, ask: &mut dyn Ask) -> Result<MetadataResponseTopic, Trou
 
 /// What a consumer was given.
 fn given(member: &DescribedGroupMember) -> Vec<(String, i32)> {
-    read_owned(member.member_assignment.clone()).unwrap_or_default()
+    decode_assignment(member.member_assignment.clone()).unwrap_or_default()
 }
 
 fn describe(name: &str, ask: &mut dyn Ask) -> Result<Reply, Trouble> {

@@ -139,7 +139,7 @@ impl Remote {
         let known = &self.driver.machine.known;
         let found = match to {
             Target::Any => !known.is_empty(),
-            Target::Broker(broker) => known.contains(&broker),
+            Target::Broker(broker) | Target::Coordinator(broker) => known.contains(&broker),
         };
         // The controller may have moved since the last time.
         if !found || changes {
@@ -147,7 +147,7 @@ impl Remote {
         }
         let question = &self.driver.machine;
         match to {
-            Target::Broker(broker) if !question.known.contains(&broker) => {
+            Target::Broker(broker) | Target::Coordinator(broker) if !question.known.contains(&broker) => {
                 Err(format!("there is no broker {broker}, or it is not running"))
             }
             // KRaft's brokers pass changes on to the controller, older ones want them sent there.

@@ -400,8 +400,8 @@ impl Ask for Asker<'_> {
         let running: Vec<BrokerId> =
             world.nodes.iter().filter(|(_, node)| node.power == Power::On).map(|(id, _)| *id).collect();
         let broker = match to {
-            Target::Broker(broker) if world.nodes.contains_key(&broker) => broker,
-            Target::Broker(broker) => return Err(format!("there is no broker {broker}")),
+            Target::Broker(broker) | Target::Coordinator(broker) if world.nodes.contains_key(&broker) => broker,
+            Target::Broker(broker) | Target::Coordinator(broker) => return Err(format!("there is no broker {broker}")),
             Target::Any if running.is_empty() => return Err("no broker runs".to_owned()),
             Target::Any => running[self.next % running.len()],
         };

@@ -6,7 +6,7 @@ use crate::engine::group::classic::{CONSUMER, ClassicGroup, GroupState, Rebalanc
 use crate::engine::group::image::Offsets;
 use crate::engine::group::member::Member;
 use crate::engine::group::shard::Shard;
-use bytes::{Buf, Bytes};
+use crate::protocol::consumer_protocol::decode_assignment;
 use std::sync::Arc;
 
 /// One member of a group.
@@ -60,7 +60,7 @@ fn snapshot_of(shard: &Shard, group: &ClassicGroup) -> GroupSnapshot {
         member: Arc::clone(&member.id),
         instance: member.instance.clone(),
         client_id: Arc::clone(&member.client_id),
-        owns: if is_consumers { read_owned(member.assignment.clone()).unwrap_or_default() } else { Vec::new() },
+        owns: if is_consumers { decode_assignment(member.assignment.clone()).unwrap_or_default() } else { Vec::new() },
     };
     GroupSnapshot {
         group: Arc::clone(group.id()),
@@ -73,34 +73,5 @@ fn snapshot_of(shard: &Shard, group: &ClassicGroup) -> GroupSnapshot {
         members: group.members().map(member).collect(),
         offsets: shard.committed().group(group.id()).map(|image| image.offsets.clone()).unwrap_or_default(),
         rebalances: group.rebalances().cloned().collect(),
-    }
-}
-
-/// What a consumer was given (`ConsumerProtocolAssignment`; the same in every version); `None` if it cannot be read.
-pub fn read_owned(mut bytes: Bytes) -> Option<Vec<(String, i32)>> {
-    let _version = bytes.try_get_i16().ok()?;
-    let mut found = Vec::new();
-    for _ in 0..bytes.try_get_i32().ok()? {
-        let length = usize::try_from(bytes.try_get_i16().ok()?).ok().filter(|length| *length <= bytes.len())?;
-        let topic = String::from_utf8(bytes.split_to(length).to_vec()).ok()?;
-        for _ in 0..bytes.try_get_i32().ok()? {
-            found.push((topic.clone(), bytes.try_get_i32().ok()?));
-        }
-    }
-    Some(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_assignment_names_its_partitions_and_a_cut_one_none() {
-        let whole = [0, 1, 0, 0, 0, 1, 0, 1, b't', 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 5, 255, 255, 255, 255];
-        let read = read_owned(Bytes::copy_from_slice(&whole));
-        assert_eq!(read, Some(vec![("t".to_owned(), 3), ("t".to_owned(), 5)]));
-        for cut in 0..whole.len() - 4 {
-            assert_eq!(read_owned(Bytes::copy_from_slice(&whole[..cut])), None, "cut at {cut}");
-        }
     }
 }
