@@ -2,7 +2,8 @@
 //! console's forms and the ledger.
 //!
 //! One connection a broker, and another to a group's coordinator; the first thing said on each is ApiVersions, and every request then
-//! goes out in the newest version that both sides know. A call that is not answered in time closes its connection, because a broker that is cut off says nothing.
+//! goes out in the newest version that both sides know. A call that is not answered in time closes its connection, because a broker
+//! that is cut off says nothing.
 
 use crate::client::{Answer, Call, Machine, Target, newest_version};
 use crate::protocol::api::ApiKey;
