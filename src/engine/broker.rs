@@ -323,7 +323,8 @@ impl Broker {
             | PeerRequest::AllocateProducerIds(_) => {
                 self.ask_local_controller(cx, from, Asker::Peer { broker: from, correlation_id }, &request);
             }
-            PeerRequest::Forward(ForwardRequest { header, request }) => {
+            PeerRequest::Forward(forward) => {
+                let ForwardRequest { header, request } = *forward;
                 let asker = Asker::PeerForward { broker: from, correlation_id };
                 self.admin_here(cx, asker, &header, &request);
             }

@@ -2,6 +2,7 @@
 //! table in `controller/configs.rs`. Two presets of timing exist (`lab` and `kafka`); everything else has Kafka's default but for the
 //! replication factors and `min.insync.replicas`, which fit the number of brokers so that the first picture is a safe one.
 
+use crate::engine::group::consumer::assignor::Assignor;
 use crate::engine::mutant::Mutant;
 use crate::protocol::ids::{BrokerId, DirectoryId};
 
@@ -13,6 +14,41 @@ pub enum Timing {
     Lab,
     /// Kafka's defaults.
     Kafka,
+}
+
+/// Which groups may change their protocol while members work (KIP-848).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MigrationPolicy {
+    /// From classic to consumer groups and back.
+    #[default]
+    Bidirectional,
+    /// From classic to consumer groups.
+    Upgrade,
+    /// From consumer to classic groups.
+    Downgrade,
+    /// None.
+    Disabled,
+}
+
+impl MigrationPolicy {
+    /// Kafka's names, in the order of the values.
+    pub const NAMES: [&'static str; 4] = ["bidirectional", "upgrade", "downgrade", "disabled"];
+
+    /// The one of a name, whatever its case.
+    pub fn by_name(name: &str) -> Option<MigrationPolicy> {
+        let all = [
+            MigrationPolicy::Bidirectional,
+            MigrationPolicy::Upgrade,
+            MigrationPolicy::Downgrade,
+            MigrationPolicy::Disabled,
+        ];
+        all.into_iter().find(|policy| policy.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        MigrationPolicy::NAMES[self as usize]
+    }
 }
 
 /// What every broker of a cluster has in common.
@@ -70,6 +106,16 @@ pub struct ClusterConfig {
     pub min_insync_replicas: i32,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: u64,
+    /// `group.consumer.assignors`, the first being the default.
+    pub group_consumer_assignors: Vec<Assignor>,
+    /// `group.consumer.heartbeat.interval.ms`.
+    pub group_consumer_heartbeat_interval_ms: u64,
+    /// `group.consumer.max.size`.
+    pub group_consumer_max_size: usize,
+    /// `group.consumer.migration.policy`.
+    pub group_consumer_migration_policy: MigrationPolicy,
+    /// `group.consumer.session.timeout.ms`.
+    pub group_consumer_session_timeout_ms: u64,
     /// `group.initial.rebalance.delay.ms`.
     pub group_initial_rebalance_delay_ms: u64,
     /// `group.min.session.timeout.ms`.
@@ -146,6 +192,11 @@ impl ClusterConfig {
             default_replication_factor: i16::try_from(brokers.min(3)).expect("at most three"),
             min_insync_replicas: if brokers >= 3 { 2 } else { 1 },
             producer_id_expiration_ms: 86_400_000,
+            group_consumer_assignors: vec![Assignor::Uniform, Assignor::Range],
+            group_consumer_heartbeat_interval_ms: pick(500, 5_000),
+            group_consumer_max_size: 2_147_483_647,
+            group_consumer_migration_policy: MigrationPolicy::Bidirectional,
+            group_consumer_session_timeout_ms: pick(10_000, 45_000),
             group_initial_rebalance_delay_ms: pick(0, 3_000),
             group_min_session_timeout_ms: pick(1_000, 6_000),
             group_max_session_timeout_ms: 1_800_000,

@@ -51,6 +51,8 @@ macro_rules! for_each_api {
             UnregisterBroker = 64, 0, 0, UnregisterBrokerRequest, UnregisterBrokerResponse;
             DescribeTransactions = 65, 0, 0, DescribeTransactionsRequest, DescribeTransactionsResponse;
             ListTransactions = 66, 0, 2, ListTransactionsRequest, ListTransactionsResponse;
+            ConsumerGroupHeartbeat = 68, 0, 1, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse;
+            ConsumerGroupDescribe = 69, 0, 1, ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse;
             ListConfigResources = 74, 0, 1, ListConfigResourcesRequest, ListConfigResourcesResponse;
             DescribeTopicPartitions = 75, 0, 0, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse;
         }

@@ -65,7 +65,7 @@ pub enum PeerRequest {
     /// AllocateProducerIds (key 67).
     AllocateProducerIds(AllocateProducerIdsRequest),
     /// A client's admin request passed on to the active controller (Envelope, key 58).
-    Forward(ForwardRequest),
+    Forward(Box<ForwardRequest>),
     /// Fetch (key 1) of partitions' replicas.
     ReplicaFetch(ReplicaFetchRequest),
     /// AddPartitionsToTxn (key 24) of a leader.

@@ -65,7 +65,7 @@ impl Broker {
         if controller == self.config.broker {
             self.admin_here(cx, Asker::AutoCreate, &header, &create);
         } else {
-            let ask = PeerRequest::Forward(ForwardRequest { header, request: create });
+            let ask = PeerRequest::Forward(Box::new(ForwardRequest { header, request: create }));
             let timeout_ms = self.config.cluster.peer_request_timeout_ms;
             self.rpc.send(cx, controller, Purpose::Forward(NOBODY), ask, timeout_ms);
         }

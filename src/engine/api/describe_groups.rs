@@ -32,7 +32,8 @@ pub(in crate::engine) fn handle(
             Err(error) => refused(error),
             Ok(shard) => match shard.group(id) {
                 Some(group) => describe(group, header.version),
-                None => absent(id, header.version),
+                None if shard.consumer_group(id).is_some() => absent(id, "is not a classic group", header.version),
+                None => absent(id, "not found", header.version),
             },
         };
         described.authorized_operations = if request.include_authorized_operations && described.error_code == 0 {
@@ -50,12 +51,12 @@ fn refused(error: ErrorCode) -> DescribedGroup {
     DescribedGroup::default().with_error_code(error.code())
 }
 
-fn absent(id: &GroupId, version: i16) -> DescribedGroup {
+fn absent(id: &GroupId, why: &str, version: i16) -> DescribedGroup {
     let dead = DescribedGroup::default().with_group_state(StrBytes::from_static_str(DEAD));
     if version < NOT_FOUND_FROM {
         return dead;
     }
-    let message = format!("Group {} not found.", id.as_str());
+    let message = format!("Group {} {why}.", id.as_str());
     dead.with_error_code(ErrorCode::GroupIdNotFound.code()).with_error_message(Some(StrBytes::from_string(message)))
 }
 

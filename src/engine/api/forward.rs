@@ -129,7 +129,7 @@ impl Broker {
             if controller == self.config.broker {
                 self.admin_here(cx, Asker::Client(token), &header, &request);
             } else {
-                let ask = PeerRequest::Forward(ForwardRequest { header, request });
+                let ask = PeerRequest::Forward(Box::new(ForwardRequest { header, request }));
                 let timeout_ms = self.config.cluster.peer_request_timeout_ms;
                 self.rpc.send(cx, controller, Purpose::Forward(token), ask, timeout_ms);
             }

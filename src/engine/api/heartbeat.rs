@@ -26,6 +26,9 @@ fn beat(groups: &mut Groups, cx: &mut Ctx, turn: &mut Turn, request: &HeartbeatR
     let member: Arc<str> = Arc::from(request.member_id.as_str());
     let instance = request.group_instance_id.as_deref();
     let found = groups.with_shard(cx, turn, &request.group_id, |shard, cx, turn, group| {
+        if shard.consumer_group(group).is_some() {
+            return Some(shard.classic_beats(cx, group, &member, instance, request.generation_id));
+        }
         shard.with_group(cx, turn, group, |group, at, _| group.heartbeat(at, &member, instance, request.generation_id))
     })?;
     found.unwrap_or(Err(ErrorCode::UnknownMemberId))

@@ -7,6 +7,7 @@ use crate::protocol::error::ErrorCode;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::leave_group_response::MemberResponse;
 use kafka_protocol::messages::{LeaveGroupRequest, LeaveGroupResponse};
+use std::sync::Arc;
 
 const MANY_MEMBERS_FROM: i16 = 3;
 
@@ -32,6 +33,13 @@ pub(in crate::engine) fn handle(
         return refuse(cx, ErrorCode::InvalidGroupId);
     }
     let found = groups.with_shard(cx, turn, &request.group_id, |shard, cx, turn, group| {
+        if shard.consumer_group(group).is_some() {
+            let named: Vec<(Arc<str>, Option<Arc<str>>)> = members.iter().map(who).collect();
+            shard.classic_leaves(cx, turn, group, &named, |errors| {
+                (token, Response::LeaveGroup(of_consumer_group(has_many, &members, errors)))
+            });
+            return Some(());
+        }
         shard.with_group(cx, turn, group, |group, at, out| {
             let mut response = LeaveGroupResponse::default();
             let mut gone = Vec::new();
@@ -63,6 +71,23 @@ pub(in crate::engine) fn handle(
         Ok(None) => refuse(cx, ErrorCode::UnknownMemberId),
         Err(error) => refuse(cx, error),
     }
+}
+
+fn who(member: &MemberIdentity) -> (Arc<str>, Option<Arc<str>>) {
+    (Arc::from(member.member_id.as_str()), member.group_instance_id.as_deref().map(Arc::from))
+}
+
+fn of_consumer_group(has_many: bool, members: &[MemberIdentity], errors: &[ErrorCode]) -> LeaveGroupResponse {
+    if !has_many {
+        return LeaveGroupResponse::default().with_error_code(errors.first().map_or(0, |error| error.code()));
+    }
+    let told = |(member, error): (&MemberIdentity, &ErrorCode)| {
+        MemberResponse::default()
+            .with_member_id(member.member_id.clone())
+            .with_group_instance_id(member.group_instance_id.clone())
+            .with_error_code(error.code())
+    };
+    LeaveGroupResponse::default().with_members(members.iter().zip(errors).map(told).collect())
 }
 
 /// Who leaves, with its reason if it gave one.

@@ -12,6 +12,8 @@ use kafka_protocol::protocol::StrBytes;
 
 /// The type of groups of the classic protocol.
 const CLASSIC: &str = "classic";
+/// The type of groups of the consumer protocol (KIP-848), and what kind of members they have.
+const CONSUMER: &str = "consumer";
 
 /// Answers.
 pub(in crate::engine) fn handle(
@@ -26,10 +28,10 @@ pub(in crate::engine) fn handle(
         response.error_code = ErrorCode::CoordinatorLoadInProgress.code();
         return cx.respond(token, Response::ListGroups(response));
     }
+    let allows = |filter: &[StrBytes], value: &str| {
+        filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(value))
+    };
     let is_wanted = |group: &&ClassicGroup| {
-        let allows = |filter: &[StrBytes], value: &str| {
-            filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(value))
-        };
         allows(&request.states_filter, group.state().name()) && allows(&request.types_filter, CLASSIC)
     };
     let listed = |group: &ClassicGroup| {
@@ -45,5 +47,20 @@ pub(in crate::engine) fn handle(
         listed
     };
     response.groups = groups.shards().flat_map(Shard::groups).filter(is_wanted).map(listed).collect();
+    let consumers = groups.shards().flat_map(Shard::consumer_groups).filter(|(_, group)| {
+        allows(&request.states_filter, group.state().name()) && allows(&request.types_filter, CONSUMER)
+    });
+    response.groups.extend(consumers.map(|(id, group)| {
+        let mut listed = ListedGroup::default()
+            .with_group_id(GroupId(answers::text(id)))
+            .with_protocol_type(StrBytes::from_static_str(CONSUMER));
+        if header.version >= 4 {
+            listed.group_state = StrBytes::from_static_str(group.state().name());
+        }
+        if header.version >= 5 {
+            listed.group_type = StrBytes::from_static_str(CONSUMER);
+        }
+        listed
+    }));
     cx.respond(token, Response::ListGroups(response));
 }

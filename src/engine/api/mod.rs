@@ -5,6 +5,8 @@ pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
 pub mod api_versions;
 pub mod auto_create;
+pub mod consumer_group_describe;
+pub mod consumer_group_heartbeat;
 pub mod delete_groups;
 pub mod delete_records;
 pub mod describe_cluster;
@@ -82,7 +84,9 @@ impl Broker {
             | Request::OffsetDelete(_)
             | Request::ListGroups(_)
             | Request::DescribeGroups(_)
-            | Request::DeleteGroups(_) => {
+            | Request::DeleteGroups(_)
+            | Request::ConsumerGroupHeartbeat(_)
+            | Request::ConsumerGroupDescribe(_) => {
                 self.with_groups(cx, |groups, cx, turn| on_group_request(groups, cx, turn, token, &header, request));
             }
             Request::InitProducerId(request) => init_producer_id::handle(self, cx, token, &header, &request),
@@ -180,6 +184,12 @@ fn on_group_request(
         Request::ListGroups(request) => list_groups::handle(groups, cx, token, header, &request),
         Request::DescribeGroups(request) => describe_groups::handle(groups, cx, turn, token, header, &request),
         Request::DeleteGroups(request) => delete_groups::handle(groups, cx, turn, token, &request),
+        Request::ConsumerGroupHeartbeat(request) => {
+            consumer_group_heartbeat::handle(groups, cx, turn, token, header, &request);
+        }
+        Request::ConsumerGroupDescribe(request) => {
+            consumer_group_describe::handle(groups, cx, turn, token, header, &request);
+        }
         _ => unreachable!("only requests for a coordinator of groups come here"),
     }
 }

@@ -1,7 +1,7 @@
 //! OffsetCommit (key 8, versions 2 to 9): how far a group has come. Answered when it is on every in-sync replica.
 
 use crate::engine::group::classic::GroupState;
-use crate::engine::group::offsets::{Committer, check_commit};
+use crate::engine::group::offsets::{Committer, check_commit, check_consumer_commit};
 use crate::engine::group::record::{CommittedOffset, GroupRecord};
 use crate::engine::group::shard::Shard;
 use crate::engine::group::{After, Groups, Outcome, Turn};
@@ -45,7 +45,10 @@ fn commit(
     committer: &Committer,
     request: &OffsetCommitRequest,
 ) -> Result<(), ErrorCode> {
-    check_commit(shard.group(group), committer)?;
+    match shard.consumer_group(group) {
+        Some(consumers) => check_consumer_commit(consumers, committer, false)?,
+        None => check_commit(shard.group(group), committer)?,
+    }
     // A commit shows that the member lives.
     shard.with_group(cx, turn, group, |group, at, _| {
         if matches!(group.state(), GroupState::Stable | GroupState::PreparingRebalance) {

@@ -41,13 +41,21 @@ fn decide(
     group: &Arc<str>,
     request: &OffsetDeleteRequest,
 ) -> Result<(Outcome, OffsetDeleteResponse), ErrorCode> {
-    let found = shard.group(group).ok_or(ErrorCode::GroupIdNotFound)?;
+    if shard.group(group).is_none() && shard.consumer_group(group).is_none() {
+        return Err(ErrorCode::GroupIdNotFound);
+    }
     let image = shard.appended().group(group);
     let mut outcome = Outcome::default();
     let mut response = OffsetDeleteResponse::default();
     for topic in &request.topics {
         let name: Arc<str> = Arc::from(topic.name.as_str());
-        let refused = match check_delete(found, &name) {
+        let checked = match (shard.group(group), shard.consumer_group(group)) {
+            (Some(classic), _) => check_delete(classic, &name),
+            (None, Some(consumers)) if consumers.is_subscribed_to(&name) => Err(ErrorCode::GroupSubscribedToTopic),
+            (None, Some(_)) => Ok(()),
+            (None, None) => return Err(ErrorCode::GroupIdNotFound),
+        };
+        let refused = match checked {
             Err(ErrorCode::NonEmptyGroup) => return Err(ErrorCode::NonEmptyGroup),
             _ if !turn.env.image.topic_ids.contains_key(&*name) => Some(ErrorCode::UnknownTopicOrPartition),
             checked => checked.err(),

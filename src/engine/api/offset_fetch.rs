@@ -2,9 +2,11 @@
 //! 8 on many; named partitions, or all of them.
 //!
 //! A group or a partition that nothing was committed for has offset −1 and no error. Who asks for stable offsets is told
-//! UNSTABLE_OFFSET_COMMIT while a transaction that committed one has not ended (KIP-447).
+//! UNSTABLE_OFFSET_COMMIT while a transaction that committed one has not ended (KIP-447). A member of a consumer group may
+//! say its epoch (version 9, KIP-848), and is told if it is not the one it is in.
 
 use crate::engine::group::image::GroupImage;
+use crate::engine::group::offsets::check_consumer_fetch;
 use crate::engine::group::record::CommittedOffset;
 use crate::engine::group::{Groups, Turn, answers};
 use crate::engine::io::{Ctx, RequestToken};
@@ -40,7 +42,8 @@ pub(in crate::engine) fn handle(
             let asked = group.topics.as_ref().map(|topics| {
                 topics.iter().map(|topic| (topic.name.clone(), topic.partition_indexes.clone())).collect()
             });
-            let found = find(groups, turn, &group.group_id, asked, request.require_stable);
+            let reader = (group.member_id.as_deref(), group.member_epoch);
+            let found = find(groups, turn, &group.group_id, asked, request.require_stable, reader);
             let answer = OffsetFetchResponseGroup::default().with_group_id(group.group_id.clone());
             match found {
                 Ok(topics) => answer.with_topics(topics),
@@ -59,7 +62,8 @@ fn of_one(groups: &mut Groups, turn: &Turn, version: i16, request: &OffsetFetchR
         .topics
         .as_ref()
         .map(|topics| topics.iter().map(|topic| (topic.name.clone(), topic.partition_indexes.clone())).collect());
-    let (topics, error) = match find(groups, turn, &request.group_id, asked.clone(), request.require_stable) {
+    let (topics, error) = match find(groups, turn, &request.group_id, asked.clone(), request.require_stable, (None, -1))
+    {
         Ok(topics) => (topics, ErrorCode::None),
         Err(error) => (nothing(asked, error), error),
     };
@@ -74,8 +78,13 @@ fn find(
     group: &str,
     asked: Asked,
     require_stable: bool,
+    (member, epoch): (Option<&str>, i32),
 ) -> Result<Vec<OffsetFetchResponseTopics>, ErrorCode> {
     let shard = groups.shard(turn, group)?;
+    if let Some(consumers) = shard.committed().group(group).map(|group| &group.consumer).filter(|group| group.exists())
+    {
+        check_consumer_fetch(consumers, member, epoch)?;
+    }
     let mut topics = offsets(shard.committed().group(group), asked);
     if require_stable {
         for topic in &mut topics {

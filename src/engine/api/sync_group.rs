@@ -2,6 +2,7 @@
 //! committed.
 
 use crate::engine::group::answers::synced;
+use crate::engine::group::consumer::turn::sync_refused;
 use crate::engine::group::member::Asker;
 use crate::engine::group::session::Sync;
 use crate::engine::group::{Groups, Turn};
@@ -38,6 +39,12 @@ pub(in crate::engine) fn handle(
         assignment: request.assignments.iter().map(assignment).collect(),
     };
     let found = groups.with_shard(cx, turn, &request.group_id, |shard, cx, turn, group| {
+        if shard.consumer_group(group).is_some() {
+            if let Err(error) = shard.classic_syncs(cx, turn, group, &sync) {
+                cx.respond(token, sync_refused(&sync, error));
+            }
+            return Some(());
+        }
         shard.with_group(cx, turn, group, |group, at, out| group.sync(at, sync, out))
     });
     match found {

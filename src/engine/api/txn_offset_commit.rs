@@ -2,7 +2,7 @@
 //! version 5 on the group's partition joins the transaction by this (KIP-890).
 
 use crate::engine::broker::Broker;
-use crate::engine::group::offsets::{Committer, check_transactional_commit};
+use crate::engine::group::offsets::{Committer, check_consumer_commit, check_transactional_commit};
 use crate::engine::group::record::{CommittedOffset, GroupRecord};
 use crate::engine::group::shard::Shard;
 use crate::engine::group::{self, After, Outcome, Turn};
@@ -89,7 +89,10 @@ fn commit(
         generation: request.generation_id,
         version: held.header.version,
     };
-    check_transactional_commit(shard.group(group), &committer)?;
+    match shard.consumer_group(group) {
+        Some(consumers) => check_consumer_commit(consumers, &committer, true)?,
+        None => check_transactional_commit(shard.group(group), &committer)?,
+    }
     if is_enabled(turn.env) {
         turn.replicas.check_offsets_verified(shard.id(), producer, guard)?;
     }

@@ -141,6 +141,8 @@ const I64_MAX: &str = "9223372036854775807";
 const CODECS: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
 const TIMESTAMPS: &[&str] = &["CreateTime", "LogAppendTime"];
 const POLICIES: &[&str] = &["compact", "delete"];
+const ASSIGNORS: &[&str] = &["uniform", "range"];
+const MIGRATIONS: &[&str] = &crate::engine::config::MigrationPolicy::NAMES;
 
 /// The configurations of topics, by name.
 #[rustfmt::skip]
@@ -268,6 +270,8 @@ pub static BROKER: &[ConfigDef] = &[
         "The largest response to a client's Fetch."),
     broker("follower.replication.throttled.rate", Long, I64_MAX, AtLeast(0), PerBroker,
         "Followers' throttle in bytes a second; kept and told, not applied."),
+    broker("group.consumer.assignors", List, "uniform,range", ListOf(ASSIGNORS), ReadOnly,
+        "The assignors of consumer groups; the first is the default."),
     broker("group.consumer.heartbeat.interval.ms", Int, "5000", AtLeast(1), ReadOnly,
         "How often members of consumer groups (KIP-848) show themselves."),
     broker("group.consumer.max.heartbeat.interval.ms", Int, "15000", AtLeast(1), ReadOnly,
@@ -276,6 +280,8 @@ pub static BROKER: &[ConfigDef] = &[
         "The largest session timeout a consumer group may have."),
     broker("group.consumer.max.size", Int, I32_MAX, AtLeast(1), ReadOnly,
         "Members of a consumer group at most."),
+    broker("group.consumer.migration.policy", Kind::String, "bidirectional", OneOf(MIGRATIONS), ReadOnly,
+        "Which groups may change their protocol while members work: to consumer groups, to classic ones, both, none."),
     broker("group.consumer.min.heartbeat.interval.ms", Int, "5000", AtLeast(1), ReadOnly,
         "The smallest heartbeat interval a consumer group may have."),
     broker("group.consumer.min.session.timeout.ms", Int, "45000", AtLeast(1), ReadOnly,

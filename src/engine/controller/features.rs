@@ -25,6 +25,9 @@ pub struct Feature {
 /// Eligible leader replicas (KIP-966).
 pub const ELIGIBLE_LEADER_REPLICAS: &str = "eligible.leader.replicas.version";
 
+/// Groups: 1 has the consumer protocol (KIP-848).
+pub const GROUP_VERSION: &str = "group.version";
+
 /// Kafka's version of the metadata: 27 is 4.1-IV1, 7 is 3.3-IV3.
 pub const METADATA_VERSION: &str = "metadata.version";
 
@@ -34,6 +37,7 @@ pub const TRANSACTION_VERSION: &str = "transaction.version";
 /// Every feature there is, by name: what ApiVersions tells as supported.
 pub const FEATURES: &[Feature] = &[
     Feature { name: ELIGIBLE_LEADER_REPLICAS, min: 0, max: 1, initial: 1 },
+    Feature { name: GROUP_VERSION, min: 0, max: 1, initial: 1 },
     Feature { name: "kraft.version", min: 0, max: 1, initial: 1 },
     Feature { name: METADATA_VERSION, min: 7, max: 27, initial: 27 },
     Feature { name: TRANSACTION_VERSION, min: 0, max: 2, initial: 2 },

@@ -6,8 +6,9 @@
 //!
 //! What belongs to one broker (its id, address, rack) is not set here: the cluster gives it.
 
-use crate::engine::config::ClusterConfig;
+use crate::engine::config::{ClusterConfig, MigrationPolicy};
 use crate::engine::controller::config_table::{self, BROKER, ConfigDef, Kind, Scope};
+use crate::engine::group::consumer::assignor::Assignor;
 
 /// Why a setting was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +79,9 @@ static FIELDS: &[Field] = fields! {
     "controller.quorum.request.timeout.ms" => quorum_request_timeout_ms;
     "default.replication.factor" => default_replication_factor;
     "fetch.max.bytes" => fetch_max_bytes;
+    "group.consumer.heartbeat.interval.ms" => group_consumer_heartbeat_interval_ms;
+    "group.consumer.max.size" => group_consumer_max_size;
+    "group.consumer.session.timeout.ms" => group_consumer_session_timeout_ms;
     "group.initial.rebalance.delay.ms" => group_initial_rebalance_delay_ms;
     "group.max.session.timeout.ms" => group_max_session_timeout_ms;
     "group.max.size" => group_max_size;
@@ -133,6 +137,37 @@ static ODD_FIELDS: &[Field] = &[
     },
 ];
 
+/// A name that has a field of its own whose values are words.
+struct Words {
+    name: &'static str,
+    get: fn(&ClusterConfig) -> String,
+    set: fn(&mut ClusterConfig, &str),
+}
+
+static WORDS: &[Words] = &[
+    Words {
+        name: "group.consumer.assignors",
+        get: |config| {
+            config.group_consumer_assignors.iter().map(|assignor| assignor.name()).collect::<Vec<_>>().join(",")
+        },
+        set: |config, value| {
+            config.group_consumer_assignors =
+                value.split(',').filter_map(|name| Assignor::by_name(name.trim())).collect();
+        },
+    },
+    Words {
+        name: "group.consumer.migration.policy",
+        get: |config| config.group_consumer_migration_policy.name().to_owned(),
+        set: |config, value| {
+            config.group_consumer_migration_policy = MigrationPolicy::by_name(value).unwrap_or_default();
+        },
+    },
+];
+
+fn words(name: &str) -> Option<&'static Words> {
+    WORDS.iter().find(|words| words.name == name)
+}
+
 fn field(name: &str) -> Option<&'static Field> {
     FIELDS.iter().chain(ODD_FIELDS).find(|field| field.name == name)
 }
@@ -154,6 +189,10 @@ pub fn set_static(config: &mut ClusterConfig, name: &str, value: &str) -> Result
     }
     let value = value.trim();
     def.validate(value).map_err(SetError::InvalidValue)?;
+    if let Some(words) = words(def.name) {
+        (words.set)(config, value);
+        return Ok(());
+    }
     match field(def.name) {
         Some(field) => (field.set)(config, number(def, value)),
         None => {
@@ -172,6 +211,10 @@ fn number(def: &ConfigDef, value: &str) -> i64 {
 
 /// What is set statically for a broker configuration, if it is anything but the default.
 pub fn static_value(config: &ClusterConfig, name: &str) -> Option<String> {
+    if let Some(words) = words(name) {
+        let default = config_table::find(Scope::Broker, name).and_then(|def| def.default);
+        return Some((words.get)(config)).filter(|value| Some(value.as_str()) != default);
+    }
     let Some(field) = field(name) else { return config.properties.get(name).cloned() };
     let def = config_table::find(Scope::Broker, name).expect("every field is in the table");
     let number = (field.get)(config);
@@ -195,6 +238,11 @@ pub fn check_together(config: &ClusterConfig) -> Result<(), SetError> {
         ("broker.heartbeat.interval.ms", config.broker_heartbeat_interval_ms),
         ("broker.session.timeout.ms", config.broker_session_timeout_ms),
         "a healthy broker would be fenced",
+    )?;
+    less(
+        ("group.consumer.heartbeat.interval.ms", config.group_consumer_heartbeat_interval_ms),
+        ("group.consumer.session.timeout.ms", config.group_consumer_session_timeout_ms),
+        "a healthy member of a consumer group would be out",
     )?;
     less(
         ("controller.quorum.fetch.wait.max.ms", config.quorum_fetch_wait_max_ms),

@@ -6,7 +6,7 @@ use crate::protocol::codec::Response;
 use crate::protocol::error::ErrorCode;
 use bytes::Bytes;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
-use kafka_protocol::messages::{JoinGroupResponse, SyncGroupResponse};
+use kafka_protocol::messages::{ConsumerGroupHeartbeatResponse, JoinGroupResponse, SyncGroupResponse};
 use kafka_protocol::protocol::StrBytes;
 
 /// The first version of JoinGroup whose protocol may be null.
@@ -100,6 +100,13 @@ pub fn with_error(mut response: Response, error: ErrorCode) -> Response {
             response.members.clear();
         }
         Response::LeaveGroup(response) => response.error_code = code,
+        Response::SyncGroup(response) => {
+            response.error_code = code;
+            response.assignment = Bytes::new();
+        }
+        Response::ConsumerGroupHeartbeat(response) => {
+            *response = ConsumerGroupHeartbeatResponse::default().with_error_code(code);
+        }
         Response::OffsetDelete(response) => {
             response.error_code = code;
             response.topics.clear();

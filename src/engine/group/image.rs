@@ -4,6 +4,7 @@
 //! A coordinator keeps two: one at the end of the log, which decisions look at, and one at the high watermark, which is
 //! all that clients are shown.
 
+use crate::engine::group::consumer::image::ConsumerImage;
 use crate::engine::group::record::{CommittedOffset, GroupMetadata, GroupRecord};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ pub type Offsets = BTreeMap<Arc<str>, BTreeMap<i32, CommittedOffset>>;
 pub struct GroupImage {
     /// Its last generation; `None` if it only ever committed offsets (Kafka's simple group).
     pub metadata: Option<GroupMetadata>,
+    /// What its records say if it is a consumer group (KIP-848), or was one a moment ago.
+    pub consumer: ConsumerImage,
     /// How far it has come.
     pub offsets: Offsets,
 }
@@ -160,11 +163,16 @@ impl Image {
                 }
                 self.forget_if_empty(group);
             }
+            GroupRecord::Consumer { group, record } => {
+                self.groups.entry(Arc::clone(group)).or_default().consumer.apply(record);
+                self.forget_if_empty(group);
+            }
         }
     }
 
     fn forget_if_empty(&mut self, group: &str) {
-        let is_empty = |found: &GroupImage| found.metadata.is_none() && found.offsets.is_empty();
+        let is_empty =
+            |found: &GroupImage| found.metadata.is_none() && found.offsets.is_empty() && found.consumer.is_blank();
         if self.groups.get(group).is_some_and(is_empty) {
             self.groups.remove(group);
         }

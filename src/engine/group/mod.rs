@@ -7,10 +7,12 @@
 //!
 //! Offsets within a transaction wait in the image for its marker, which the coordinator itself writes.
 //!
-//! Not here: the consumer rebalance protocol of KIP-848.
+//! A group is a classic one (`classic.rs` and its kin) or a consumer group (KIP-848, `consumer/`); it can change from one
+//! to the other while its members work.
 
 pub(in crate::engine) mod answers;
 pub mod classic;
+pub mod consumer;
 pub mod image;
 pub mod member;
 pub mod offsets;

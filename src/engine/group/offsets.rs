@@ -2,6 +2,7 @@
 //! `ClassicGroup.validateOffsetCommit`). Decisions only; the shard carries them out.
 
 use crate::engine::group::classic::{CONSUMER, ClassicGroup, GroupState};
+use crate::engine::group::consumer::image::ConsumerImage;
 use crate::engine::group::image::GroupImage;
 use crate::engine::group::record::{CommittedOffset, GroupRecord};
 use crate::protocol::error::ErrorCode;
@@ -9,6 +10,9 @@ use std::sync::Arc;
 
 /// From this version of OffsetCommit on a group that does not exist is said not to exist.
 const NOT_FOUND_FROM: i16 = 9;
+
+/// From this version of OffsetCommit on members of the consumer protocol can say their epochs (KIP-848).
+const MEMBER_EPOCHS_FROM: i16 = 9;
 
 /// In whose name offsets are committed.
 #[derive(Debug, Clone)]
@@ -98,7 +102,77 @@ pub fn tombstones(group: &Arc<str>, image: Option<&GroupImage>) -> Vec<GroupReco
     let mut records: Vec<GroupRecord> = offsets
         .flat_map(|(topic, partitions)| partitions.keys().map(|partition| tombstone(group, topic, *partition)))
         .collect();
-    records.push(GroupRecord::Group { group: Arc::clone(group), value: None });
+    let consumer = image.map(|image| &image.consumer).filter(|consumer| consumer.exists());
+    let of_consumer = |record| GroupRecord::Consumer { group: Arc::clone(group), record };
+    match consumer {
+        Some(consumer) => records.extend(consumer.tombstones().into_iter().map(of_consumer)),
+        None => records.push(GroupRecord::Group { group: Arc::clone(group), value: None }),
+    }
+    records
+}
+
+/// Whether somebody may commit to a consumer group (`ConsumerGroup.validateOffsetCommit`): its members with their
+/// epochs, those of the classic protocol with their generations, and while it is empty who is in no group.
+///
+/// # Errors
+/// `UNKNOWN_MEMBER_ID`, `UNSUPPORTED_VERSION`, `STALE_MEMBER_EPOCH` or `ILLEGAL_GENERATION`.
+pub fn check_consumer_commit(
+    group: &ConsumerImage,
+    committer: &Committer,
+    is_transactional: bool,
+) -> Result<(), ErrorCode> {
+    if committer.generation < 0 && group.size() == 0 {
+        return Ok(());
+    }
+    let is_anonymous = committer.generation < 0 && committer.member.is_empty() && committer.instance.is_none();
+    if is_transactional && is_anonymous {
+        return Ok(());
+    }
+    let member = group.member(&committer.member).ok_or(ErrorCode::UnknownMemberId)?;
+    let is_classic = member.classic.is_some();
+    if !is_transactional && !is_classic && committer.version < MEMBER_EPOCHS_FROM {
+        return Err(ErrorCode::UnsupportedVersion);
+    }
+    if group.member_epoch(&committer.member) == committer.generation {
+        return Ok(());
+    }
+    // Requests of transactions know of generations alone.
+    let is_stale = !is_classic && !is_transactional;
+    Err(if is_stale { ErrorCode::StaleMemberEpoch } else { ErrorCode::IllegalGeneration })
+}
+
+/// Whether a member may read what its group has committed (OffsetFetch from version 9 on): who does not say who it is may.
+///
+/// # Errors
+/// `UNKNOWN_MEMBER_ID` or `STALE_MEMBER_EPOCH`.
+pub fn check_consumer_fetch(group: &ConsumerImage, member: Option<&str>, epoch: i32) -> Result<(), ErrorCode> {
+    let Some(member) = member.filter(|member| !member.is_empty() || epoch >= 0) else { return Ok(()) };
+    let found = group.member(member).ok_or(ErrorCode::UnknownMemberId)?;
+    match (group.member_epoch(member) == epoch, found.classic.is_some()) {
+        (true, _) => Ok(()),
+        (false, true) => Err(ErrorCode::IllegalGeneration),
+        (false, false) => Err(ErrorCode::StaleMemberEpoch),
+    }
+}
+
+/// What has expired of a consumer group: offsets of topics that no member reads, each from its commit on; the group
+/// itself when it has neither members nor offsets.
+pub fn expired_of(group: &Arc<str>, image: &GroupImage, wall_ms: i64, retention_ms: i64) -> Vec<GroupRecord> {
+    let is_expired = |topic: &str, offset: &CommittedOffset| {
+        let is_due = match offset.expires_at_ms {
+            Some(expires_at_ms) => wall_ms >= expires_at_ms,
+            None => wall_ms.saturating_sub(offset.committed_at_ms) >= retention_ms,
+        };
+        is_due && !image.consumer.is_subscribed_to(topic)
+    };
+    let all = || image.offsets.iter().flat_map(|(topic, of)| of.iter().map(move |(number, at)| (topic, *number, at)));
+    let (gone, left): (Vec<_>, Vec<_>) = all().partition(|(topic, _, offset)| is_expired(topic, offset));
+    let mut records: Vec<GroupRecord> =
+        gone.into_iter().map(|(topic, number, _)| tombstone(group, topic, number)).collect();
+    if left.is_empty() && image.consumer.size() == 0 {
+        let of_consumer = |record| GroupRecord::Consumer { group: Arc::clone(group), record };
+        records.extend(image.consumer.tombstones().into_iter().map(of_consumer));
+    }
     records
 }
 

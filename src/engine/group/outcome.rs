@@ -77,6 +77,8 @@ pub struct Outcome {
     pub producer: Option<(i64, i16)>,
     /// What follows when it is committed; at once if there is nothing to write.
     pub after: Vec<After>,
+    /// There may be nothing to write, and what follows waits all the same for what was written before: it tells of it.
+    pub waits_for_earlier: bool,
     /// What has happened.
     pub events: Vec<GroupEvent>,
 }

@@ -1,10 +1,12 @@
 //! The records of `__consumer_offsets`, byte for byte as Kafka writes them: keys and values of committed offsets and of
-//! classic groups (`OffsetCommitKey`, `OffsetCommitValue`, `GroupMetadataKey`, `GroupMetadataValue`).
+//! classic groups (`OffsetCommitKey`, `OffsetCommitValue`, `GroupMetadataKey`, `GroupMetadataValue`). Those of consumer
+//! groups are in `consumer/record.rs`.
 //!
 //! A key begins with the number of its kind, a value with the version of its format. Written are the versions that
 //! Kafka 4 writes: offsets in version 3 (1 if they carry an expiry of their own), groups in version 3. Read is every
 //! version. A kind that is not known here is no error: a later broker may have written it.
 
+use crate::engine::group::consumer::record::ConsumerRecord;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::sync::Arc;
 
@@ -43,6 +45,13 @@ pub enum GroupRecord {
         group: Arc<str>,
         /// Its generation.
         value: Option<GroupMetadata>,
+    },
+    /// Something of a consumer group (KIP-848).
+    Consumer {
+        /// The group.
+        group: Arc<str>,
+        /// What.
+        record: ConsumerRecord,
     },
 }
 
@@ -103,7 +112,9 @@ impl GroupRecord {
     /// The group it is about.
     pub fn group(&self) -> &Arc<str> {
         match self {
-            GroupRecord::Offset { group, .. } | GroupRecord::Group { group, .. } => group,
+            GroupRecord::Offset { group, .. }
+            | GroupRecord::Group { group, .. }
+            | GroupRecord::Consumer { group, .. } => group,
         }
     }
 
@@ -121,6 +132,7 @@ impl GroupRecord {
                 to.put_i16(GROUP_KEY);
                 put_string(&mut to, group);
             }
+            GroupRecord::Consumer { group, record } => return record.key(group),
         }
         to.freeze()
     }
@@ -130,6 +142,7 @@ impl GroupRecord {
         match self {
             GroupRecord::Offset { value, .. } => value.as_ref().map(write_offset),
             GroupRecord::Group { value, .. } => value.as_ref().map(write_group),
+            GroupRecord::Consumer { record, .. } => record.value(),
         }
     }
 
@@ -149,7 +162,12 @@ impl GroupRecord {
             let value = value.map(read_group).transpose()?;
             return Ok(Some(GroupRecord::Group { group: key.string()?, value }));
         }
-        Ok(None)
+        if !ConsumerRecord::KINDS.contains(&kind) {
+            return Ok(None);
+        }
+        let group = key.string()?;
+        let record = ConsumerRecord::read(kind, &mut key, value)?;
+        Ok(Some(GroupRecord::Consumer { group, record }))
     }
 }
 
@@ -241,7 +259,7 @@ fn read_member(version: i16, from: &mut Reader) -> Result<MemberMetadata, Malfor
     })
 }
 
-fn put_string(to: &mut BytesMut, text: &str) {
+pub(super) fn put_string(to: &mut BytesMut, text: &str) {
     to.put_i16(i16::try_from(text.len()).expect("names come from the wire, where they are as short"));
     to.put_slice(text.as_bytes());
 }
@@ -258,7 +276,7 @@ fn put_count(to: &mut BytesMut, count: usize) {
 }
 
 /// Reads fields one after another.
-struct Reader<'a> {
+pub(super) struct Reader<'a> {
     bytes: &'a [u8],
     is_flexible: bool,
 }
@@ -276,15 +294,30 @@ impl<'a> Reader<'a> {
         Ok((version, from))
     }
 
+    /// A value that is flexible from its first version on.
+    pub(super) fn of_flexible_value(bytes: &'a [u8]) -> Result<Reader<'a>, Malformed> {
+        let (_version, from) = Reader::of_value(bytes)?;
+        Ok(Reader { is_flexible: true, ..from })
+    }
+
+    /// The bytes of a tagged field.
+    pub(super) fn of_flexible(bytes: &'a [u8]) -> Reader<'a> {
+        Reader { bytes, is_flexible: true }
+    }
+
+    pub(super) fn int8(&mut self) -> Result<u8, Malformed> {
+        self.bytes.try_get_u8().map_err(|_| Malformed)
+    }
+
     fn int16(&mut self) -> Result<i16, Malformed> {
         self.bytes.try_get_i16().map_err(|_| Malformed)
     }
 
-    fn int32(&mut self) -> Result<i32, Malformed> {
+    pub(super) fn int32(&mut self) -> Result<i32, Malformed> {
         self.bytes.try_get_i32().map_err(|_| Malformed)
     }
 
-    fn int64(&mut self) -> Result<i64, Malformed> {
+    pub(super) fn int64(&mut self) -> Result<i64, Malformed> {
         self.bytes.try_get_i64().map_err(|_| Malformed)
     }
 
@@ -313,38 +346,44 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn count(&mut self) -> Result<Option<usize>, Malformed> {
+    pub(super) fn count(&mut self) -> Result<Option<usize>, Malformed> {
         self.length(false)
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
+    pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
         self.bytes.split_off(..length).ok_or(Malformed)
     }
 
-    fn nullable(&mut self) -> Result<Option<Arc<str>>, Malformed> {
+    pub(super) fn nullable(&mut self) -> Result<Option<Arc<str>>, Malformed> {
         let Some(length) = self.length(true)? else { return Ok(None) };
         std::str::from_utf8(self.take(length)?).map(|text| Some(Arc::from(text))).map_err(|_| Malformed)
     }
 
-    fn string(&mut self) -> Result<Arc<str>, Malformed> {
+    pub(super) fn string(&mut self) -> Result<Arc<str>, Malformed> {
         self.nullable()?.ok_or(Malformed)
     }
 
-    fn bytes(&mut self) -> Result<Bytes, Malformed> {
+    pub(super) fn bytes(&mut self) -> Result<Bytes, Malformed> {
         let length = self.count()?.ok_or(Malformed)?;
         Ok(Bytes::copy_from_slice(self.take(length)?))
     }
 
-    fn tags(&mut self) -> Result<(), Malformed> {
-        if !self.is_flexible {
-            return Ok(());
+    /// Passes tagged fields over.
+    pub(super) fn tags(&mut self) -> Result<(), Malformed> {
+        self.tagged().map(|_| ())
+    }
+
+    /// The tagged fields: number and bytes.
+    pub(super) fn tagged(&mut self) -> Result<Vec<(u32, &'a [u8])>, Malformed> {
+        let mut fields = Vec::new();
+        if self.is_flexible {
+            for _ in 0..self.varint()? {
+                let tag = self.varint()?;
+                let size = usize::try_from(self.varint()?).map_err(|_| Malformed)?;
+                fields.push((tag, self.take(size)?));
+            }
         }
-        for _ in 0..self.varint()? {
-            self.varint()?;
-            let size = usize::try_from(self.varint()?).map_err(|_| Malformed)?;
-            self.take(size)?;
-        }
-        Ok(())
+        Ok(fields)
     }
 }
 
@@ -439,7 +478,7 @@ mod tests {
         let read = GroupRecord::read(&key, Some(&value)).expect("well formed").expect("an offset");
         let GroupRecord::Offset { value: Some(read), .. } = read else { panic!("an offset") };
         assert_eq!((read.offset, read.leader_epoch, &*read.metadata, read.committed_at_ms), (9, -1, "", 5));
-        assert_eq!(GroupRecord::read(&[0, 3, 0, 1, b'g'], None), Ok(None));
+        assert_eq!(GroupRecord::read(&[0, 9, 0, 1, b'g'], None), Ok(None));
     }
 
     #[test]

@@ -10,6 +10,9 @@
 
 use crate::engine::group::answers::{with_error, write_error};
 use crate::engine::group::classic::{ClassicGroup, GroupState};
+use crate::engine::group::consumer::group::ConsumerGroup;
+use crate::engine::group::consumer::image::{ConsumerImage, ConsumerState};
+use crate::engine::group::consumer::record::ConsumerRecord;
 use crate::engine::group::image::{Change, Image};
 use crate::engine::group::member::Join;
 use crate::engine::group::outcome::{After, Moment, Outcome};
@@ -59,13 +62,15 @@ pub struct Shard {
     leader_epoch: i32,
     phase: Phase,
     /// The log's whole content: what decisions look at.
-    appended: Image,
+    pub(super) appended: Image,
     /// The content up to the high watermark: what clients are shown.
     committed: Image,
     /// What is in `appended` and not in `committed` yet, with the high watermark that commits them.
     uncommitted: VecDeque<(i64, Change)>,
     waiting: VecDeque<Waiting>,
-    groups: BTreeMap<Arc<str>, ClassicGroup>,
+    pub(super) groups: BTreeMap<Arc<str>, ClassicGroup>,
+    /// Consumer groups; the names are not among those of `groups`.
+    pub(super) consumers: BTreeMap<Arc<str>, ConsumerGroup>,
     due: BTreeSet<(Instant, Arc<str>)>,
     due_of: BTreeMap<Arc<str>, Instant>,
     retention_at: Instant,
@@ -87,6 +92,7 @@ impl Shard {
             uncommitted: VecDeque::new(),
             waiting: VecDeque::new(),
             groups: BTreeMap::new(),
+            consumers: BTreeMap::new(),
             due: BTreeSet::new(),
             due_of: BTreeMap::new(),
             retention_at: cx.now.plus_millis(turn.env.config.offsets_retention_check_interval_ms),
@@ -115,14 +121,19 @@ impl Shard {
         &self.appended
     }
 
-    /// A group.
+    /// A classic group.
     pub fn group(&self, group: &str) -> Option<&ClassicGroup> {
         self.groups.get(group)
     }
 
-    /// All groups, by name.
+    /// All classic groups, by name.
     pub fn groups(&self) -> impl Iterator<Item = &ClassicGroup> {
         self.groups.values()
+    }
+
+    /// All consumer groups, by name, as clients are shown them.
+    pub fn consumer_groups(&self) -> impl Iterator<Item = (&Arc<str>, &ConsumerImage)> {
+        self.committed.groups().map(|(id, group)| (id, &group.consumer)).filter(|(_, group)| group.exists())
     }
 
     /// When it is to be looked at next, and why.
@@ -173,7 +184,7 @@ impl Shard {
         }
         self.show_committed(log.high_watermark);
         if next >= log.log_end {
-            self.activate(cx);
+            self.activate(cx, turn);
         }
     }
 
@@ -204,22 +215,28 @@ impl Shard {
         self.uncommitted.push_back((end, change));
     }
 
-    fn activate(&mut self, cx: &mut Ctx) {
+    fn activate(&mut self, cx: &mut Ctx, turn: &Turn) {
         self.phase = Phase::Active;
+        let session_timeout_ms = turn.env.config.group_consumer_session_timeout_ms;
         for (id, image) in self.appended.groups() {
+            if image.consumer.exists() {
+                let group = ConsumerGroup::load(&image.consumer, cx.now, session_timeout_ms);
+                self.consumers.insert(Arc::clone(id), group);
+                continue;
+            }
             let group = match &image.metadata {
                 Some(metadata) => ClassicGroup::load(Arc::clone(id), metadata, cx.now),
                 None => ClassicGroup::new(Arc::clone(id)),
             };
             self.groups.insert(Arc::clone(id), group);
         }
-        for (id, _, _) in self.appended.pending() {
+        for (id, _, _) in self.appended.pending().filter(|(id, _, _)| !self.consumers.contains_key(id)) {
             self.groups.entry(Arc::clone(id)).or_insert_with(|| ClassicGroup::new(Arc::clone(id)));
         }
-        for id in self.groups.keys().cloned().collect::<Vec<_>>() {
+        for id in self.groups.keys().chain(self.consumers.keys()).cloned().collect::<Vec<_>>() {
             self.arm(&id);
         }
-        let groups = self.groups.len();
+        let groups = self.groups.len() + self.consumers.len();
         cx.emit(EventKind::Group(GroupEvent::CoordinatorLoaded { partition: self.id, groups }));
     }
 
@@ -264,7 +281,11 @@ impl Shard {
             if at > cx.now {
                 break;
             }
-            self.with_group(cx, turn, &id, |group, at, out| group.on_due(at, out));
+            if self.consumers.contains_key(&id) {
+                self.on_consumers_due(cx, turn, &id);
+            } else {
+                self.with_group(cx, turn, &id, |group, at, out| group.on_due(at, out));
+            }
         }
         if self.retention_at <= cx.now {
             self.retention_at = cx.now.plus_millis(turn.env.config.offsets_retention_check_interval_ms);
@@ -289,8 +310,9 @@ impl Shard {
     }
 
     /// Sets the timer of a group as it wants it now.
-    fn arm(&mut self, id: &Arc<str>) {
-        let wanted = self.groups.get(id).and_then(ClassicGroup::next_due);
+    pub(super) fn arm(&mut self, id: &Arc<str>) {
+        let classic = self.groups.get(id).and_then(ClassicGroup::next_due);
+        let wanted = classic.or_else(|| self.consumers.get(id).and_then(ConsumerGroup::next_due));
         let set = self.due_of.get(id).copied();
         if wanted == set {
             return;
@@ -316,6 +338,11 @@ impl Shard {
                 cx.respond(token, response);
             }
             let result = if outcome.records.is_empty() {
+                if let Some(end) = self.uncommitted.back().map(|(end, _)| *end).filter(|_| outcome.waits_for_earlier) {
+                    let deadline = cx.now.plus_millis(turn.env.config.offsets_commit_timeout_ms);
+                    self.waiting.push_back(Waiting { end, deadline, after: outcome.after });
+                    continue;
+                }
                 Ok(())
             } else {
                 match self.append(cx, turn, outcome.records, outcome.producer) {
@@ -344,27 +371,47 @@ impl Shard {
         let limit = turn.replicas.coordinated(self.id).ok_or(ErrorCode::NotLeaderOrFollower)?.max_batch_bytes;
         let batches = batches_of(&records, producer, cx.wall.0, limit)?;
         let end = turn.replicas.append_as_coordinator(cx, turn.env, self.id, self.leader_epoch, batches)?;
-        for record in &records {
-            match record {
-                GroupRecord::Group { group, value: None } => {
-                    self.groups.remove(group);
-                    let group = Arc::clone(group);
-                    self.arm(&group);
-                }
-                GroupRecord::Offset { group, value: Some(_), .. } if !self.groups.contains_key(group) => {
-                    self.groups.insert(Arc::clone(group), ClassicGroup::new(Arc::clone(group)));
-                }
-                _ => {}
-            }
-        }
         self.apply(
             end,
             match producer {
-                Some((producer_id, _)) => Change::InTransaction(producer_id, records),
-                None => Change::Plain(records),
+                Some((producer_id, _)) => Change::InTransaction(producer_id, records.clone()),
+                None => Change::Plain(records.clone()),
             },
         );
+        records.iter().for_each(|record| self.follow(cx, turn, record));
         Ok(end)
+    }
+
+    /// A record was appended: groups come and go with it.
+    fn follow(&mut self, cx: &Ctx, turn: &Turn, record: &GroupRecord) {
+        let id = record.group();
+        match record {
+            GroupRecord::Group { value: None, .. } => {
+                self.groups.remove(id);
+            }
+            GroupRecord::Group { value: Some(metadata), .. } if !self.groups.contains_key(id) => {
+                self.groups.insert(Arc::clone(id), ClassicGroup::load(Arc::clone(id), metadata, cx.now));
+            }
+            GroupRecord::Consumer { record: ConsumerRecord::Epoch(None), .. } => {
+                self.consumers.remove(id);
+            }
+            GroupRecord::Consumer { record: ConsumerRecord::Epoch(Some(_)), .. }
+                if !self.consumers.contains_key(id) =>
+            {
+                let session_timeout_ms = turn.env.config.group_consumer_session_timeout_ms;
+                let image = self.appended.group(id).map(|group| group.consumer.clone()).unwrap_or_default();
+                self.consumers.insert(Arc::clone(id), ConsumerGroup::load(&image, cx.now, session_timeout_ms));
+            }
+            GroupRecord::Offset { value: Some(_), .. } if !self.is_known(id) => {
+                self.groups.insert(Arc::clone(id), ClassicGroup::new(Arc::clone(id)));
+            }
+            _ => return,
+        }
+        self.arm(&Arc::clone(id));
+    }
+
+    fn is_known(&self, id: &str) -> bool {
+        self.groups.contains_key(id) || self.consumers.contains_key(id)
     }
 
     /// Ends a producer's transaction here; told when its offsets are in force for everybody.
@@ -453,11 +500,15 @@ impl Shard {
 
     /// JoinGroup. A group that nobody knows is made for a client that has no id yet.
     pub(in crate::engine) fn join(&mut self, cx: &mut Ctx, turn: &mut Turn, id: &Arc<str>, join: Join) {
+        if self.consumer_group(id).is_some_and(|image| image.size() > 0) {
+            return self.classic_joins(cx, turn, id, &join);
+        }
         if !self.groups.contains_key(id) {
             let refused = if join.member.is_empty() {
                 let group = ClassicGroup::new(Arc::clone(id));
-                let record = group.record(&BTreeMap::new());
-                self.append(cx, turn, vec![record], None)
+                let mut records = self.ends_of_consumer_group(id);
+                records.push(group.record(&BTreeMap::new()));
+                self.append(cx, turn, records, None)
                     .map(|_| self.groups.insert(Arc::clone(id), group))
                     .map_err(write_error)
             } else {
@@ -478,10 +529,15 @@ impl Shard {
         id: &Arc<str>,
         (request, place): (u64, usize),
     ) {
-        let refused = match self.groups.get(id) {
+        let is_empty = match (self.groups.get(id), self.consumer_group(id)) {
+            (Some(group), _) => Some(group.state() == GroupState::Empty),
+            (None, Some(group)) => Some(group.state() == ConsumerState::Empty),
+            (None, None) => None,
+        };
+        let refused = match is_empty {
             None => Some(ErrorCode::GroupIdNotFound),
-            Some(group) if group.state() != GroupState::Empty => Some(ErrorCode::NonEmptyGroup),
-            Some(_) => None,
+            Some(false) => Some(ErrorCode::NonEmptyGroup),
+            Some(true) => None,
         };
         if let Some(error) = refused {
             return self.deleted.push((request, place, error));
@@ -520,7 +576,11 @@ impl Shard {
             |group: &ClassicGroup| offsets::expired(group, self.appended.group(group.id()), cx.wall.0, retention_ms);
         // Nobody knows yet what a group will have when its transactions have ended.
         let is_settled = |group: &&ClassicGroup| !self.appended.has_pending(group.id());
-        let records = self.groups.values().filter(is_settled).flat_map(of).collect();
+        let mut records: Vec<GroupRecord> = self.groups.values().filter(is_settled).flat_map(of).collect();
+        for id in self.consumers.keys().filter(|id| !self.appended.has_pending(id)) {
+            let image = self.appended.group(id);
+            records.extend(image.into_iter().flat_map(|image| offsets::expired_of(id, image, cx.wall.0, retention_ms)));
+        }
         self.carry_out(cx, turn, Outcome { records, ..Outcome::default() });
     }
 }

@@ -61,6 +61,14 @@ pub(super) fn of(key: i16) -> Option<&'static Schema> {
         64 => &Schema { name: "UnregisterBrokerRequest", flexible_from: 0, fields: UNREGISTER_BROKER_REQUEST },
         65 => &Schema { name: "DescribeTransactionsRequest", flexible_from: 0, fields: DESCRIBE_TRANSACTIONS_REQUEST },
         66 => &Schema { name: "ListTransactionsRequest", flexible_from: 0, fields: LIST_TRANSACTIONS_REQUEST },
+        68 => &Schema {
+            name: "ConsumerGroupHeartbeatRequest",
+            flexible_from: 0,
+            fields: CONSUMER_GROUP_HEARTBEAT_REQUEST,
+        },
+        69 => {
+            &Schema { name: "ConsumerGroupDescribeRequest", flexible_from: 0, fields: CONSUMER_GROUP_DESCRIBE_REQUEST }
+        }
         74 => &Schema { name: "ListConfigResourcesRequest", flexible_from: 0, fields: LIST_CONFIG_RESOURCES_REQUEST },
         75 => &Schema {
             name: "DescribeTopicPartitionsRequest",
@@ -513,6 +521,25 @@ const LIST_TRANSACTIONS_REQUEST: &[Field] = &[
     field("DurationFilter", Int64).from(1),
     field("TransactionalIdPattern", String).from(2).null(2),
 ];
+
+const CONSUMER_GROUP_HEARTBEAT_REQUEST_TOPIC_PARTITIONS: &[Field] =
+    &[field("TopicId", Uuid), field("Partitions", Array(&Int32))];
+
+const CONSUMER_GROUP_HEARTBEAT_REQUEST: &[Field] = &[
+    field("GroupId", String),
+    field("MemberId", String),
+    field("MemberEpoch", Int32),
+    field("InstanceId", String).null(0),
+    field("RackId", String).null(0),
+    field("RebalanceTimeoutMs", Int32),
+    field("SubscribedTopicNames", Array(&String)).null(0),
+    field("SubscribedTopicRegex", String).from(1).null(1),
+    field("ServerAssignor", String).null(0),
+    field("TopicPartitions", Array(&Struct(CONSUMER_GROUP_HEARTBEAT_REQUEST_TOPIC_PARTITIONS))).null(0),
+];
+
+const CONSUMER_GROUP_DESCRIBE_REQUEST: &[Field] =
+    &[field("GroupIds", Array(&String)), field("IncludeAuthorizedOperations", Bool)];
 
 const LIST_CONFIG_RESOURCES_REQUEST: &[Field] = &[field("ResourceTypes", Array(&Int8)).from(1)];
 

@@ -63,6 +63,16 @@ pub(super) fn of(key: i16) -> Option<&'static Schema> {
             &Schema { name: "DescribeTransactionsResponse", flexible_from: 0, fields: DESCRIBE_TRANSACTIONS_RESPONSE }
         }
         66 => &Schema { name: "ListTransactionsResponse", flexible_from: 0, fields: LIST_TRANSACTIONS_RESPONSE },
+        68 => &Schema {
+            name: "ConsumerGroupHeartbeatResponse",
+            flexible_from: 0,
+            fields: CONSUMER_GROUP_HEARTBEAT_RESPONSE,
+        },
+        69 => &Schema {
+            name: "ConsumerGroupDescribeResponse",
+            flexible_from: 0,
+            fields: CONSUMER_GROUP_DESCRIBE_RESPONSE,
+        },
         74 => &Schema { name: "ListConfigResourcesResponse", flexible_from: 0, fields: LIST_CONFIG_RESOURCES_RESPONSE },
         75 => &Schema {
             name: "DescribeTopicPartitionsResponse",
@@ -762,6 +772,59 @@ const LIST_TRANSACTIONS_RESPONSE: &[Field] = &[
     field("ErrorCode", Int16),
     field("UnknownStateFilters", Array(&String)),
     field("TransactionStates", Array(&Struct(LIST_TRANSACTIONS_RESPONSE_TRANSACTION_STATE))),
+];
+
+const CONSUMER_GROUP_HEARTBEAT_RESPONSE_TOPIC_PARTITIONS: &[Field] =
+    &[field("TopicId", Uuid), field("Partitions", Array(&Int32))];
+
+const CONSUMER_GROUP_HEARTBEAT_RESPONSE_ASSIGNMENT: &[Field] =
+    &[field("TopicPartitions", Array(&Struct(CONSUMER_GROUP_HEARTBEAT_RESPONSE_TOPIC_PARTITIONS)))];
+
+const CONSUMER_GROUP_HEARTBEAT_RESPONSE: &[Field] = &[
+    field("ThrottleTimeMs", Int32),
+    field("ErrorCode", Int16),
+    field("ErrorMessage", String).null(0),
+    field("MemberId", String).null(0),
+    field("MemberEpoch", Int32),
+    field("HeartbeatIntervalMs", Int32),
+    field("Assignment", Struct(CONSUMER_GROUP_HEARTBEAT_RESPONSE_ASSIGNMENT)).null(0),
+];
+
+const CONSUMER_GROUP_DESCRIBE_RESPONSE_TOPIC_PARTITIONS: &[Field] =
+    &[field("TopicId", Uuid), field("TopicName", String), field("Partitions", Array(&Int32))];
+
+const CONSUMER_GROUP_DESCRIBE_RESPONSE_ASSIGNMENT: &[Field] =
+    &[field("TopicPartitions", Array(&Struct(CONSUMER_GROUP_DESCRIBE_RESPONSE_TOPIC_PARTITIONS)))];
+
+const CONSUMER_GROUP_DESCRIBE_RESPONSE_MEMBER: &[Field] = &[
+    field("MemberId", String),
+    field("InstanceId", String).null(0),
+    field("RackId", String).null(0),
+    field("MemberEpoch", Int32),
+    field("ClientId", String),
+    field("ClientHost", String),
+    field("SubscribedTopicNames", Array(&String)),
+    field("SubscribedTopicRegex", String).null(0),
+    field("Assignment", Struct(CONSUMER_GROUP_DESCRIBE_RESPONSE_ASSIGNMENT)),
+    field("TargetAssignment", Struct(CONSUMER_GROUP_DESCRIBE_RESPONSE_ASSIGNMENT)),
+    field("MemberType", Int8).from(1),
+];
+
+const CONSUMER_GROUP_DESCRIBE_RESPONSE_DESCRIBED_GROUP: &[Field] = &[
+    field("ErrorCode", Int16),
+    field("ErrorMessage", String).null(0),
+    field("GroupId", String),
+    field("GroupState", String),
+    field("GroupEpoch", Int32),
+    field("AssignmentEpoch", Int32),
+    field("AssignorName", String),
+    field("Members", Array(&Struct(CONSUMER_GROUP_DESCRIBE_RESPONSE_MEMBER))),
+    field("AuthorizedOperations", Int32),
+];
+
+const CONSUMER_GROUP_DESCRIBE_RESPONSE: &[Field] = &[
+    field("ThrottleTimeMs", Int32),
+    field("Groups", Array(&Struct(CONSUMER_GROUP_DESCRIBE_RESPONSE_DESCRIBED_GROUP))),
 ];
 
 const LIST_CONFIG_RESOURCES_RESPONSE_CONFIG_RESOURCE: &[Field] =

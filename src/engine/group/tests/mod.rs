@@ -1,7 +1,11 @@
 //! A broker of its own, with groups: requests go in as clients send them, answers come out as each version has them.
-//! `joining.rs` is about rebalances, `offsets.rs` about what is committed and what survives.
+//! `joining.rs` is about rebalances, `offsets.rs` about what is committed and what survives, `consumers.rs` about consumer
+//! groups (KIP-848), `migration.rs` about groups that change their protocol, `consumers_random.rs` about drawn histories.
 
+mod consumers;
+mod consumers_random;
 mod joining;
+mod migration;
 mod offsets;
 
 use crate::engine::broker::Broker;
