@@ -192,7 +192,7 @@ impl Broker {
             bytes_in: self.replicas.bytes_in(),
             bytes_out: self.replicas.bytes_out(),
             replicas: self.replicas.snapshot(scope, log),
-            groups: self.groups.snapshot(),
+            groups: self.groups.snapshot(&self.image, &self.config.cluster),
             transactions: self.txns.snapshot(),
             parked_requests: self.early.len() + self.replicas.parked() + self.forwards.len() + self.verifications.len(),
             next_wake: self.next_wake(),

@@ -1,8 +1,13 @@
 //! What coordinators tell people of their groups: state, members and what they own, committed offsets, the last
 //! rebalances with their causes. Lag is not here: log ends belong to the partitions' leaders.
 
+use crate::engine::config::ClusterConfig;
+use crate::engine::controller::image::MetadataImage;
 use crate::engine::group::Groups;
 use crate::engine::group::classic::{CONSUMER, ClassicGroup, GroupState, Rebalance};
+use crate::engine::group::consumer::draft::assignor;
+use crate::engine::group::consumer::image::{ConsumerImage, ConsumerState};
+use crate::engine::group::consumer::record::{ConsumerMember, MemberState, Partitions};
 use crate::engine::group::image::Offsets;
 use crate::engine::group::member::Member;
 use crate::engine::group::shard::Shard;
@@ -20,6 +25,34 @@ pub struct MemberSnapshot {
     pub client_id: Arc<str>,
     /// Topics and partitions that it owns, if it is a consumer.
     pub owns: Vec<(String, i32)>,
+    /// In a consumer group: how far it is.
+    pub progress: Option<MemberProgress>,
+}
+
+/// How far a member of a consumer group (KIP-848) is on its way to its target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberProgress {
+    /// Its epoch.
+    pub epoch: i32,
+    /// What it is doing.
+    pub state: MemberState,
+    /// Topics and partitions that it has to give back, and may use until it has.
+    pub gives_back: Vec<(String, i32)>,
+    /// Topics and partitions that it is to have in the end.
+    pub target: Vec<(String, i32)>,
+    /// It uses the classic protocol.
+    pub is_classic: bool,
+}
+
+/// What only a consumer group (KIP-848) has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerSnapshot {
+    /// What it is doing.
+    pub state: ConsumerState,
+    /// The number of changes of members, subscriptions and topics.
+    pub epoch: i32,
+    /// The epoch that the targets are for.
+    pub target_epoch: i32,
 }
 
 /// One group, as its coordinator has it.
@@ -29,13 +62,15 @@ pub struct GroupSnapshot {
     pub group: Arc<str>,
     /// The partition of `__consumer_offsets` that it lives in.
     pub partition: i32,
-    /// What it is doing.
+    /// What it is doing; of a consumer group the state of a classic one that is nearest.
     pub state: GroupState,
+    /// What only a consumer group has; `None` for a classic one.
+    pub consumer: Option<ConsumerSnapshot>,
     /// What kind of members it has.
     pub protocol_type: Option<Arc<str>>,
-    /// The protocol that was chosen.
+    /// The protocol that was chosen; of a consumer group its assignor.
     pub protocol: Option<Arc<str>>,
-    /// Its generation.
+    /// Its generation, or its epoch.
     pub generation: i32,
     /// The member that computes the assignment.
     pub leader: Option<Arc<str>>,
@@ -47,10 +82,75 @@ pub struct GroupSnapshot {
     pub rebalances: Vec<Rebalance>,
 }
 
+impl GroupSnapshot {
+    /// Kafka's name for what it is doing.
+    pub fn state_name(&self) -> &'static str {
+        self.consumer.as_ref().map_or(self.state.name(), |consumer| consumer.state.name())
+    }
+}
+
 impl Groups {
-    /// The groups that are coordinated here, by partition and name.
-    pub fn snapshot(&self) -> Vec<GroupSnapshot> {
-        self.shards().flat_map(|shard| shard.groups().map(|group| snapshot_of(shard, group))).collect()
+    /// The groups that are coordinated here, by partition; the classic ones of each come first.
+    pub fn snapshot(&self, metadata: &MetadataImage, config: &ClusterConfig) -> Vec<GroupSnapshot> {
+        let classic = |shard| Shard::groups(shard).map(move |group| snapshot_of(shard, group));
+        let consumers = |shard| {
+            let groups = Shard::consumer_groups(shard);
+            groups.map(move |(id, group)| snapshot_of_consumers(shard, id, group, metadata, config))
+        };
+        self.shards().flat_map(|shard| classic(shard).chain(consumers(shard))).collect()
+    }
+}
+
+fn snapshot_of_consumers(
+    shard: &Shard,
+    id: &Arc<str>,
+    group: &ConsumerImage,
+    metadata: &MetadataImage,
+    config: &ClusterConfig,
+) -> GroupSnapshot {
+    let named = |partitions: &Partitions| {
+        let mut all = Vec::new();
+        for (topic, numbers) in partitions {
+            let Some(topic) = metadata.topics.get(topic) else { continue };
+            all.extend(numbers.iter().map(|number| (topic.name.clone(), *number)));
+        }
+        all
+    };
+    let member = |(id, member): (&Arc<str>, &Arc<ConsumerMember>)| {
+        let current = group.current(id);
+        MemberSnapshot {
+            member: Arc::clone(id),
+            instance: member.instance.clone(),
+            client_id: Arc::clone(&member.client_id),
+            owns: named(&current.assigned),
+            progress: Some(MemberProgress {
+                epoch: current.epoch,
+                state: current.state,
+                gives_back: named(&current.pending_revocation),
+                target: named(&group.target(id)),
+                is_classic: member.classic.is_some(),
+            }),
+        }
+    };
+    let state = group.state();
+    let timers = shard.consumer_timers(id);
+    GroupSnapshot {
+        group: Arc::clone(id),
+        partition: shard.id().partition,
+        state: match state {
+            ConsumerState::Empty => GroupState::Empty,
+            ConsumerState::Assigning => GroupState::PreparingRebalance,
+            ConsumerState::Reconciling => GroupState::CompletingRebalance,
+            ConsumerState::Stable => GroupState::Stable,
+        },
+        consumer: Some(ConsumerSnapshot { state, epoch: group.epoch(), target_epoch: group.target_epoch() }),
+        protocol_type: Some(Arc::from(CONSUMER)),
+        protocol: Some(Arc::from(assignor(group, config).name())),
+        generation: group.epoch(),
+        leader: None,
+        members: group.members().map(member).collect(),
+        offsets: shard.committed().group(id).map(|image| image.offsets.clone()).unwrap_or_default(),
+        rebalances: timers.into_iter().flat_map(|timers| timers.rebalances().cloned()).collect(),
     }
 }
 
@@ -61,11 +161,13 @@ fn snapshot_of(shard: &Shard, group: &ClassicGroup) -> GroupSnapshot {
         instance: member.instance.clone(),
         client_id: Arc::clone(&member.client_id),
         owns: if is_consumers { decode_assignment(member.assignment.clone()).unwrap_or_default() } else { Vec::new() },
+        progress: None,
     };
     GroupSnapshot {
         group: Arc::clone(group.id()),
         partition: shard.id().partition,
         state: group.state(),
+        consumer: None,
         protocol_type: group.protocol_type().cloned(),
         protocol: group.protocol().cloned(),
         generation: group.generation(),

@@ -4,11 +4,12 @@
 
 use crate::engine::group::classic::CONSUMER;
 use crate::engine::group::consumer::draft::Draft;
-use crate::engine::group::consumer::embedded::{Subscription, by_id, read_subscription};
+use crate::engine::group::consumer::embedded::by_id;
 use crate::engine::group::consumer::image::ConsumerImage;
 use crate::engine::group::consumer::record::{ClassicMember, ConsumerMember, Current, MemberState};
 use crate::engine::group::member::Join;
 use crate::engine::group::session::Sync;
+use crate::protocol::consumer_protocol::{Subscription, decode_subscription};
 use crate::protocol::error::ErrorCode;
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ pub fn check_join(image: &ConsumerImage, join: &Join, most: usize) -> Result<Sub
         return Err(ErrorCode::InconsistentGroupProtocol);
     }
     let first = join.protocols.first().ok_or(ErrorCode::InconsistentGroupProtocol)?;
-    let subscription = read_subscription(&first.1).ok_or(ErrorCode::InconsistentGroupProtocol)?;
+    let subscription = decode_subscription(first.1.clone()).ok_or(ErrorCode::InconsistentGroupProtocol)?;
     if join.member.is_empty() && join.instance.is_none() && join.asker.version >= ID_FIRST_FROM {
         return Err(ErrorCode::MemberIdRequired);
     }
@@ -58,10 +59,10 @@ pub fn join(
     let clamp = |milliseconds: u64| i32::try_from(milliseconds).unwrap_or(i32::MAX);
     let member = ConsumerMember {
         instance: join.instance.clone(),
-        rack: subscription.rack.clone(),
+        rack: None,
         client_id: Arc::clone(&join.client_id),
         client_host: Arc::clone(&join.client_host),
-        topics: subscription.topics.clone(),
+        topics: subscription.topics.iter().map(|topic| Arc::from(topic.as_str())).collect(),
         regex: None,
         rebalance_timeout_ms: clamp(join.rebalance_timeout_ms),
         assignor: None,

@@ -7,13 +7,14 @@
 use crate::engine::config::{ClusterConfig, MigrationPolicy};
 use crate::engine::group::classic::{CONSUMER, ClassicGroup};
 use crate::engine::group::consumer::draft::{Draft, Refusal};
-use crate::engine::group::consumer::embedded::{self, read_assignment, read_subscription};
+use crate::engine::group::consumer::embedded::{read_assignment, write_assignment};
 use crate::engine::group::consumer::image::ConsumerImage;
 use crate::engine::group::consumer::record::{
     ClassicMember, ConsumerMember, ConsumerRecord, Current, GroupEpoch, MemberState,
 };
 use crate::engine::group::member::Member;
 use crate::engine::group::record::{GroupMetadata, GroupRecord, MemberMetadata};
+use crate::protocol::consumer_protocol::decode_subscription;
 use crate::protocol::error::ErrorCode;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ pub fn upgrade(draft: &mut Draft, group: &ClassicGroup) -> Result<(), Refusal> {
     for member in group.members() {
         let told = group.protocol().map(|protocol| member.subscription(protocol)).filter(|told| !told.is_empty());
         let told = told.or_else(|| member.protocols.first().map(|(_, told)| told.clone())).unwrap_or_default();
-        let subscription = read_subscription(&told).ok_or_else(|| {
+        let subscription = decode_subscription(told).ok_or_else(|| {
             let message = format!(
                 "Cannot upgrade the classic group {} to consumer group because the embedded consumer protocol is \
                  malformed.",
@@ -60,13 +61,12 @@ pub fn upgrade(draft: &mut Draft, group: &ClassicGroup) -> Result<(), Refusal> {
             assigned: assigned.clone(),
             ..Current::default()
         };
-        let rack = subscription.rack.clone();
         let described = ConsumerMember {
             instance: member.instance.clone(),
-            rack,
+            rack: None,
             client_id: Arc::clone(&member.client_id),
             client_host: Arc::clone(&member.client_host),
-            topics: subscription.topics,
+            topics: subscription.topics.iter().map(|topic| Arc::from(topic.as_str())).collect(),
             regex: None,
             rebalance_timeout_ms: clamp(member.rebalance_timeout_ms),
             assignor: None,
@@ -115,7 +115,6 @@ pub fn downgrade(group: &Arc<str>, draft: Draft, without: &[Arc<str>]) -> Vec<Gr
     let member = |(id, member, classic): &(&Arc<str>, &ConsumerMember, &ClassicMember)| {
         let spoken = classic.protocols.iter().find(|(name, _)| Some(name) == protocol.as_ref());
         let subscription = spoken.map(|(_, told)| told.clone()).unwrap_or_default();
-        let version = read_subscription(&subscription).map_or(0, |subscription| subscription.version);
         MemberMetadata {
             member: Arc::clone(id),
             instance: member.instance.clone(),
@@ -124,7 +123,7 @@ pub fn downgrade(group: &Arc<str>, draft: Draft, without: &[Arc<str>]) -> Vec<Gr
             rebalance_timeout_ms: member.rebalance_timeout_ms,
             session_timeout_ms: classic.session_timeout_ms,
             subscription,
-            assignment: embedded::write_assignment(version, &image.current(id).assigned, world.metadata),
+            assignment: write_assignment(&image.current(id).assigned, world.metadata),
         }
     };
     let value = GroupMetadata {

@@ -316,10 +316,8 @@ impl Shard {
             self.set_timer(id, &sync.member, Lateness::Join, until);
             return Err(ErrorCode::RebalanceInProgress);
         }
-        let subscription = told.protocols.first().and_then(|(_, told)| embedded::read_subscription(told));
-        let version = subscription.map_or(0, |subscription| subscription.version);
         let assigned = image.current(&sync.member).assigned;
-        let assignment = embedded::write_assignment(version, &assigned, turn.env.image);
+        let assignment = embedded::write_assignment(&assigned, turn.env.image);
         let response = answers::synced(
             sync.asker.version,
             ErrorCode::None,

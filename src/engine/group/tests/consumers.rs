@@ -151,6 +151,9 @@ fn the_second_member_waits_for_what_the_first_gives_back() {
     assert_eq!(told.members[0].assignment, told.members[0].target_assignment);
     assert_eq!(told.members[0].assignment.topic_partitions[0].topic_name.as_str(), TOPIC);
     assert_eq!(told.members[0].member_type, 1);
+    let shown = cluster.broker.groups().snapshot(cluster.broker.image(), &cluster.config.cluster).remove(0);
+    assert_eq!((shown.state_name(), shown.generation, shown.members.len()), ("Stable", 2, 2));
+    assert_eq!((&shown.members[0].owns, shown.rebalances.len()), (&vec![(TOPIC.to_owned(), 0)], 2));
     // Nothing has changed: nothing is told anew to who does not ask for everything.
     let quiet = a.request().with_rebalance_timeout_ms(-1).with_subscribed_topic_names(None).with_topic_partitions(None);
     let response = cluster.consumer_beat(quiet);

@@ -228,7 +228,7 @@ fn a_static_member_comes_back_without_a_rebalance_and_its_old_self_is_fenced() {
 fn the_next_coordinator_takes_the_last_generation_for_alive() {
     let mut cluster = Cluster::new();
     let (a, b) = cluster.two_members();
-    let told = &cluster.broker.groups().snapshot()[0];
+    let told = &cluster.broker.groups().snapshot(cluster.broker.image(), &cluster.config.cluster)[0];
     assert_eq!((told.members.len(), told.generation, told.leader.as_deref()), (2, 1, Some(&*a)));
     assert!(told.rebalances[0].cause.ends_with("joined"), "{:?}", told.rebalances);
     let mut cluster = cluster.assert_replay_equals_live();

@@ -1,10 +1,10 @@
 //! Groups that change their protocol while members work, and members of the classic protocol in a consumer group.
 
 use super::consumers::{Consumer, settle};
-use super::{Cluster, text};
+use super::{Cluster, TOPIC, text};
 use crate::engine::config::MigrationPolicy;
-use crate::engine::group::snapshot::read_owned;
 use crate::protocol::codec::{Request, Response};
+use crate::protocol::consumer_protocol::{decode_assignment, encode_assignment};
 use crate::protocol::error::ErrorCode;
 use bytes::Bytes;
 use kafka_protocol::messages as m;
@@ -12,16 +12,11 @@ use kafka_protocol::messages::leave_group_request::MemberIdentity;
 
 /// An assignment of the topic's partitions.
 fn assignment(numbers: &[i32]) -> Bytes {
-    let mut bytes = vec![0, 0, 0, 0, 0, 1, 0, 6];
-    bytes.extend(b"orders");
-    bytes.extend(i32::try_from(numbers.len()).expect("few").to_be_bytes());
-    numbers.iter().for_each(|number| bytes.extend(number.to_be_bytes()));
-    bytes.extend((-1_i32).to_be_bytes());
-    Bytes::from(bytes)
+    encode_assignment(&numbers.iter().map(|number| (TOPIC.to_owned(), *number)).collect())
 }
 
 fn numbers(assignment: &Bytes) -> Vec<i32> {
-    let owned = read_owned(assignment.clone()).expect("an assignment");
+    let owned = decode_assignment(assignment.clone()).expect("an assignment");
     owned.into_iter().map(|(_, number)| number).collect()
 }
 
