@@ -1,21 +1,29 @@
 //! `kafkarium consume TOPIC`: records of any Kafka-compatible cluster, as lines.
 //!
 //! Invariants: records of a partition come in the order of their offsets; without `--follow` it ends at the end that
-//! each leader told; a closed pipe ends it quietly.
+//! each leader told; a closed pipe ends it quietly; what a member of a group commits was written to standard output before,
+//! and however it ends it leaves its group, unless it is killed.
 //!
-//! Deliberately not here: groups; the consumer (`client::consumer`), writing of records (`records`).
+//! Deliberately not here: the consumer and the member (`client`), writing of records (`records`).
 
 use super::exit::{Exit, Failure, Outcome};
 use super::output::{self, Format};
 use super::records::{Part, to_json, to_text};
 use super::remote::{Bootstrap, CLIENT_ID};
-use crate::client::consumer::{Consumer, ConsumerOptions, ConsumerRecord, Start};
-use crate::cluster::command::Consume as Wanted;
+use crate::client::consumer::{ConsumerOptions, ConsumerRecord, Start};
+use crate::client::member::Event;
 use crate::cluster::command::values::From;
+use crate::cluster::command::{Consume as Wanted, ResetTo};
 use crate::cluster::dial::Driver;
+use crate::cluster::reading::Reader;
 use clap::Args;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How long one turn may wait.
+const STEP: Duration = Duration::from_millis(250);
+/// A member to which its group gives nothing waits so long for something, unless it follows.
+const NOTHING_FOR: Duration = Duration::from_secs(5);
 
 /// Arguments of `consume`.
 #[derive(Debug, Args)]
@@ -72,53 +80,83 @@ impl Consume {
             read_committed: self.read_committed,
             ..ConsumerOptions::default()
         };
-        // What is read from the end on has not been written yet.
-        let follows = self.wanted.follow || self.wanted.from == From::Latest;
-        let topics = [self.wanted.topic.clone()];
-        let mut driver = Driver::new(Consumer::new(&topics, options), &self.cluster.servers, CLIENT_ID);
+        let mut driver = Driver::new(Reader::new(&self.wanted, options), &self.cluster.servers, CLIENT_ID);
         let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-        let mut left = self.wanted.max.unwrap_or(u64::MAX);
-        let (mut read, began, mut shown) = (0_u64, Instant::now(), Instant::now());
+        let mut read = 0;
+        let ended = self.read_on(&mut driver, &mut out, &mut read).await;
+        let now_ms = driver.now_ms();
+        driver.machine.leave(now_ms);
+        while !driver.machine.is_gone() {
+            driver.step(STEP).await;
+        }
+        if io::stderr().is_terminal() {
+            output::narrate(&format!("{read} records of {}", self.wanted.topic));
+        }
+        ended
+    }
+
+    async fn read_on(&self, driver: &mut Driver<Reader>, out: &mut impl Write, read: &mut usize) -> Outcome {
+        let Wanted { from, follow, max, membership, .. } = &self.wanted;
+        // What is read from the end on has not been written yet.
+        let follows = *follow || *from == From::Latest || membership.reset == ResetTo::Latest;
+        let wanted = usize::try_from(max.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+        let (began, mut shown, mut had_something) = (Instant::now(), Instant::now(), Instant::now());
         let interrupted = tokio::signal::ctrl_c();
         tokio::pin!(interrupted);
-        let mut ended = Ok(());
-        while left > 0 {
+        while *read < wanted {
             tokio::select! {
                 biased;
                 _ = &mut interrupted => break,
-                () = driver.step(Duration::from_millis(250)) => {}
+                () = driver.step(STEP) => {}
             }
-            for record in driver.machine.take_records() {
-                if left == 0 {
-                    break;
-                }
-                self.show(&record, &mut out)?;
-                (left, read) = (left - 1, read + 1);
+            for record in driver.machine.take_records(wanted - *read) {
+                self.show(&record, out)?;
+                *read += 1;
             }
             out.flush()?;
+            driver.machine.processed();
+            self.narrate(driver.machine.take_events());
             if let Some(reason) = driver.machine.take_errors().into_iter().next() {
-                ended = Err(Failure::new(Exit::Failed, reason));
-                break;
+                return Err(Failure::new(Exit::Failed, reason));
             }
-            if !follows && driver.machine.is_at_end() {
+            if !driver.machine.has_nothing() {
+                had_something = Instant::now();
+            }
+            if !follows && (driver.machine.is_at_end() || had_something.elapsed() > NOTHING_FOR) {
                 break;
             }
             // Not over records on the same screen.
             let beside = io::stderr().is_terminal() && !io::stdout().is_terminal();
             if beside && shown.elapsed() > Duration::from_secs(1) {
                 shown = Instant::now();
-                let _ = write!(
-                    io::stderr(),
-                    "\r\x1b[K{read} records, {:.0}/s",
-                    read as f64 / began.elapsed().as_secs_f64()
-                );
+                let rate = *read as f64 / began.elapsed().as_secs_f64();
+                let _ = write!(io::stderr(), "\r\x1b[K{read} records, {rate:.0}/s");
             }
         }
-        out.flush()?;
-        if io::stderr().is_terminal() {
-            output::narrate(&format!("{read} records of {}", self.wanted.topic));
+        Ok(())
+    }
+
+    /// Tells what happens in the group, to people alone.
+    fn narrate(&self, events: Vec<Event>) {
+        let group = self.wanted.membership.group.as_deref().unwrap_or_default();
+        for event in events {
+            let sentence = match event {
+                Event::Joined { generation, partitions } => {
+                    format!(
+                        "{group}: generation {generation}, {partitions} partitions of {} are ours",
+                        self.wanted.topic
+                    )
+                }
+                Event::Lost(partitions) => {
+                    format!("{group}: the group went on without us, {} partitions are lost", partitions.len())
+                }
+                Event::Trouble(reason) => format!("{group}: {reason}"),
+                Event::Assigned(_) | Event::Revoked(_) => continue,
+            };
+            if io::stderr().is_terminal() {
+                output::narrate(&sentence);
+            }
         }
-        ended
     }
 
     fn show(&self, record: &ConsumerRecord, out: &mut impl Write) -> Outcome {

@@ -1,5 +1,5 @@
 //! The commands that any Kafka-compatible cluster understands (`topic`, `config`, `reassign`, `elect`, `quorum`,
-//! `transaction`), carried out with Kafka's own requests: the same code for a live host, a simulated one and a cluster far
+//! `group`, `transaction`), carried out with Kafka's own requests: the same code for a live host, a simulated one and a cluster far
 //! away.
 //!
 //! Invariants: what is told comes from answers of the cluster; an error is told with Kafka's name for it and the
@@ -66,6 +66,7 @@ pub fn run(command: &Command, ask: &mut dyn Ask) -> Option<Reply> {
             again(ask, |ask| partitions::elect(partitions, partitions::UNCLEAN, ask))
         }
         Command::Quorum(QuorumCommand::Describe) => again(ask, quorum::describe),
+        Command::Group(command) => return Some(groups::run(command, ask)),
         Command::Transaction(command) => return Some(transactions::run(command, ask)),
         _ => return None,
     };

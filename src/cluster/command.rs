@@ -29,8 +29,8 @@ pub use reply::{Execute, Reply};
 pub use values::Partition;
 pub use verbs::{
     BrokerCommand, ClockCommand, ClockSkew, ConfigCommand, ConfigEntity, Consume, Direction, DiskCommand, DropCommand,
-    ElectCommand, GroupCommand, LinkCommand, Load, Produce, ProduceCommand, QuorumCommand, ReassignCommand, Switch,
-    TopicCommand, Traffic, TransactionCommand, acks,
+    ElectCommand, GroupCommand, GroupProtocol, LinkCommand, Load, Membership, Produce, ProduceCommand, QuorumCommand,
+    ReassignCommand, ResetTo, Switch, TopicCommand, Traffic, TransactionCommand, acks,
 };
 pub use who::{Who, pin};
 
@@ -133,6 +133,9 @@ pub enum Command {
     /// Look at the metadata quorum
     #[command(subcommand)]
     Quorum(QuorumCommand),
+    /// List, describe, reset and delete consumer groups
+    #[command(subcommand, visible_alias = "groups")]
+    Group(GroupCommand),
     /// List, describe and abort transactions
     #[command(subcommand, visible_alias = "transactions")]
     Transaction(TransactionCommand),
@@ -140,7 +143,7 @@ pub enum Command {
     Produce(ProduceCommand),
     /// Read records
     Consume(Consume),
-    /// Start the demo workload: a stream of orders and two readers
+    /// Start the demo workload: a stream of orders and a group of two readers
     Demo,
     /// Wait until something is true
     Wait {
@@ -223,6 +226,8 @@ impl Command {
             Command::Disk(disk) => matches!(disk, DiskCommand::Corrupt { .. }),
             Command::Topic(topic) => matches!(topic, TopicCommand::Delete { .. } | TopicCommand::DeleteRecords { .. }),
             Command::Elect(elect) => matches!(elect, ElectCommand::Unclean { .. }),
+            Command::Group(group) => group.changes(),
+            Command::Transaction(transaction) => matches!(transaction, TransactionCommand::Abort { .. }),
             _ => false,
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod link;
 pub mod live;
+pub mod reading;
 pub mod sim;
 pub mod store;
 pub mod view;

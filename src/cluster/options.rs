@@ -69,7 +69,7 @@ pub struct ClusterOptions {
     pub memory_limit: Option<Size>,
     /// How fast time runs at the start.
     pub speed: Speed,
-    /// Whether the demo workload runs: a stream of orders and two readers.
+    /// Whether the demo workload runs: a stream of orders and a group of two readers.
     pub demo_load: bool,
 }
 

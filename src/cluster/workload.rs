@@ -115,7 +115,7 @@ impl Workload {
         *last
     }
 
-    /// Starts the demo workload: a stream of orders with keys, their payments and clicks, and two readers that share the partitions. Its
+    /// Starts the demo workload: a stream of orders with keys, their payments and clicks, and two readers, the group `orders-app`. Its
     /// topics are created where they are missing. False if it runs already.
     pub fn start_demo(&self) -> bool {
         let id = LoadId(self.run + self.next_id());

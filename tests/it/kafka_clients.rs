@@ -8,6 +8,7 @@ mod every_day;
 mod groups;
 mod kill_loop;
 mod load;
+mod members;
 mod process_kills;
 mod replicas;
 mod transactions;

@@ -300,6 +300,21 @@ const TEXTS: &[Text] = &[
         &["elect unclean orders-0"],
         &["elect preferred"],
     ),
+    text("group list", "Changes nothing.", &["group list"], &["group describe"]),
+    text("group describe", "Changes nothing.", &["group describe orders-app"], &["group list", "group reset"]),
+    text(
+        "group reset",
+        "Shows where each partition stands and would stand. With --execute its readers go on there: records between \
+         come again, or never. Refused while the group has members.",
+        &["group reset orders-app orders --to earliest", "group reset orders-app orders --to -100 --execute"],
+        &["group describe"],
+    ),
+    text(
+        "group delete",
+        "Its committed offsets are gone: whoever joins next begins where its reset says. Refused while it has members.",
+        &["group delete orders-app"],
+        &["group reset"],
+    ),
     text("transaction list", "Changes nothing.", &["transaction list"], &["transaction describe"]),
     text("transaction describe", "Changes nothing.", &["transaction describe payments"], &["transaction abort"]),
     text(
@@ -324,18 +339,20 @@ const TEXTS: &[Text] = &[
     text("produce stop", "The load ends; its ledger stays.", &["produce stop", "produce stop orders"], &["produce"]),
     text(
         "consume",
-        "Reads over TCP like a consumer without a group: no offset is committed anywhere.",
+        "Reads over TCP like any consumer. With --group it is a member, which shares the partitions with the others \
+         and commits what it has shown; without, nothing is committed anywhere.",
         &[
             "consume orders --from earliest --max 10",
             "consume orders --from -10 --follow",
             "consume orders --partition 0 --from 5m",
+            "consume orders --group billing --max 10",
         ],
-        &["produce"],
+        &["produce", "group describe"],
     ),
     text(
         "demo",
         "Topics clicks, orders and payments are made where they are missing, a few hundred records a second go into them, \
-         and two readers share their partitions. The ledger follows every record.",
+         and the two members of the group orders-app read them. The ledger follows every record.",
         &["demo"],
         &["produce", "produce stop"],
     ),

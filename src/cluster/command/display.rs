@@ -7,7 +7,8 @@
 use super::values::{LinkSpec, Setting, duration_text};
 use super::verbs::{
     BrokerCommand, ClockCommand, ClockSkew, ConfigCommand, Consume, DiskCommand, DropCommand, ElectCommand,
-    LinkCommand, Produce, ProduceCommand, QuorumCommand, ReassignCommand, Switch, TopicCommand, TransactionCommand,
+    GroupCommand, GroupProtocol, LinkCommand, Membership, Produce, ProduceCommand, QuorumCommand, ReassignCommand,
+    ResetTo, Switch, TopicCommand, TransactionCommand,
 };
 use super::{Command, Partition, values};
 use crate::cluster::view::Acks;
@@ -139,6 +140,7 @@ fn line(command: &Command) -> Line {
         }
         Command::Elect(ElectCommand::Preferred { partitions }) => Line::new("elect preferred").partitions(partitions),
         Command::Elect(ElectCommand::Unclean { partitions }) => Line::new("elect unclean").partitions(partitions),
+        Command::Group(command) => group(command),
         Command::Transaction(command) => transaction(command),
         Command::Quorum(QuorumCommand::Describe) => Line::new("quorum describe"),
         Command::Produce(ProduceCommand::Stop { name }) => {
@@ -205,6 +207,17 @@ fn topic(command: &TopicCommand) -> Line {
     }
 }
 
+fn group(command: &GroupCommand) -> Line {
+    match command {
+        GroupCommand::List => Line::new("group list"),
+        GroupCommand::Describe { name } => Line::new("group describe").word(name),
+        GroupCommand::Reset { name, topic, to, execute } => {
+            Line::new("group reset").word(name).word(topic).flag("--to", to).switch("--execute", *execute)
+        }
+        GroupCommand::Delete { name } => Line::new("group delete").word(name),
+    }
+}
+
 fn transaction(command: &TransactionCommand) -> Line {
     match command {
         TransactionCommand::List => Line::new("transaction list"),
@@ -246,12 +259,30 @@ fn produce(records: &Produce) -> Line {
 }
 
 fn consume(command: &Consume) -> Line {
-    let Consume { topic, from, partition, max, follow } = command;
+    let Consume { topic, from, partition, max, follow, membership } = command;
     let from = (*from != values::From::Earliest).then_some(from);
-    Line::new("consume")
+    let line = Line::new("consume")
         .word(topic)
         .optional("--from", from)
         .each("--partition", partition)
         .optional("--max", *max)
-        .switch("--follow", *follow)
+        .switch("--follow", *follow);
+    let Membership { group: Some(group), reset, instance_id, session_timeout, protocol } = membership else {
+        return line;
+    };
+    let reset = match reset {
+        ResetTo::Earliest => None,
+        ResetTo::Latest => Some("latest"),
+        ResetTo::None => Some("none"),
+    };
+    let protocol = match protocol {
+        GroupProtocol::Classic => None::<&str>,
+    };
+    let session_timeout =
+        (*session_timeout != Membership::SESSION_TIMEOUT).then(|| values::duration_text(*session_timeout));
+    line.flag("--group", group)
+        .optional("--reset", reset)
+        .optional("--instance-id", instance_id.as_ref())
+        .optional("--session-timeout", session_timeout)
+        .optional("--protocol", protocol)
 }

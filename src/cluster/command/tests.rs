@@ -393,6 +393,19 @@ fn any_produce() -> impl Strategy<Value = Command> {
     )
 }
 
+fn any_membership() -> impl Strategy<Value = Membership> {
+    let reset = prop_oneof![Just(ResetTo::Earliest), Just(ResetTo::Latest), Just(ResetTo::None)];
+    (".{1,12}", reset, proptest::option::of(".{1,8}"), any_duration()).prop_map(
+        |(group, reset, instance_id, session_timeout)| Membership {
+            group: Some(group),
+            reset,
+            instance_id,
+            session_timeout,
+            protocol: GroupProtocol::Classic,
+        },
+    )
+}
+
 fn any_topic_command() -> impl Strategy<Value = TopicCommand> {
     let settings = || proptest::collection::vec(any_setting(), 0..3);
     prop_oneof![
@@ -470,8 +483,22 @@ fn any_command() -> impl Strategy<Value = Command> {
         partitions().prop_map(|partitions| Command::Elect(ElectCommand::Unclean { partitions })),
         any_produce(),
         (any_name(), any_from(), partition_numbers, proptest::option::of(1..u64::MAX), any::<bool>()).prop_map(
-            |(topic, from, partition, max, follow)| Command::Consume(Consume { topic, from, partition, max, follow })
+            |(topic, from, partition, max, follow)| {
+                let membership = Membership::default();
+                Command::Consume(Consume { topic, from, partition, max, follow, membership })
+            }
         ),
+        (any_name(), any_membership()).prop_map(|(topic, membership)| Command::Consume(Consume {
+            topic,
+            from: From::Earliest,
+            partition: Vec::new(),
+            max: None,
+            follow: false,
+            membership
+        })),
+        (".{1,12}", any_name(), any_from(), any::<bool>())
+            .prop_map(|(name, topic, to, execute)| Command::Group(GroupCommand::Reset { name, topic, to, execute })),
+        ".{1,12}".prop_map(|name| Command::Group(GroupCommand::Delete { name })),
         (any_predicate(), any_duration()).prop_map(|(predicate, within)| Command::Wait { predicate, within }),
         any_predicate().prop_map(|predicate| Command::Expect { predicate }),
         ".{1,20}".prop_map(|file| Command::Screenshot { file: file.into() })

@@ -12,7 +12,7 @@ use super::values::{
 use super::who::Who;
 use crate::cluster::view::Acks;
 use crate::protocol::ids::BrokerId;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use std::time::Duration;
 
 /// Verbs about brokers.
@@ -228,6 +228,17 @@ pub enum GroupCommand {
         #[arg(value_name = "GROUP")]
         name: String,
     },
+}
+
+impl GroupCommand {
+    /// Whether it changes the group, and does not only show it.
+    pub fn changes(&self) -> bool {
+        match self {
+            GroupCommand::List | GroupCommand::Describe { .. } => false,
+            GroupCommand::Reset { execute, .. } => *execute,
+            GroupCommand::Delete { .. } => true,
+        }
+    }
 }
 
 /// Verbs about transactions.
@@ -496,4 +507,70 @@ pub struct Consume {
     /// Wait for more at the end
     #[arg(long)]
     pub follow: bool,
+    /// Whether as a member of a group.
+    #[command(flatten)]
+    pub membership: Membership,
+}
+
+/// How a reader is a member of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+#[group(skip)]
+pub struct Membership {
+    /// Read as a member of this group: share the partitions with its other members, and commit what was read
+    #[arg(long, value_name = "GROUP", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(conflicts_with_all = ["from", "partition"], help_heading = "As a member of a group")]
+    pub group: Option<String>,
+    /// Where to begin in partitions for which the group has committed nothing
+    #[arg(long, value_enum, value_name = "WHERE", default_value_t, requires = "group")]
+    #[arg(help_heading = "As a member of a group")]
+    pub reset: ResetTo,
+    /// Be a static member of this name: it does not leave, and keeps its partitions if it comes back in time
+    #[arg(long, value_name = "NAME", requires = "group", help_heading = "As a member of a group")]
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub instance_id: Option<String>,
+    /// After so long without a sign of life others get its partitions
+    #[arg(long, value_name = "DURATION", default_value = "10s", requires = "group", value_parser = duration)]
+    #[arg(help_heading = "As a member of a group")]
+    pub session_timeout: Duration,
+    /// Which protocol to be a member by
+    #[arg(long, value_enum, value_name = "PROTOCOL", default_value_t, requires = "group")]
+    #[arg(help_heading = "As a member of a group")]
+    pub protocol: GroupProtocol,
+}
+
+impl Membership {
+    /// The session timeout unless another is said.
+    pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+}
+
+impl Default for Membership {
+    fn default() -> Membership {
+        Membership {
+            group: None,
+            reset: ResetTo::default(),
+            instance_id: None,
+            session_timeout: Membership::SESSION_TIMEOUT,
+            protocol: GroupProtocol::default(),
+        }
+    }
+}
+
+/// Where a member begins without a committed offset (`auto.offset.reset`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ResetTo {
+    /// At the first record there is
+    #[default]
+    Earliest,
+    /// After the last record there is
+    Latest,
+    /// Nowhere: fail
+    None,
+}
+
+/// How members of a group agree on who reads what (`group.protocol`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum GroupProtocol {
+    /// One member computes the assignment, and all join anew for another
+    #[default]
+    Classic,
 }

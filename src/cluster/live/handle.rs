@@ -100,7 +100,7 @@ impl LiveCluster {
         self.inner.host.history.wait(seen, limit)
     }
 
-    /// Starts the demo workload: a stream of orders with keys, and two readers. False if it runs already.
+    /// Starts the demo workload: a stream of orders with keys, and a group of two readers. False if it runs already.
     pub fn start_demo_load(&self) -> bool {
         self.inner.workload.start_demo()
     }

@@ -1,10 +1,13 @@
-//! What the demo workload writes: customers click, order and pay, each with a key, so that the order of a key means something.
+//! What the demo workload writes: customers click, order and pay, each with a key, so that the order of a key means something; and the
+//! group that reads it.
 //!
 //! Invariants: record n is the same in every run; a customer's records all go to one partition of a topic; topics are created with at
 //! most 64 MiB a partition.
 //!
 //! Deliberately not here: when records are written (`load`).
 
+use super::follow::Crew;
+use crate::client::consumer::Reset;
 use crate::client::metadata::topic_name;
 use crate::client::producer::ProducerRecord;
 use crate::engine::prng::Prng;
@@ -13,6 +16,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::CreateTopicsRequest;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::protocol::StrBytes;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The topics and how many partitions each has.
@@ -29,12 +33,15 @@ const PAGES: [&str; 6] = ["home", "search", "lamp", "chair", "basket", "checkout
 const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 const RETENTION_BYTES: u64 = 48 * 1024 * 1024;
 
-/// The partitions that one of the two readers takes: every other one.
-pub(super) fn partitions_of(reader: usize) -> Vec<i32> {
-    let most = TOPICS.iter().map(|(_, partitions)| *partitions).max().unwrap_or(1);
-    (0..most)
-        .filter(|partition| usize::try_from(*partition).is_ok_and(|partition| partition % 2 == reader % 2))
-        .collect()
+/// The group of its readers.
+pub(super) const GROUP: &str = "orders-app";
+/// How many members it has.
+pub(super) const READERS: usize = 2;
+
+/// What its readers have in common.
+pub(super) fn crew(reset: Reset) -> Crew {
+    let partitions = TOPICS.iter().map(|(_, partitions)| usize::try_from(*partitions).expect("few")).sum();
+    Crew { group: GROUP, topics: topics(), partitions, reset, places: Arc::default() }
 }
 
 /// The names of the topics.
@@ -143,11 +150,5 @@ mod tests {
             serde_json::from_slice::<serde_json::Value>(&value).expect("the value is JSON");
             assert_eq!(super::record(number, 5), record);
         }
-    }
-
-    #[test]
-    fn the_two_readers_share_all_partitions_without_overlap() {
-        let (first, second) = (partitions_of(0), partitions_of(1));
-        assert_eq!((first.as_slice(), second.as_slice()), (&[0, 2, 4][..], &[1, 3, 5][..]));
     }
 }

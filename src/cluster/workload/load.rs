@@ -6,12 +6,12 @@
 //! Deliberately not here: what is written by the demo (`demo`), and what became of it (`ledger`).
 
 use super::beat::Beat;
-use super::follow::follow;
+use super::follow::{follow, follow_in_group};
 use super::once::made_up;
 use super::{Shared, acks_number, demo, lock, wall_ms};
 use crate::client::Target;
 use crate::client::admin::Admin;
-use crate::client::consumer::Start;
+use crate::client::consumer::{Reset, Start};
 use crate::client::metadata::Metadata;
 use crate::client::producer::{Delivery, Producer, ProducerOptions, ProducerRecord};
 use crate::cluster::command::Produce;
@@ -102,11 +102,11 @@ impl Source {
         }
     }
 
-    /// The partitions each reader takes; empty is all.
-    fn readers(&self) -> Vec<Vec<i32>> {
+    /// The partitions that its reader takes; empty is all.
+    fn partitions(&self) -> Vec<i32> {
         match self {
-            Source::Demo => vec![demo::partitions_of(0), demo::partitions_of(1)],
-            Source::Command(produce) => vec![produce.partition.into_iter().collect()],
+            Source::Demo => Vec::new(),
+            Source::Command(produce) => produce.partition.into_iter().collect(),
         }
     }
 }
@@ -183,11 +183,28 @@ struct Run {
 }
 
 /// Tasks that end with what holds them.
-struct Readers(Vec<JoinHandle<()>>);
+struct Readers {
+    tasks: Vec<JoinHandle<()>>,
+    ready: Vec<watch::Receiver<bool>>,
+    leave: watch::Sender<bool>,
+}
 
 impl Drop for Readers {
     fn drop(&mut self) {
-        self.0.iter().for_each(JoinHandle::abort);
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Readers {
+    /// Lets members leave their group before they end.
+    async fn leave(mut self) {
+        if self.leave.receiver_count() == 0 {
+            return;
+        }
+        self.leave.send_replace(true);
+        for task in &mut self.tasks {
+            let _ = tokio::time::timeout(FAREWELL / 3, task).await;
+        }
     }
 }
 
@@ -199,16 +216,19 @@ impl Run {
             _ = stopped.wait_for(|stopped| *stopped) => None,
         };
         let Some(start) = prepared else { return };
-        let (_readers, ready) = self.start_readers(start);
-        tokio::select! {
-            () = all_ready(ready) => {}
-            () = tokio::time::sleep(READERS_PATIENCE) => {}
-            _ = stopped.wait_for(|stopped| *stopped) => return,
+        let readers = self.start_readers(start);
+        let is_stopped = tokio::select! {
+            () = all_ready(readers.ready.clone()) => false,
+            () = tokio::time::sleep(READERS_PATIENCE) => false,
+            _ = stopped.wait_for(|stopped| *stopped) => true,
+        };
+        if !is_stopped {
+            self.write().await;
+            lock(&self.status).runs = false;
+            // The readers are a moment behind.
+            tokio::time::sleep(FAREWELL / 3).await;
         }
-        self.write().await;
-        lock(&self.status).runs = false;
-        // The readers are a moment behind.
-        tokio::time::sleep(FAREWELL / 3).await;
+        readers.leave().await;
     }
 
     /// Sees to the topics; where readers have to begin so that they miss nothing of this load.
@@ -252,16 +272,27 @@ impl Run {
         outcome.ok()
     }
 
-    fn start_readers(&self, start: Start) -> (Readers, Vec<watch::Receiver<bool>>) {
+    fn start_readers(&self, start: Start) -> Readers {
         let (mut tasks, mut ready) = (Vec::new(), Vec::new());
-        for (number, partitions) in self.source.readers().into_iter().enumerate() {
+        let (leave, leaves) = watch::channel(false);
+        if matches!(self.source, Source::Demo) {
+            let crew = demo::crew(if start == Start::Latest { Reset::Latest } else { Reset::Earliest });
+            for number in 1..=demo::READERS {
+                let (tell, told) = watch::channel(false);
+                let client_id = format!("{}-{number}", demo::GROUP);
+                let reading = follow_in_group(Arc::clone(&self.shared), crew.clone(), client_id, tell, leaves.clone());
+                tasks.push(tokio::spawn(reading));
+                ready.push(told);
+            }
+        } else {
             let (tell, told) = watch::channel(false);
-            let client_id = format!("{}-reader-{}", self.client_id, number + 1);
-            let reading = follow(Arc::clone(&self.shared), self.source.topics(), partitions, start, client_id, tell);
+            let client_id = format!("{}-reader", self.client_id);
+            let (topics, partitions) = (self.source.topics(), self.source.partitions());
+            let reading = follow(Arc::clone(&self.shared), topics, partitions, start, client_id, tell);
             tasks.push(tokio::spawn(reading));
             ready.push(told);
         }
-        (Readers(tasks), ready)
+        Readers { tasks, ready, leave }
     }
 
     /// Writes until it is stopped or its count is reached, and waits for what is under way.

@@ -6,12 +6,13 @@
 //! Deliberately not here: loads that stay (`load`), reading that stays (`tail`).
 
 use super::{acks_number, wall_ms};
-use crate::client::consumer::{Consumer, ConsumerOptions, ConsumerRecord, Start};
+use crate::client::consumer::{ConsumerOptions, ConsumerRecord, Start};
 use crate::client::metadata::TopicPartition;
 use crate::client::producer::{Producer, ProducerOptions, ProducerRecord};
 use crate::cluster::command::values::From as ReadFrom;
 use crate::cluster::command::{Consume, Produce, Reply};
 use crate::cluster::dial::Driver;
+use crate::cluster::reading::Reader;
 use crate::cluster::view::{Acks, ProduceDraft, TailRecord};
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -153,6 +154,9 @@ pub(super) async fn write(bootstrap: String, batch: Batch) -> Result<Written, St
     Ok(written)
 }
 
+/// A member to which its group gives nothing waits so long for something.
+const NOTHING_FOR: Duration = Duration::from_secs(5);
+
 /// Where a reader begins.
 fn start(from: ReadFrom) -> Start {
     match from {
@@ -170,28 +174,47 @@ fn start(from: ReadFrom) -> Start {
 /// # Errors
 /// What went wrong and will not mend itself; that nothing could be read in time.
 pub(super) async fn read(bootstrap: String, consume: Consume, patience: Duration) -> Result<Vec<TailRecord>, String> {
-    let options =
-        ConsumerOptions { start: start(consume.from), partitions: consume.partition, ..ConsumerOptions::default() };
-    let mut driver = Driver::new(Consumer::new(&[consume.topic], options), &bootstrap, CLIENT_ID);
+    let options = ConsumerOptions {
+        start: start(consume.from),
+        partitions: consume.partition.clone(),
+        ..ConsumerOptions::default()
+    };
+    let mut driver = Driver::new(Reader::new(&consume, options), &bootstrap, CLIENT_ID);
+    let outcome = read_on(&mut driver, &consume, patience).await;
+    let now_ms = driver.now_ms();
+    driver.machine.leave(now_ms);
+    while !driver.machine.is_gone() {
+        driver.step(STEP).await;
+    }
+    outcome
+}
+
+async fn read_on(
+    driver: &mut Driver<Reader>,
+    consume: &Consume,
+    patience: Duration,
+) -> Result<Vec<TailRecord>, String> {
     let wanted = usize::try_from(consume.max.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
     let mut records = Vec::new();
     let mut last = Instant::now();
     while records.len() < wanted && (consume.follow || !driver.machine.is_at_end()) {
-        if last.elapsed() > patience {
+        let is_idle = driver.machine.has_nothing() && !consume.follow && last.elapsed() > NOTHING_FOR;
+        if last.elapsed() > patience || is_idle {
             let reason = driver.last_failure().map_or_else(|| "no leader answers".to_owned(), str::to_owned);
-            return if records.is_empty() && !consume.follow { Err(reason) } else { Ok(records) };
+            let is_mute = records.is_empty() && !consume.follow && !is_idle;
+            return if is_mute { Err(reason) } else { Ok(records) };
         }
         driver.step(STEP).await;
-        let more = driver.machine.take_records();
+        let more = driver.machine.take_records(wanted - records.len());
         if !more.is_empty() {
             last = Instant::now();
         }
         records.extend(more.iter().map(shown));
+        driver.machine.processed();
         if let Some(error) = driver.machine.take_errors().into_iter().next() {
             return Err(error);
         }
     }
-    records.truncate(wanted);
     Ok(records)
 }
 

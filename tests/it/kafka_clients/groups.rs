@@ -148,7 +148,7 @@ fn a_group_shares_a_topic_and_goes_on_where_it_was() {
 }
 
 /// `kafkarium group …`, what it says, or why it fails.
-fn group(server: &Server, words: &str) -> Result<String, String> {
+pub(super) fn group(server: &Server, words: &str) -> Result<String, String> {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_kafkarium"));
     command.arg("group").args(words.split_whitespace()).args(["--bootstrap-server", &server.bootstrap()]);
     let output = command.output().expect("it starts");
