@@ -17,6 +17,9 @@ const TOPIC: &str = "orders";
 const GROUP: &str = "billing";
 const PARTITIONS: usize = 6;
 
+/// Records by partition and offset.
+type Records = BTreeSet<(i32, i64)>;
+
 /// Writes so many records to each partition.
 fn produce(server: &Server, records: usize) {
     let producer: BaseProducer = config(server).set("enable.idempotence", "true").create().expect("a producer");
@@ -83,9 +86,9 @@ impl Reader {
 }
 
 /// Everything that they read together; nothing may be there twice.
-fn read_once(readers: &[&Reader]) -> BTreeSet<(i32, i64)> {
+fn read_once(readers: &[&Reader]) -> Records {
     let all: Vec<(i32, i64)> = readers.iter().flat_map(|reader| reader.read()).collect();
-    let once: BTreeSet<(i32, i64)> = all.iter().copied().collect();
+    let once: Records = all.iter().copied().collect();
     let mut counts: BTreeMap<(i32, i64), usize> = BTreeMap::new();
     all.iter().for_each(|record| *counts.entry(*record).or_default() += 1);
     counts.retain(|_, count| *count > 1);
@@ -153,7 +156,7 @@ fn members_share_a_topic_outlive_their_coordinator_and_take_over_from_who_died()
     let (status, rest) = Reader::start(&server, &[]).wait();
     assert!(status.success(), "it ends at the end");
     assert_eq!((some.len(), rest.len()), (25, 20 * PARTITIONS - 25));
-    let all: BTreeSet<(i32, i64)> = some.into_iter().chain(rest).collect();
+    let all: Records = some.into_iter().chain(rest).collect();
     assert_eq!(all.len(), 20 * PARTITIONS, "nothing twice after a clean leave");
     assert!(all.iter().all(|(_, offset)| *offset >= 80));
 }
@@ -187,8 +190,8 @@ fn a_member_shares_a_group_with_librdkafka_whichever_leads_it() {
             });
             (own(), consumer)
         };
-        let mut found: BTreeSet<(i32, i64)> = BTreeSet::new();
-        let mut step = |until: &dyn Fn(&BTreeSet<(i32, i64)>) -> bool| {
+        let mut found = Records::new();
+        let mut step = |until: &dyn Fn(&Records) -> bool| {
             if let Some(Ok(record)) = consumer.poll(Duration::from_millis(20)) {
                 found.insert((record.partition(), record.offset()));
             }
@@ -201,7 +204,7 @@ fn a_member_shares_a_group_with_librdkafka_whichever_leads_it() {
         produce(&server, 10);
         eventually(&format!("{strategy}: both together read everything"), || {
             step(&|found| {
-                let own: BTreeSet<(i32, i64)> = reader.read().into_iter().collect();
+                let own: Records = reader.read().into_iter().collect();
                 own.union(found).count() == 20 * PARTITIONS
             })
         });
