@@ -15,8 +15,13 @@ use crate::protocol::ids::{BrokerId, PartitionId, TopicId};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The order of the rows: the group first, then what the user sorts by, then the name.
-type RowKey = (u8, Reverse<u64>, PartitionName);
+/// The order of the rows: the group first, then what the user sorts by, then the name, and of each group internal topics last.
+type RowKey = (u8, bool, Reverse<u64>, PartitionName);
+
+/// Whether a partition is the cluster's own, not its users': what is shown of those comes first.
+fn is_internal(name: &PartitionName) -> bool {
+    name.topic.starts_with("__")
+}
 
 /// What one broker has of all partitions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,7 +53,7 @@ impl Listing {
         };
         // In the order of severity only the last group is the healthy one.
         let group = if is_healthy { PartitionSeverity::Healthy as u8 } else { group };
-        (group, Reverse(weight), partition.name.clone())
+        (group, is_internal(&partition.name), Reverse(weight), partition.name.clone())
     }
 
     fn passes(&self, name: &PartitionName) -> bool {
@@ -67,7 +72,7 @@ struct Tally {
     totals: Totals,
     under_replicated: u32,
     /// Everything that is not healthy, worst first.
-    attention: BTreeSet<(PartitionSeverity, PartitionName)>,
+    attention: BTreeSet<(PartitionSeverity, bool, PartitionName)>,
     listing: Listing,
 }
 
@@ -100,7 +105,7 @@ impl Tally {
             }
         }
         if counted.severity != PartitionSeverity::Healthy {
-            let key = (counted.severity, partition.name.clone());
+            let key = (counted.severity, is_internal(&partition.name), partition.name.clone());
             if add {
                 self.attention.insert(key)
             } else {
@@ -235,7 +240,7 @@ impl Partitions {
             self.list_anew(want);
         }
         let listing = &self.tally.listing;
-        let row = |key: &RowKey| self.names.get(&key.2).and_then(|id| self.map.get(id)).map(|found| found.row(lives));
+        let row = |key: &RowKey| self.names.get(&key.3).and_then(|id| self.map.get(id)).map(|found| found.row(lives));
         let rows: Vec<_> = listing.rows.from(want.first_row).take(want.row_count).filter_map(row).collect();
         let selected = want.selected.as_ref().filter(|name| listing.passes(name));
         let selected = selected.and_then(|name| self.map.get(self.names.get(name)?));
@@ -262,10 +267,10 @@ impl Partitions {
     pub(super) fn worst(&self, lives: &Lives) -> Vec<WorstPartition> {
         let severities = [PartitionSeverity::NoLeader, PartitionSeverity::Stalled, PartitionSeverity::MissingCopy];
         let first = |severity: PartitionSeverity| {
-            let from = (severity, PartitionName::new("", i32::MIN));
-            self.tally.attention.range(from..).take_while(move |(found, _)| *found == severity).take(3)
+            let from = (severity, false, PartitionName::new("", i32::MIN));
+            self.tally.attention.range(from..).take_while(move |(found, ..)| *found == severity).take(3)
         };
-        let describe = |(severity, name): &(PartitionSeverity, PartitionName)| {
+        let describe = |(severity, _, name): &(PartitionSeverity, bool, PartitionName)| {
             let partition = self.map.get(self.names.get(name)?)?;
             Some(WorstPartition {
                 name: name.clone(),
@@ -279,11 +284,11 @@ impl Partitions {
 
     /// Partitions that are not healthy, worst first.
     pub(super) fn attention(&self) -> impl Iterator<Item = PartitionId> {
-        self.tally.attention.iter().filter_map(|(_, name)| self.names.get(name).copied())
+        self.tally.attention.iter().filter_map(|(.., name)| self.names.get(name).copied())
     }
 
     /// The partitions of the rows in a window of the order that was asked for last.
     pub(super) fn window(&self, first: usize, count: usize) -> impl Iterator<Item = PartitionId> {
-        self.tally.listing.rows.from(first).take(count).filter_map(|(_, _, name)| self.names.get(name).copied())
+        self.tally.listing.rows.from(first).take(count).filter_map(|(.., name)| self.names.get(name).copied())
     }
 }
