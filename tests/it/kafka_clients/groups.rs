@@ -11,12 +11,12 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-const TOPIC: &str = "orders";
-const GROUP: &str = "billing";
-const PARTITIONS: usize = 6;
+pub(super) const TOPIC: &str = "orders";
+pub(super) const GROUP: &str = "billing";
+pub(super) const PARTITIONS: usize = 6;
 
 /// Writes so many records to each partition.
-fn produce(server: &Server, records: usize) {
+pub(super) fn produce(server: &Server, records: usize) {
     let producer: BaseProducer = config(server).set("enable.idempotence", "true").create().expect("a producer");
     for index in 0..records {
         for partition in 0..PARTITIONS {
@@ -29,7 +29,7 @@ fn produce(server: &Server, records: usize) {
     producer.flush(PATIENCE).expect("everything is sent");
 }
 
-fn member(server: &Server, strategy: &str, more: &[(&str, &str)]) -> BaseConsumer {
+pub(super) fn member(server: &Server, strategy: &str, more: &[(&str, &str)]) -> BaseConsumer {
     let mut config = config(server);
     config.set("group.id", GROUP).set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");
     config.set("partition.assignment.strategy", strategy).set("session.timeout.ms", "3000");
@@ -47,13 +47,13 @@ fn member(server: &Server, strategy: &str, more: &[(&str, &str)]) -> BaseConsume
 
 /// What a group reads: each partition's next offset, which no member may be given from an earlier one twice.
 #[derive(Default)]
-struct Progress {
+pub(super) struct Progress {
     next: BTreeMap<i32, i64>,
 }
 
 impl Progress {
     /// Lets each member poll once and commit what it was given.
-    fn step(&mut self, members: &[BaseConsumer]) {
+    pub(super) fn step(&mut self, members: &[BaseConsumer]) {
         for member in members {
             let Some(Ok(record)) = member.poll(Duration::from_millis(20)) else { continue };
             let next = self.next.entry(record.partition()).or_default();
@@ -63,7 +63,7 @@ impl Progress {
         }
     }
 
-    fn has_read(&self, records: i64) -> bool {
+    pub(super) fn has_read(&self, records: i64) -> bool {
         self.next.len() == PARTITIONS && self.next.values().all(|next| *next >= records)
     }
 }
@@ -74,7 +74,7 @@ fn partitions_of(member: &BaseConsumer) -> BTreeSet<i32> {
 }
 
 /// Whether the members have these numbers of partitions, and each partition one owner.
-fn is_shared(members: &[BaseConsumer], counts: &[usize]) -> bool {
+pub(super) fn is_shared(members: &[BaseConsumer], counts: &[usize]) -> bool {
     let owned: Vec<BTreeSet<i32>> = members.iter().map(partitions_of).collect();
     let mut found: Vec<usize> = owned.iter().map(BTreeSet::len).collect();
     found.sort_unstable();
@@ -82,7 +82,7 @@ fn is_shared(members: &[BaseConsumer], counts: &[usize]) -> bool {
 }
 
 /// What the group has committed, by partition.
-fn committed(member: &BaseConsumer) -> BTreeMap<i32, i64> {
+pub(super) fn committed(member: &BaseConsumer) -> BTreeMap<i32, i64> {
     let mut asked = TopicPartitionList::new();
     asked.add_partition_range(TOPIC, 0, i32::try_from(PARTITIONS - 1).expect("few"));
     let found =
@@ -95,7 +95,7 @@ fn committed(member: &BaseConsumer) -> BTreeMap<i32, i64> {
 }
 
 /// The broker that leads the group's partition.
-fn coordinator(member: &BaseConsumer) -> i32 {
+pub(super) fn coordinator(member: &BaseConsumer) -> i32 {
     eventually("a coordinator", || {
         let metadata = member.fetch_metadata(Some(OFFSETS_TOPIC), Duration::from_secs(5)).ok()?;
         let partitions = metadata.topics().first()?.partitions();

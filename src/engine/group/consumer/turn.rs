@@ -84,11 +84,11 @@ impl Shard {
     ) -> Result<(), Refusal> {
         let has_new_topics = self.has_new_topics(turn, id);
         let mut draft = self.draft(cx, turn, id);
-        let before = (draft.image().epoch(), draft.image().state());
         let is_new = draft.image().member(&beat.member).is_none();
         if !self.consumers.contains_key(id) {
             self.make_way(&mut draft, id, beat)?;
         }
+        let before = (draft.image().epoch(), draft.image().state());
         let told = heartbeat::beat(&mut draft, beat, has_new_topics)?;
         let cause = match (is_new, has_new_topics) {
             (true, _) => format!("{} joined", beat.member),
