@@ -1,4 +1,7 @@
-//! DescribeProducers (key 61, version 0): the idempotent producers that a leader remembers (KIP-664).
+//! DescribeProducers (key 61, version 0): the idempotent producers that a replica remembers (KIP-664).
+//!
+//! Any replica answers, not only the leader (`Partition.activeProducerState`): `kafka-transactions find-hanging --broker-id`
+//! asks a broker for all partitions it has.
 
 use crate::engine::io::{Ctx, RequestToken};
 use crate::engine::replica::{Access, ReplicaEnv, Replicas, resolve_topic};
@@ -8,7 +11,7 @@ use crate::protocol::ids::PartitionId;
 use kafka_protocol::messages::describe_producers_response::{PartitionResponse, ProducerState, TopicResponse};
 use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse, ProducerId};
 
-/// Answers with what each partition's leader knows.
+/// Answers with what this broker's replica of each partition knows.
 pub(in crate::engine) fn handle(
     replicas: &Replicas,
     cx: &mut Ctx,
@@ -37,7 +40,7 @@ pub(in crate::engine) fn handle(
 }
 
 fn active_producers(replicas: &Replicas, env: &ReplicaEnv, id: PartitionId) -> Result<Vec<ProducerState>, ErrorCode> {
-    let replica = replicas.find(env, id, -1, Access::Leader)?;
+    let replica = replicas.find(env, id, -1, Access::AnyReplica)?;
     let describe = |producer: crate::engine::log::ProducerSummary| {
         ProducerState::default()
             .with_producer_id(ProducerId(producer.producer_id))

@@ -82,14 +82,14 @@ class Installer:
         )
         return self.part(f"jars-{profile}-{version}", [pom], make)
 
-    def java(self, profile, version):
-        """The class path of compiled cases."""
+    def java(self, profile, version, folder=None):
+        """The class path of compiled cases; they are in the folder of the profile's name unless another is given."""
         jars = self.jars(profile, version)
         sources = sorted((self.sources / "java").glob("*.java"))
-        sources += sorted((self.sources / "java" / ("client" if profile == "clients" else "tools")).glob("*.java"))
+        sources += sorted((self.sources / "java" / (folder or profile)).glob("*.java"))
         compiler = ["javac", "--release", "17", "-Xlint:all", "-cp", f"{jars}/*"]
-        make = lambda folder: self.command([*compiler, "-d", folder, *sources])
-        classes = self.part(f"classes-{profile}-{version}", sources, make)
+        make = lambda target: self.command([*compiler, "-d", target, *sources])
+        classes = self.part(f"classes-{folder or profile}-{version}", sources, make)
         return f"{classes}:{jars}/*"
 
     def python(self):

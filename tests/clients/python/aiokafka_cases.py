@@ -1,12 +1,15 @@
-"""Cases of aiokafka: produce, consume by assignment, admin."""
+"""Cases of aiokafka: produce, consume by assignment and in groups, transactions, admin."""
 
 import asyncio
 import contextlib
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
-from aiokafka.errors import for_code
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced, for_code
 
+import groups
+import transactions
 from contract import (
     BOOTSTRAP, FIRE_SECONDS, PARTITIONS, READ_TIMEOUT_S, Positions, Report, end, equal, key, rounds, timestamp, topic_name,
     value,
@@ -79,6 +82,20 @@ async def produce(topic, **configuration):
     return count
 
 
+def polled(batches):
+    """What a reader is given, as the contract has it."""
+    for records in batches.values():
+        for record in records:
+            headers = [(name, text.decode()) for name, text in record.headers]
+            yield record.partition, record.offset, record.key.decode(), record.value.decode(), record.timestamp, headers
+
+
+async def stop(client):
+    # Its own tasks are ended while they wait for a broker that is dead, and it passes that on.
+    with contextlib.suppress(asyncio.CancelledError):
+        await client.stop()
+
+
 async def verify(topic, count, first=None):
     first = {0: 0, 1: 0, 2: 0} if first is None else first
     reader = AIOKafkaConsumer(
@@ -91,15 +108,178 @@ async def verify(topic, count, first=None):
             reader.seek(TopicPartition(topic, partition), offset)
         positions = Positions(topic, count, first)
         while positions.behind():
-            for records in (await reader.getmany(timeout_ms=200)).values():
-                for record in records:
-                    headers = [(name, text.decode()) for name, text in record.headers]
-                    found = (record.key.decode(), record.value.decode(), record.timestamp, headers)
-                    positions.take(record.partition, record.offset, *found)
+            for found in polled(await reader.getmany(timeout_ms=200)):
+                positions.take(*found)
     finally:
-        # Its own tasks are ended while they wait for a broker that is dead, and it passes that on.
-        with contextlib.suppress(asyncio.CancelledError):
-            await reader.stop()
+        await stop(reader)
+
+
+class Looped:
+    """A client in a loop of its own, which runs while the client is asked for something."""
+
+    def __init__(self):
+        self.loop = asyncio.new_event_loop()
+
+    def wait(self, what, timeout_s=READ_TIMEOUT_S):
+        return self.loop.run_until_complete(asyncio.wait_for(what, timeout_s))
+
+    def started(self, make):
+        """Starts what `make` gives; who was to tell of the cluster may have died."""
+
+        async def start():
+            client = make()
+            try:
+                await client.start()
+            except BaseException:
+                await stop(client)
+                raise
+            return client
+
+        for attempt in range(10):
+            try:
+                return self.wait(start())
+            except (KafkaError, TimeoutError):
+                if attempt == 9 or not FIRE_SECONDS:
+                    raise
+
+    def stopped(self, client):
+        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+            self.wait(stop(client), 20)
+        self.loop.close()
+
+
+class Listener(ConsumerRebalanceListener):
+    def __init__(self, member):
+        self.member = member
+
+    def on_partitions_assigned(self, assigned):
+        self.member.assigned([one.partition for one in assigned])
+
+    def on_partitions_revoked(self, revoked):
+        self.member.revoked([one.partition for one in revoked])
+
+
+class Member(Looped):
+    def __init__(self, group, topic, listener, instance, strategy):
+        super().__init__()
+        self.topic = topic
+
+        def make():
+            reader = AIOKafkaConsumer(
+                bootstrap_servers=BOOTSTRAP, group_id=group, auto_offset_reset="earliest", enable_auto_commit=False,
+                session_timeout_ms=10_000, heartbeat_interval_ms=500, group_instance_id=instance, max_poll_records=20,
+                partition_assignment_strategy=[RangePartitionAssignor],
+            )
+            reader.subscribe([topic], listener=Listener(listener))
+            return reader
+
+        self.consumer = self.started(make)
+
+    def poll(self):
+        return list(polled(self.wait(self.consumer.getmany(timeout_ms=100))))
+
+    def commit(self, offsets):
+        places = {TopicPartition(self.topic, partition): offset for partition, offset in offsets.items()}
+        self.wait(self.consumer.commit(places), 20)
+
+    def close(self):
+        self.stopped(self.consumer)
+
+
+class Reader(Looped):
+    def __init__(self, isolation, group=None):
+        super().__init__()
+        # It only commits in transactions, so that it need not be one of the group.
+        self.consumer = self.started(
+            lambda: AIOKafkaConsumer(
+                bootstrap_servers=BOOTSTRAP, group_id=None, enable_auto_commit=False, isolation_level=isolation,
+                max_poll_records=500 if FIRE_SECONDS else 20,
+            )
+        )
+
+    def assign(self, topic, places):
+        async def assign():
+            self.consumer.assign([TopicPartition(topic, partition) for partition in places])
+            for partition, offset in places.items():
+                self.consumer.seek(TopicPartition(topic, partition), offset)
+
+        self.wait(assign())
+
+    def poll(self):
+        return list(polled(self.wait(self.consumer.getmany(timeout_ms=200))))
+
+    def close(self):
+        self.stopped(self.consumer)
+
+
+class Transactor(Looped):
+    def __init__(self, name):
+        super().__init__()
+        self.producer = self.started(
+            lambda: AIOKafkaProducer(
+                bootstrap_servers=BOOTSTRAP, transactional_id=name, transaction_timeout_ms=20_000, request_timeout_ms=5_000,
+                linger_ms=1,
+            )
+        )
+
+    def begin(self):
+        self.wait(self.producer.begin_transaction())
+
+    def send(self, topic, partition, name, text, wait=True):
+        sent = self.wait(self.producer.send(topic, partition=partition, key=name.encode(), value=text.encode()))
+        if wait:
+            self.wait(sent)
+
+    def offsets(self, group, topic, places, reader):
+        offsets = {TopicPartition(topic, partition): offset for partition, offset in places.items()}
+        self.wait(self.producer.send_offsets_to_transaction(offsets, group))
+
+    def commit(self):
+        self.wait(self.producer.commit_transaction())
+
+    def abort(self):
+        self.wait(self.producer.abort_transaction())
+
+    def close(self):
+        # Nobody waits for what is still open: another producer of the name ends it.
+        self.stopped(self.producer)
+
+
+class Kit:
+    strategies = ("eager",)
+    fenced_errors = (InvalidProducerEpoch, ProducerFenced)
+    member = Member
+    transactor = Transactor
+    reader = Reader
+
+    @staticmethod
+    def create(name):
+        async def made():
+            admin = AIOKafkaAdminClient(bootstrap_servers=BOOTSTRAP)
+            await admin.start()
+            try:
+                return await create(admin, name)
+            finally:
+                await admin.close()
+
+        return asyncio.run(made())
+
+    @staticmethod
+    def produce(topic):
+        return asyncio.run(produce(topic, enable_idempotence=True))
+
+    @staticmethod
+    def committed(group, topic):
+        async def asked():
+            admin = AIOKafkaAdminClient(bootstrap_servers=BOOTSTRAP)
+            await admin.start()
+            try:
+                return await admin.list_consumer_group_offsets(group)
+            finally:
+                await admin.close()
+
+        found = asyncio.run(asked())
+        return {place.partition: told.offset for place, told in found.items() if place.topic == topic and told.offset >= 0}
 
 
 async def from_timestamp(admin):
@@ -167,7 +347,9 @@ async def main():
         await report.run_async("consume.timestamp", lambda: from_timestamp(admin))
         await report.run_async("topics", lambda: topics(admin))
     await admin.close()
-    report.done()
 
 
 asyncio.run(main())
+groups.run(report, Kit)
+transactions.run(report, Kit)
+report.done()

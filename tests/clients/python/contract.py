@@ -11,6 +11,8 @@ import traceback
 
 PARTITIONS = 3
 READ_TIMEOUT_S = 60
+# The shortest time that a lot of records takes under fire.
+LOT_S = 0.02
 BOOTSTRAP = os.environ["BOOTSTRAP"].split(",")
 PREFIX = os.environ["PREFIX"]
 EPOCH_MS = int(os.environ["EPOCH_MS"])
@@ -44,8 +46,11 @@ def rounds():
     deadline = time.monotonic() + FIRE_SECONDS
     first = 0
     while first == 0 or (FIRE_SECONDS and time.monotonic() < deadline):
+        begun = time.monotonic()
         yield range(first, first + RECORDS)
         first += RECORDS
+        # So that the fastest of clients does not write more in a minute than its readers get through.
+        time.sleep(max(0, begun + LOT_S - time.monotonic()) if FIRE_SECONDS else 0)
 
 
 def equal(what, expected, found):

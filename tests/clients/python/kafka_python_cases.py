@@ -1,9 +1,15 @@
-"""Cases of kafka-python: produce, consume by assignment, admin."""
+"""Cases of kafka-python: produce, consume by assignment and in groups, transactions, admin."""
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+import time
+
+from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
-from kafka.errors import TopicAlreadyExistsError
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.errors import InvalidProducerEpochError, KafkaTimeoutError, ProducerFencedError, TopicAlreadyExistsError
 
+import groups
+import transactions
 from contract import (
     BOOTSTRAP, FIRE_SECONDS, PARTITIONS, Positions, Report, end, equal, eventually, key, rounds, timestamp, topic_name, value,
 )
@@ -55,8 +61,124 @@ def produce(topic, **configuration):
     return count
 
 
-def consumer():
-    return KafkaConsumer(bootstrap_servers=BOOTSTRAP, group_id=None, auto_offset_reset="none", enable_auto_commit=False)
+def consumer(**configuration):
+    configuration = {"group_id": None, "auto_offset_reset": "none", "enable_auto_commit": False} | configuration
+    return KafkaConsumer(bootstrap_servers=BOOTSTRAP, **configuration)
+
+
+def polled(reader):
+    """What a reader is given, as the contract has it."""
+    for records in reader.poll(timeout_ms=100).values():
+        for record in records:
+            headers = [(name, text.decode()) for name, text in record.headers]
+            yield record.partition, record.offset, record.key.decode(), record.value.decode(), record.timestamp, headers
+
+
+class Listener(ConsumerRebalanceListener):
+    def __init__(self, member):
+        self.member = member
+
+    def on_partitions_assigned(self, assigned):
+        self.member.assigned([one.partition for one in assigned])
+
+    def on_partitions_revoked(self, revoked):
+        self.member.revoked([one.partition for one in revoked])
+
+
+def places_of(topic, offsets):
+    return {TopicPartition(topic, partition): OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items()}
+
+
+class Member:
+    def __init__(self, group, topic, listener, instance, strategy):
+        assignor = CooperativeStickyAssignor if strategy == "cooperative" else RangePartitionAssignor
+        self.topic = topic
+        self.consumer = consumer(
+            group_id=group, auto_offset_reset="earliest", session_timeout_ms=10_000, heartbeat_interval_ms=500,
+            partition_assignment_strategy=[assignor], group_instance_id=instance, max_poll_records=20,
+        )
+        self.consumer.subscribe([topic], listener=Listener(listener))
+
+    def poll(self):
+        return list(polled(self.consumer))
+
+    def commit(self, offsets):
+        self.consumer.commit(places_of(self.topic, offsets), timeout_ms=20_000)
+
+    def close(self):
+        self.consumer.close(autocommit=False)
+
+
+class Reader:
+    def __init__(self, isolation, group=None):
+        self.consumer = consumer(isolation_level=isolation, group_id=group, max_poll_records=500 if FIRE_SECONDS else 20)
+
+    def assign(self, topic, places):
+        self.consumer.assign([TopicPartition(topic, partition) for partition in places])
+        for partition, offset in places.items():
+            self.consumer.seek(TopicPartition(topic, partition), offset)
+
+    def poll(self):
+        return list(polled(self.consumer))
+
+    def close(self):
+        self.consumer.close(autocommit=False)
+
+
+class Transactor:
+    def __init__(self, name):
+        deadline = time.monotonic() + 120
+        while True:
+            self.producer = KafkaProducer(
+                bootstrap_servers=BOOTSTRAP, transactional_id=name, transaction_timeout_ms=20_000, delivery_timeout_ms=30_000,
+                request_timeout_ms=5_000, linger_ms=1, max_block_ms=30_000,
+            )
+            try:
+                self.producer.init_transactions()
+                return
+            except KafkaTimeoutError:
+                self.close()
+                if time.monotonic() > deadline:
+                    raise
+
+    def begin(self):
+        self.producer.begin_transaction()
+
+    def send(self, topic, partition, name, text, wait=True):
+        future = self.producer.send(topic, partition=partition, key=name.encode(), value=text.encode())
+        if wait:
+            future.get(timeout=30)
+
+    def offsets(self, group, topic, places, reader):
+        self.producer.send_offsets_to_transaction(places_of(topic, places), reader.consumer.group_metadata())
+
+    def commit(self):
+        self.producer.commit_transaction()
+
+    def abort(self):
+        self.producer.abort_transaction()
+
+    def close(self):
+        self.producer.close(timeout=0)
+
+
+class Kit:
+    strategies = ("eager", "cooperative")
+    fenced_errors = (InvalidProducerEpochError, ProducerFencedError)
+    create = staticmethod(create)
+    produce = staticmethod(produce)
+    member = Member
+    transactor = Transactor
+    reader = Reader
+
+    @staticmethod
+    def committed(group, topic):
+        reader = consumer(group_id=group)
+        try:
+            found = {partition: reader.committed(TopicPartition(topic, partition)) for partition in range(PARTITIONS)}
+        finally:
+            reader.close(autocommit=False)
+        return {partition: offset for partition, offset in found.items() if offset is not None}
 
 
 def verify(topic, count, first=None):
@@ -67,11 +189,8 @@ def verify(topic, count, first=None):
         reader.seek(TopicPartition(topic, partition), offset)
     positions = Positions(topic, count, first)
     while positions.behind():
-        for records in reader.poll(timeout_ms=200).values():
-            for record in records:
-                headers = [(name, text.decode()) for name, text in record.headers]
-                found = (record.key.decode(), record.value.decode(), record.timestamp, headers)
-                positions.take(record.partition, record.offset, *found)
+        for found in polled(reader):
+            positions.take(*found)
     reader.close()
 
 
@@ -132,4 +251,6 @@ if not FIRE_SECONDS:
     report.run("consume.timestamp", from_timestamp)
     report.run("topics", topics)
     report.run("configs", configs)
+groups.run(report, Kit)
+transactions.run(report, Kit)
 report.done()

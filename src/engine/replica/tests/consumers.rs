@@ -388,3 +388,18 @@ fn producers_and_log_directories_are_described() {
     world.fetch_one(1, 0);
     assert_eq!(world.nodes[&BrokerId(1)].replicas.bytes_out(), size.unsigned_abs());
 }
+
+#[test]
+fn a_follower_describes_its_producers_too() {
+    let mut world = World::with_topic(2, &[1, 2]);
+    let batch = BatchBuilder::new().producer(7, 3, 0).value(NOW_MS, b"v").build().expect("a batch");
+    world.produce_batch(1, -1, 1_000, &batch);
+    world.run();
+    let topic =
+        m::describe_producers_request::TopicRequest::default().with_name(name()).with_partition_indexes(vec![0]);
+    let request = m::DescribeProducersRequest::default().with_topics(vec![topic]);
+    let token = world.request(2, 0, Request::DescribeProducers(request));
+    let Some(Response::DescribeProducers(response)) = world.response(2, token) else { panic!("an answer") };
+    let described = &response.topics[0].partitions[0];
+    assert_eq!((ErrorCode::from_code(described.error_code), described.active_producers.len()), (ErrorCode::None, 1));
+}

@@ -25,7 +25,7 @@ import org.apache.kafka.common.errors.InvalidPartitionsException;
 import org.apache.kafka.common.errors.TopicExistsException;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 
-/** The Java client: producer, consumer by assignment, Admin, transactions (`TransactionCases`). */
+/** The Java client: producer, consumer by assignment, groups (`GroupCases`), transactions (`TransactionCases`), Admin. */
 public final class ClientCases {
     private final Admin admin = Admin.create(Map.of("bootstrap.servers", Contract.BOOTSTRAP));
     private final Report report;
@@ -37,6 +37,7 @@ public final class ClientCases {
     public static void main(String[] chosen) {
         var cases = new ClientCases(chosen);
         cases.records();
+        new GroupCases(cases.admin, cases.report, cases::create).run();
         new TransactionCases(cases.admin, cases.report, cases::create).run();
         if (!Contract.underFire()) {
             cases.topics();

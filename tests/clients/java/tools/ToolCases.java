@@ -1,39 +1,22 @@
-import java.io.ByteArrayInputStream;
-import java.io.ByteArrayOutputStream;
-import java.io.PrintStream;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.List;
 import java.util.regex.MatchResult;
-import java.util.regex.Pattern;
-import org.apache.kafka.common.utils.Exit;
 
 /**
  * Kafka's own command-line tools, as their shell scripts call them, in one process: starting a Java machine for each would take
  * most of the time. What a tool prints is what is checked.
  */
-public final class ToolCases {
-    private static final String BOOTSTRAP = System.getenv("BOOTSTRAP");
-    private static final String PREFIX = System.getenv("PREFIX");
-    private static final boolean FULL = !List.of("", "0").contains(System.getenv().getOrDefault("CLIENTS_FULL", ""));
-    private static final String[] AT_BOOTSTRAP = {"--bootstrap-server", BOOTSTRAP};
-    private static final String TOPICS = "org.apache.kafka.tools.TopicCommand";
+public final class ToolCases extends Tools {
     private static final String CONFIGS = "kafka.admin.ConfigCommand";
-    private static final String OFFSETS = "org.apache.kafka.tools.GetOffsetShell";
     private static final String DELETE_RECORDS = "org.apache.kafka.tools.DeleteRecordsCommand";
     private static final String ELECTION = "org.apache.kafka.tools.LeaderElectionCommand";
     private static final String REASSIGN = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand";
     private static final String QUORUM = "org.apache.kafka.tools.MetadataQuorumCommand";
     private static final String LOG_DIRS = "org.apache.kafka.tools.LogDirsCommand";
     private static final String FEATURES = "org.apache.kafka.tools.FeatureCommand";
-    private static final String PRODUCER = "org.apache.kafka.tools.ConsoleProducer";
     private static final String CONSUMER = "org.apache.kafka.tools.consumer.ConsoleConsumer";
     private static final String API_VERSIONS = "org.apache.kafka.tools.BrokerApiVersionsCommand";
     private static final String PERFORMANCE = "org.apache.kafka.tools.ProducerPerformance";
     private static final String CLUSTER = "org.apache.kafka.tools.ClusterTool";
-    private static final String TRANSACTIONS = "org.apache.kafka.tools.TransactionsCommand";
 
     private final Report report;
 
@@ -41,39 +24,16 @@ public final class ToolCases {
         report = new Report(chosen);
     }
 
-    /** A tool wants to end the process. Some catch that too, so the first status and what was printed until then count. */
-    private static final class Ended extends RuntimeException {
-        private static final long serialVersionUID = 1;
-
-        Ended() {
-            super("the tool has ended", null, false, false);
-        }
-    }
-
-    private static final ByteArrayOutputStream PRINTED = new ByteArrayOutputStream();
-    private static final List<Runnable> HOOKS = new ArrayList<>();
-    private static Integer status;
-    private static String told;
-
-    private static void end(int wanted) {
-        if (status == null) {
-            status = wanted;
-            told = PRINTED.toString(StandardCharsets.UTF_8);
-        }
-        throw new Ended();
-    }
-
     public static void main(String[] chosen) {
-        Exit.setExitProcedure((wanted, message) -> end(wanted));
-        Exit.setHaltProcedure((wanted, message) -> end(wanted));
-        // The console producer sends its last records in a hook.
-        Exit.setShutdownHookAdder((name, hook) -> HOOKS.add(hook));
+        catchExits();
         var cases = new ToolCases(chosen);
         cases.topics();
         cases.configs();
         cases.records();
         cases.placement();
         cases.cluster();
+        new GroupToolCases(cases.report).run();
+        new LoadToolCases(cases.report).run();
         cases.report.done();
     }
 
@@ -241,97 +201,5 @@ public final class ToolCases {
                 Report.equal(1, all(told, "(?m)^\\d+\\s+\\d+\\s").size(), "producers");
             });
         }
-    }
-
-    private static String create(String topic, String... words) throws Exception {
-        String told = tool(TOPICS, with(words, "--create", "--topic", topic));
-        Report.eventually("every partition has a leader", () -> {
-            String described = tool(TOPICS, "--describe", "--topic", topic);
-            return described.contains("Leader: ") && !described.contains("Leader: none");
-        });
-        return told;
-    }
-
-    /** A topic of one partition with so many records. */
-    private static String produced(String name, int records) throws Exception {
-        String topic = PREFIX + "-" + name;
-        create(topic, "--partitions", "1", "--replication-factor", "3");
-        perform(topic, records);
-        return topic;
-    }
-
-    private static void perform(String topic, int records) throws Exception {
-        toolReads("one line\n".repeat(records), PRODUCER, "--topic", topic);
-    }
-
-    private static String tool(String main, String... words) throws Exception {
-        return run(null, true, main, with(AT_BOOTSTRAP, words));
-    }
-
-    private static String toolReads(String input, String main, String... words) throws Exception {
-        return run(input, true, main, with(AT_BOOTSTRAP, words));
-    }
-
-    private static String toolFails(String main, String... words) throws Exception {
-        return run(null, false, main, with(AT_BOOTSTRAP, words));
-    }
-
-    /** Calls a tool's main and gives all it prints. */
-    private static String run(String input, boolean well, String main, String... words) throws Exception {
-        var out = System.out;
-        var err = System.err;
-        var in = System.in;
-        var stream = new PrintStream(PRINTED, true, StandardCharsets.UTF_8);
-        PRINTED.reset();
-        status = null;
-        try {
-            System.setOut(stream);
-            System.setErr(stream);
-            System.setIn(new ByteArrayInputStream((input == null ? "" : input).getBytes(StandardCharsets.UTF_8)));
-            Class.forName(main).getMethod("main", String[].class).invoke(null, (Object) words);
-        } catch (java.lang.reflect.InvocationTargetException error) {
-            if (!(error.getCause() instanceof Ended)) {
-                throw new AssertionError(main + " threw " + error.getCause(), error.getCause());
-            }
-        } finally {
-            HOOKS.forEach(Runnable::run);
-            HOOKS.clear();
-            System.setOut(out);
-            System.setErr(err);
-            System.setIn(in);
-        }
-        if (status == null) {
-            status = 0;
-            told = PRINTED.toString(StandardCharsets.UTF_8);
-        }
-        System.err.printf("$ %s %s%n%s= %d%n", main, String.join(" ", words), told, status);
-        Report.check((status == 0) == well, main + " " + String.join(" ", words) + " ended with " + status + ": " + told);
-        return told;
-    }
-
-    private static String[] with(String[] words, String... more) {
-        var all = new ArrayList<>(List.of(words));
-        all.addAll(List.of(more));
-        return all.toArray(String[]::new);
-    }
-
-    private static String file(String text) throws Exception {
-        Path path = Files.createTempFile("kafkarium-clients", ".json");
-        path.toFile().deleteOnExit();
-        return Files.writeString(path, text).toString();
-    }
-
-    private static List<MatchResult> all(String text, String pattern) {
-        return Pattern.compile(pattern).matcher(text).results().toList();
-    }
-
-    private static MatchResult one(String text, String pattern) {
-        var found = all(text, pattern);
-        Report.check(found.size() == 1, "`" + pattern + "` is in it " + found.size() + " times, not once: " + text);
-        return found.get(0);
-    }
-
-    private static void has(String text, String pattern) {
-        Report.check(!all(text, pattern).isEmpty(), "`" + pattern + "` is not in it: " + text);
     }
 }
