@@ -7,13 +7,15 @@
 //! Deliberately not here: how a demo is shown (`cli`, `tui`).
 
 mod host;
+mod lesson;
 mod parse;
 mod play;
 mod shipped;
 mod story;
 
 pub use host::{Host, LiveHost, SimHost};
+pub use lesson::Lesson;
 pub use parse::Mistake;
-pub use play::{Mismatch, Player, Told};
+pub use play::{Mismatch, Next, Player, Told};
 pub use shipped::{SHIPPED, shipped};
 pub use story::{Action, Block, Choice, Demo, Expected, Line, Paragraph, Part, Question, Scene, Span};

@@ -10,9 +10,11 @@
 //! Units: times are milliseconds of *cluster time* (which stands still while paused and slows down with `speed`)
 //! unless the name says `wall`; rates are means over the last second of cluster time.
 
+mod lesson;
 mod port;
 
 pub use crate::protocol::ids::BrokerId;
+pub use lesson::{LessonState, LessonView, Page, Turn};
 pub use port::*;
 
 use std::fmt;
@@ -125,6 +127,8 @@ pub struct ClusterView {
     pub ledger: Option<Ledger>,
     /// Every fault that is active, newest first: what `undo` and `heal` end.
     pub faults: Vec<ActiveFault>,
+    /// The lesson that is read, if one is.
+    pub lesson: Option<LessonView>,
 }
 
 /// Which time a view shows.

@@ -216,6 +216,16 @@ pub struct Verdict {
 }
 
 impl Predicate {
+    /// The partition that it is about, if it is about one.
+    pub fn partition(&self) -> Option<&Partition> {
+        match self {
+            Predicate::Leader { partition, .. }
+            | Predicate::Members { partition, .. }
+            | Predicate::Measure { partition, .. } => Some(partition),
+            Predicate::Controller { .. } | Predicate::Count { .. } => None,
+        }
+    }
+
     /// Checks it against the facts of this moment.
     pub fn check(&self, facts: &dyn Facts) -> Verdict {
         match self {

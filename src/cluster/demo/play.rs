@@ -36,6 +36,21 @@ pub enum Told {
     Asked(Question),
 }
 
+/// What comes next in a demo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next<'a> {
+    /// A heading.
+    Scene,
+    /// Something is told.
+    Text,
+    /// Something is done.
+    Line(&'a Line),
+    /// Something is asked.
+    Question,
+    /// Nothing.
+    End,
+}
+
 /// A demo and a cluster disagree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
@@ -120,6 +135,37 @@ impl Player {
     /// How many beats were played, and how many there are.
     pub fn progress(&self) -> (usize, usize) {
         (self.next, self.beats.len())
+    }
+
+    /// What the next beat is.
+    pub fn peek(&self) -> Next<'_> {
+        let Some(beat) = self.beats.get(self.next) else { return Next::End };
+        match *beat {
+            Beat::Scene(_) => Next::Scene,
+            Beat::Part(scene, part) => match &self.demo.scenes[scene].parts[part] {
+                Part::Asked(_) => Next::Question,
+                Part::Told(_) | Part::Done(_) => Next::Text,
+            },
+            Beat::Line(scene, part, line) => match &self.demo.scenes[scene].parts[part] {
+                Part::Done(block) => Next::Line(&block.lines[line]),
+                Part::Told(_) | Part::Asked(_) => unreachable!("only a block has lines"),
+            },
+        }
+    }
+
+    /// The scene of the last beat that was played, by its place.
+    pub fn scene(&self) -> usize {
+        match self.beats[self.next.saturating_sub(1)] {
+            Beat::Scene(scene) | Beat::Part(scene, _) | Beat::Line(scene, ..) => scene,
+        }
+    }
+
+    /// Takes the next line as played: somebody else has let its time pass. `None` where the next beat is no line.
+    pub fn skip(&mut self) -> Option<Told> {
+        let Next::Line(line) = self.peek() else { return None };
+        let told = Told::Did { line: line.clone(), answer: String::new() };
+        self.next += 1;
+        Some(told)
     }
 
     /// Plays the next beat; `None` at the end.

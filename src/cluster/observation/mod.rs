@@ -691,6 +691,8 @@ impl Observer {
                 ..report.counts
             }),
             faults: self.faults.iter().map(|fault| fault.active.clone()).collect(),
+            // Whoever plays one puts it in.
+            lesson: None,
             brokers,
         }
     }

@@ -6,7 +6,7 @@
 //!
 //! Deliberately not here: parsing of the language (`cluster::command`), drawing, and the hosts themselves.
 
-use super::{ClusterView, ViewRequest};
+use super::{ClusterView, Turn, ViewRequest};
 use std::sync::Arc;
 
 /// A cluster as the console sees it: live, simulated or attached.
@@ -50,6 +50,10 @@ pub trait ClusterPort {
 
     /// Ends a tail. Unknown ids are ignored.
     fn close_tail(&mut self, tail: TailId);
+
+    /// The reader of a lesson does something. It is about the story, not about the cluster, so it is no command; hosts without a lesson
+    /// ([`ClusterView::lesson`]) ignore it.
+    fn turn(&mut self, _turn: Turn) {}
 }
 
 /// What has changed since the last view, for the rate of drawing.

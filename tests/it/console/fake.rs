@@ -432,6 +432,7 @@ impl ClusterPort for FakeCluster {
         Arc::new(ClusterView {
             at_ms: NOW_MS,
             wall_ms: WALL_MS,
+            lesson: None,
             utc_offset_s: 0,
             clock: if self.paused { ClockMode::Paused { stale_ms: None } } else { ClockMode::default() },
             host: HostFacts {
