@@ -49,6 +49,11 @@ final class Contract {
         return EPOCH_MS + 10 * (i % 100_000);
     }
 
+    /** Later than every record's. */
+    static long afterAll() {
+        return EPOCH_MS + 10 * 100_000;
+    }
+
     /** Writes the records with this configuration; for as long as brokers die, if they do. Gives how many. */
     static long produce(String topic, Map<String, Object> configuration) throws Exception {
         Map<String, Object> all = new TreeMap<>(Map.of("bootstrap.servers", BOOTSTRAP, "linger.ms", 5));
