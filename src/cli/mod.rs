@@ -75,6 +75,8 @@ enum Verb {
     Play(play::Play),
     /// List the demos that ship with the program
     Demos(play::Demos),
+    /// Open a simulated run in the console, paused
+    Replay(replay::Replay),
     /// Show, shrink or delete the data
     Data(data::Data),
     /// Write a completion script for a shell
@@ -97,6 +99,7 @@ impl Verb {
             Verb::Sim(sim) => sim.run(),
             Verb::Play(play) => play.run(),
             Verb::Demos(demos) => demos.run(),
+            Verb::Replay(replay) => replay.run(),
             Verb::Data(data) => data.run(),
             Verb::Completions(completions) => completions.run(),
             Verb::Man(manual) => manual.run(),

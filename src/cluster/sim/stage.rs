@@ -64,6 +64,21 @@ impl Stage {
         }
     }
 
+    /// A run to watch that stands still at its beginning.
+    pub fn paused(run: Run, seed: u64) -> Stage {
+        Stage { is_paused: true, ..Stage::new(run, seed) }
+    }
+
+    /// Goes to the first broken rule of this line of history, running it to its end to find it. False if every rule holds.
+    pub fn go_to_violation(&mut self) -> bool {
+        while self.timeline.broken().is_none() && self.timeline.step().is_some() {}
+        let Some(step) = self.timeline.broken().map(|broken| broken.step) else { return false };
+        self.timeline.go_to_step(step);
+        self.is_paused = true;
+        self.due = self.timeline.now();
+        true
+    }
+
     /// The run, its past and its commands.
     pub fn timeline(&self) -> &Timeline {
         &self.timeline
