@@ -29,8 +29,8 @@ pub use reply::{Execute, Reply};
 pub use values::Partition;
 pub use verbs::{
     BrokerCommand, ClockCommand, ClockSkew, ConfigCommand, ConfigEntity, Consume, Direction, DiskCommand, DropCommand,
-    ElectCommand, GroupCommand, GroupProtocol, LinkCommand, Load, Membership, Produce, ProduceCommand, QuorumCommand,
-    ReassignCommand, ResetTo, Switch, TopicCommand, Traffic, TransactionCommand, acks,
+    ElectCommand, Far, GroupCommand, GroupProtocol, LinkCommand, Load, Membership, Produce, ProduceCommand,
+    QuorumCommand, ReassignCommand, ResetTo, Switch, TopicCommand, Traffic, TransactionCommand, acks,
 };
 pub use who::{Who, pin};
 
@@ -95,8 +95,39 @@ pub enum Command {
     Broker(BrokerCommand),
     /// Stop the cluster's time
     Pause,
-    /// Let the cluster's time go on
-    Run,
+    /// Let the cluster's time go on; in a simulated world also for so long, or until something is true
+    Run {
+        /// How far.
+        #[command(flatten)]
+        far: Far,
+    },
+    /// Let single happenings of a simulated world happen, or take them back
+    Step {
+        /// How many
+        #[arg(value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+        count: u64,
+        /// Back instead of on
+        #[arg(long)]
+        back: bool,
+    },
+    /// Go back in a simulated world's time, or to a moment of it
+    #[command(group = clap::ArgGroup::new("where").args(["by", "to", "violation", "end"]).required(true))]
+    Rewind {
+        /// So far back
+        #[arg(value_name = "DURATION", value_parser = values::duration)]
+        by: Option<Duration>,
+        /// To so long after the world's beginning
+        #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+        to: Option<Duration>,
+        /// To the first broken rule, running on to find it
+        #[arg(long)]
+        violation: bool,
+        /// To the latest moment that was seen
+        #[arg(long)]
+        end: bool,
+    },
+    /// Forget what came after this moment of a simulated world: another line of history begins
+    Branch,
     /// Slow the cluster's time down
     Speed {
         /// 1 is real time, 0.1 ten times slower
@@ -243,8 +274,8 @@ impl Command {
             },
             Command::Suspend { who: who @ Who::Ids(_) } => Some(Command::Resume { who: who.clone() }),
             Command::Resume { who: who @ Who::Ids(_) } => Some(Command::Suspend { who: who.clone() }),
-            Command::Pause => Some(Command::Run),
-            Command::Run => Some(Command::Pause),
+            Command::Pause => Some(Command::Run { far: Far::On }),
+            Command::Run { far: Far::On } => Some(Command::Pause),
             Command::Link(link) => match link {
                 LinkCommand::Heal { .. } => None,
                 LinkCommand::Hold { link } => Some(Command::Link(LinkCommand::Release { link: link.clone() })),

@@ -37,6 +37,10 @@ pub enum Action {
     ToShell,
     PauseOrRun,
     Step,
+    StepBack,
+    SecondBack,
+    SecondOn,
+    Branch,
     PreviousEvent,
     NextEvent,
     Slower,
@@ -174,6 +178,10 @@ keymap! {
     Unlisted Nothing 0 PageDown [code(K::PageDown), ctrl('d')] "PgDn" "page down" "a page down";
     Time Pause 7 PauseOrRun [key(' ')] "Space" "pause" "pause, run";
     Time Step 0 Step [key('.')] "." "step" "one step on";
+    Time Step 0 StepBack [key(',')] "," "step back" "one step back";
+    Time Rewind 0 SecondBack [key('[')] "[" "back 1 s" "a second back";
+    Time Rewind 0 SecondOn [key(']')] "]" "on 1 s" "a second on";
+    Time Rewind 0 Branch [key('B')] "B" "branch" "branch from here";
     Time Nothing 0 PreviousEvent [key('{')] "{" "event" "previous event";
     Time Nothing 0 NextEvent [key('}')] "}" "event" "next event";
     Time Slow 0 Slower [key('-')] "-" "slower" "slower";
@@ -242,6 +250,8 @@ pub fn key_for_command(name: &str) -> Option<&'static str> {
         "undo" => Action::Undo,
         "pause" | "run" => Action::PauseOrRun,
         "step" => Action::Step,
+        "rewind" => Action::SecondBack,
+        "branch" => Action::Branch,
         "produce" => Action::Produce,
         "consume" => Action::Consume,
         "topic create" => Action::NewTopic,

@@ -14,7 +14,7 @@ use super::keymap::{self, Action};
 use super::model::{Model, Pane};
 use super::msg::{Cmd, Msg, Outcome};
 use super::overlays::{self, Overlay, ask, form, help, palette, tail, toast::Toast};
-use crate::cluster::view::{RowSort, WhyAbout};
+use crate::cluster::view::{ClockMode, RowSort, WhyAbout};
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use std::sync::Arc;
 use tui_input::Input;
@@ -197,7 +197,14 @@ pub(super) fn on_action(model: &mut Model, action: Action) -> Vec<Cmd> {
         | Action::Delete
         | Action::Actions
         | Action::Open => changes::on_action(model, action),
-        Action::PauseOrRun | Action::Step | Action::Slower | Action::Faster => changes::on_clock(model, action),
+        Action::PauseOrRun
+        | Action::Step
+        | Action::StepBack
+        | Action::SecondBack
+        | Action::SecondOn
+        | Action::Branch
+        | Action::Slower
+        | Action::Faster => changes::on_clock(model, action),
         _ => looks(model, action),
     }
 }
@@ -220,6 +227,9 @@ fn looks(model: &mut Model, action: Action) -> Vec<Cmd> {
         Action::Live => {
             model.cluster.event = None;
             model.cluster.pane = Pane::Matrix;
+            if matches!(model.view.clock, ClockMode::Rewound { .. }) {
+                return vec![Cmd::Submit("rewind --end".to_owned())];
+            }
         }
         Action::GoThere => go_there(model),
         Action::Window => {

@@ -107,7 +107,33 @@ const TEXTS: &[Text] = &[
         &["pause"],
         &["run", "speed"],
     ),
-    text("run", "Time goes on where it stopped: no session expires for the pause.", &["run"], &["pause", "speed"]),
+    text(
+        "run",
+        "Time goes on where it stopped: no session expires for the pause. A simulated world stands still again after the \
+         time given, or as soon as what is waited for is true.",
+        &["run", "run 5s", "run until leader orders-0 != 1"],
+        &["pause", "speed", "step"],
+    ),
+    text(
+        "step",
+        "The next happening of the simulated world happens (a message arrives, a timer is over, a write is on the disk), and time \
+         stands still again. Back: the world is as it was before it.",
+        &["step", "step 100", "step --back"],
+        &["rewind", "run"],
+    ),
+    text(
+        "rewind",
+        "The simulated world is what it was then, to the byte, and stands still. Run on, it comes to the same again; a command \
+         given now begins another line of history.",
+        &["rewind 5s", "rewind --to 12s", "rewind --violation", "rewind --end"],
+        &["step", "branch", "run"],
+    ),
+    text(
+        "branch",
+        "What came after this moment is forgotten: the same faults come, commands that were given later do not.",
+        &["branch"],
+        &["rewind", "step"],
+    ),
     text(
         "speed",
         "The brokers' own timers run so much slower; waits that clients asked for and timestamps of \

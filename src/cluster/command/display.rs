@@ -117,7 +117,19 @@ fn line(command: &Command) -> Line {
         Command::Broker(BrokerCommand::Remove { who }) => Line::new("broker remove").words(who),
         Command::Broker(BrokerCommand::List) => Line::new("broker list"),
         Command::Pause => Line::new("pause"),
-        Command::Run => Line::new("run"),
+        Command::Run { far } => Line::new("run").words(far),
+        Command::Step { count, back } => {
+            let line = if *count == 1 { Line::new("step") } else { Line::new("step").word(&count.to_string()) };
+            line.switch("--back", *back)
+        }
+        Command::Rewind { by, to, violation, end } => {
+            let line = match by {
+                Some(by) => Line::new("rewind").word(&values::duration_text(*by)),
+                None => Line::new("rewind"),
+            };
+            line.optional("--to", to.map(values::duration_text)).switch("--violation", *violation).switch("--end", *end)
+        }
+        Command::Branch => Line::new("branch"),
         Command::Speed { speed } => Line::new("speed").words(speed),
         Command::Link(command) => link(command),
         Command::Drop(DropCommand::Next { traffic, broker, count }) => {

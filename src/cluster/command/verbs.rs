@@ -6,6 +6,7 @@
 //! Deliberately not here: the grammar of values that take several words (`words.rs`), consequences and examples
 //! (`catalogue.rs`).
 
+use super::predicate::Predicate;
 use super::values::{
     Api, Assignment, ByteRate, From, LinkSpec, Partition, Rate, Setting, Share, Size, Skew, broker_id, duration,
 };
@@ -29,6 +30,17 @@ pub enum BrokerCommand {
     /// Show the brokers and how they are
     #[command(visible_alias = "ls")]
     List,
+}
+
+/// How far time runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Far {
+    /// On, until somebody pauses it.
+    On,
+    /// For so long, then it stands still.
+    For(Duration),
+    /// Until something is true, then it stands still.
+    Until(Predicate),
 }
 
 /// Verbs about links between brokers.

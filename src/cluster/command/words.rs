@@ -6,8 +6,8 @@
 //! Deliberately not here: what the values mean.
 
 use super::predicate::Predicate;
-use super::values::{Api, LinkSpec, Skew, broker_id};
-use super::verbs::{ClockSkew, ConfigEntity, Direction, Produce, ProduceCommand, Traffic};
+use super::values::{Api, LinkSpec, Skew, broker_id, duration, duration_text};
+use super::verbs::{ClockSkew, ConfigEntity, Direction, Far, Produce, ProduceCommand, Traffic};
 use super::who::Who;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches, Subcommand};
@@ -17,9 +17,12 @@ use std::str::FromStr;
 /// Teaches clap a type that is read from all words of one positional argument.
 macro_rules! read_from_words {
     ($type:ty, $id:literal, $name:literal, $help:literal) => {
+        read_from_words!($type, $id, $name, $help, true);
+    };
+    ($type:ty, $id:literal, $name:literal, $help:literal, $required:literal) => {
         impl Args for $type {
             fn augment_args(command: Command) -> Command {
-                command.arg(Arg::new($id).value_name($name).help($help).required(true).num_args(1..))
+                command.arg(Arg::new($id).value_name($name).help($help).required($required).num_args(1..))
             }
             fn augment_args_for_update(command: Command) -> Command {
                 Self::augment_args(command)
@@ -49,6 +52,29 @@ read_from_words!(
 );
 read_from_words!(Traffic, "traffic", "MESSAGE", "response of Produce, request of AlterPartition");
 read_from_words!(ConfigEntity, "entity", "ENTITY", "topic orders, broker 2 or brokers (the default of all)");
+
+read_from_words!(Far, "far", "HOW FAR", "5s, until leader orders-0 != 1; else until `pause`", false);
+
+impl FromStr for Far {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Far, String> {
+        match text.split_once(' ') {
+            _ if text.is_empty() => Ok(Far::On),
+            Some(("until", predicate)) => predicate.parse().map(Far::Until),
+            _ => duration(text).map(Far::For),
+        }
+    }
+}
+
+impl fmt::Display for Far {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Far::On => Ok(()),
+            Far::For(time) => f.write_str(&duration_text(*time)),
+            Far::Until(predicate) => write!(f, "until {predicate}"),
+        }
+    }
+}
 
 impl FromStr for Traffic {
     type Err = String;

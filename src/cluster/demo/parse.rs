@@ -318,13 +318,16 @@ fn action(text: &str) -> Result<Action, String> {
     let (verb, rest) = text.split_once(' ').unwrap_or((text, ""));
     let rest = rest.trim();
     match verb {
+        // A lesson's time passes only while something is done, so running until something is waiting for it.
         "run" if !rest.is_empty() && !rest.starts_with("until") => duration(rest).map(Action::Pass),
+        "run" | "pause" | "step" | "rewind" | "branch" if !rest.starts_with("until") => {
+            Err(format!("`{verb}` is the reader's, not the demo's: write `run 2s`"))
+        }
         "pace" => Speed::from_str(rest).map(|speed| Action::Pace(speed.permille)).map_err(|error| error.clone()),
         "focus" if !rest.is_empty() => Ok(Action::Focus(rest.to_owned())),
         "mark" if !rest.is_empty() => Ok(Action::Mark(rest.to_owned())),
         "focus" | "mark" => Err(format!("`{verb}` needs a name")),
         _ => {
-            // What a person who reads calls running until something, the language calls waiting for it.
             let line = rest.strip_prefix("until ").filter(|_| verb == "run").map(|what| format!("wait {what}"));
             let command = parse_line(line.as_deref().unwrap_or(text)).map_err(|error| match error {
                 ParseError::Usage { reason, usage } if !usage.is_empty() => format!("{reason} ({usage})"),

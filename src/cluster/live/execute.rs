@@ -10,7 +10,8 @@ use crate::cluster::admin::remote::Remote;
 use crate::cluster::admin::{self, Ask};
 use crate::cluster::command::predicate::Facts;
 use crate::cluster::command::{
-    BrokerCommand, ClockCommand, Command, DiskCommand, Execute, LinkCommand, Predicate, Reply, TopicCommand, Who, pin,
+    BrokerCommand, ClockCommand, Command, DiskCommand, Execute, Far, LinkCommand, Predicate, Reply, TopicCommand, Who,
+    pin,
 };
 use crate::cluster::link::CLIENTS;
 use crate::cluster::live::handle::LiveCluster;
@@ -51,7 +52,10 @@ impl Execute for LiveCluster {
             | Command::Restart { who } => self.lives(&command, who),
             Command::Broker(command) => self.brokers(command),
             Command::Pause => self.pause(true),
-            Command::Run => self.pause(false),
+            Command::Run { far: Far::On } => self.pause(false),
+            Command::Run { .. } | Command::Step { .. } | Command::Rewind { .. } | Command::Branch => Ok(
+                Reply::unavailable("only a simulated world can be stepped and rewound: `kafkarium up --sim` has one"),
+            ),
             Command::Speed { speed } => self.speed(speed.permille),
             Command::Link(link) => self.links(link),
             Command::Drop(drop) => {
@@ -77,7 +81,7 @@ impl Execute for LiveCluster {
             other => self.ask(other),
         };
         let reply = outcome.unwrap_or_else(Reply::failed);
-        let takes_part = !matches!(command, Command::Undo | Command::Run | Command::Resume { .. });
+        let takes_part = !matches!(command, Command::Undo | Command::Run { .. } | Command::Resume { .. });
         if let Some(undo) = command.undo().filter(|_| takes_part && reply.is_done()) {
             supervisor.faults().push_undo(undo);
         }

@@ -16,6 +16,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+/// Verbs that a live cluster cannot do.
+const IN_WORLDS_ONLY: [&str; 3] = ["step", "rewind", "branch"];
+
 /// How often the brokers are asked how they are while nothing is told.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 /// ... and how often at most.
@@ -51,7 +54,8 @@ impl LivePort {
         })?;
         Ok(LivePort {
             cluster: cluster.clone(),
-            commands: catalogue(),
+            // Only a simulated world's time can be gone back in: what cannot be done is not offered.
+            commands: catalogue().into_iter().filter(|doc| !IN_WORLDS_ONLY.contains(&doc.name.as_str())).collect(),
             last_id: 0,
             answers: channel(),
             tails: Vec::new(),

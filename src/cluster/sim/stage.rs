@@ -6,7 +6,7 @@
 //!
 //! Deliberately not here: threads and real clocks (`port`), and what commands do to the world (`execute`).
 
-use crate::cluster::command::{Command, Reply, catalogue, parse_line, pin};
+use crate::cluster::command::{Command, Far, Predicate, Reply, catalogue, parse_line, pin};
 use crate::cluster::observation::Observer;
 use crate::cluster::sim::execute::resolve;
 use crate::cluster::sim::run::{Phase, Run};
@@ -27,6 +27,8 @@ const AHEAD_MAX_MS: u64 = 2_000;
 const NORMAL: u32 = 1_000;
 /// The slowest and the fastest, in thousandths of real time.
 const SPEEDS: std::ops::RangeInclusive<u32> = 10..=1_000_000;
+/// So much virtual time at most does `run until` let pass.
+const RUN_UNTIL_MAX: Duration = Duration::from_secs(60);
 /// A picture shows rates and offsets anew after so much virtual time, in milliseconds.
 const PROGRESS_MS: u64 = 50;
 
@@ -121,7 +123,12 @@ impl Stage {
     pub fn execute(&mut self, command: Command) -> Reply {
         match command {
             Command::Pause => self.pause(true),
-            Command::Run => self.pause(false),
+            Command::Run { far: Far::On } => self.pause(false),
+            Command::Run { far: Far::For(time) } => self.run_for(time),
+            Command::Run { far: Far::Until(predicate) } => self.run_until(&predicate),
+            Command::Step { count, back } => self.step(count, back),
+            Command::Rewind { by, to, violation, end } => self.rewind(by, to, violation, end),
+            Command::Branch => self.fork(),
             Command::Speed { speed } if SPEEDS.contains(&speed.permille) => {
                 self.speed_permille = speed.permille;
                 Reply::done(format!("Time runs ×{speed}."))
@@ -149,6 +156,84 @@ impl Stage {
         self.is_paused = is_paused;
         self.due = self.timeline.now();
         Reply::done(if is_paused { "Time stands still." } else { "Time goes on." })
+    }
+
+    /// Time has gone to where somebody wanted it: it stands still there.
+    fn stand_still(&mut self) -> String {
+        self.is_paused = true;
+        self.due = self.timeline.now();
+        let now = self.timeline.now().as_millis();
+        format!("T {}.{:03} s, step {}", now / 1_000, now % 1_000, self.timeline.steps())
+    }
+
+    fn run_for(&mut self, time: Duration) -> Reply {
+        self.timeline.run_to(self.timeline.now() + time);
+        Reply::done(format!("{}.", self.stand_still()))
+    }
+
+    fn run_until(&mut self, predicate: &Predicate) -> Reply {
+        let end = self.timeline.now() + RUN_UNTIL_MAX;
+        let has_come = predicate.check(self.timeline.world()).holds
+            || self.timeline.run_until(end, |world, _| predicate.check(world).holds);
+        let seen = predicate.check(self.timeline.world()).seen;
+        let now = self.stand_still();
+        if has_come {
+            return Reply::done(format!("{seen}. {now}."));
+        }
+        Reply::timed_out(format!("{predicate} did not come true: {seen} ({now})"))
+    }
+
+    fn step(&mut self, count: u64, back: bool) -> Reply {
+        let before = self.timeline.steps();
+        if back {
+            self.timeline.go_to_step(before.saturating_sub(count));
+        } else {
+            for _ in 0..count {
+                if self.timeline.step().is_none() {
+                    break;
+                }
+            }
+        }
+        let now = self.stand_still();
+        if self.timeline.steps() == before {
+            return Reply::failed(if back { "this is the beginning" } else { "this is the end of the run" });
+        }
+        Reply::done(format!("{now}."))
+    }
+
+    fn rewind(&mut self, by: Option<Duration>, to: Option<Duration>, violation: bool, end: bool) -> Reply {
+        if violation {
+            let (steps, at) = (self.timeline.steps(), self.timeline.now());
+            if self.timeline.phase() == Phase::Open && self.timeline.broken().is_none() {
+                return Reply::failed("every rule holds so far, and this world has no end to run to");
+            }
+            if !self.go_to_violation() {
+                self.timeline.go_to_step(steps);
+                self.due = at;
+                return Reply::failed("every rule holds to the end of the run");
+            }
+            let broken = self.timeline.broken().expect("it was found").violation.to_string();
+            return Reply::done(format!("{broken}. {}.", self.stand_still()));
+        }
+        let now = self.timeline.now();
+        let moment = match (by, to) {
+            (Some(by), _) => Instant(now.0.saturating_sub(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX))),
+            (None, Some(to)) => Instant::ZERO + to,
+            (None, None) => self.timeline.furthest(),
+        };
+        if end && !self.timeline.is_in_the_past() {
+            return Reply::failed("this is the latest moment already");
+        }
+        self.timeline.go_to(moment);
+        self.timeline.run_to(moment);
+        Reply::done(format!("{}.", self.stand_still()))
+    }
+
+    fn fork(&mut self) -> Reply {
+        if !self.timeline.fork() {
+            return Reply::failed("nothing has come after this moment: a branch begins in the past (`rewind 5s`)");
+        }
+        Reply::done(format!("Branch {} begins here. {}.", self.timeline.branch() + 1, self.stand_still()))
     }
 
     /// A command took virtual time: real time catches up, as far as anybody would wait for.
@@ -360,5 +445,49 @@ mod tests {
         assert!(view.faults.is_empty() && view.brokers.iter().all(|card| !card.state.is_dead()));
         assert!(say(&mut stage, "undo").is_done(), "the load can be taken back too");
         assert!(!say(&mut stage, "undo").is_done(), "nothing is left to undo");
+    }
+
+    fn facts(stage: &Stage) -> (u64, u64, u64) {
+        (stage.timeline().now().as_millis(), stage.timeline().steps(), stage.timeline().world().trace.hash())
+    }
+
+    #[test]
+    fn time_is_stepped_and_gone_back_in_and_comes_to_the_same_again() {
+        let mut stage = stage(5);
+        pass(&mut stage, 3);
+        assert!(say(&mut stage, "step 10").is_done());
+        let there = facts(&stage);
+        assert!(say(&mut stage, "step --back").is_done());
+        assert_eq!(facts(&stage).1, there.1 - 1);
+        assert!(say(&mut stage, "step").is_done());
+        assert_eq!(facts(&stage), there);
+        assert!(say(&mut stage, "rewind 2s").is_done());
+        assert!(facts(&stage).0 < there.0 - 1_900);
+        assert!(matches!(stage.view(&ViewRequest::default()).clock, ClockMode::Rewound { behind_ms: 1_900.. }));
+        assert!(say(&mut stage, "rewind --end").is_done());
+        assert_eq!(facts(&stage), there);
+        assert!(!say(&mut stage, "rewind --end").is_done(), "this is the latest moment already");
+        assert!(!say(&mut stage, "branch").is_done(), "nothing comes after it");
+        assert!(!say(&mut stage, "rewind --violation").is_done(), "every rule holds");
+    }
+
+    #[test]
+    fn a_command_in_the_past_and_branch_forget_what_came_after() {
+        let mut stage = stage(5);
+        pass(&mut stage, 2);
+        assert!(say(&mut stage, "kill leader of orders-0").is_done());
+        pass(&mut stage, 2);
+        assert!(say(&mut stage, "rewind --to 1500ms").is_done());
+        assert_eq!(stage.timeline().commands().len(), 2, "the demo load and the kill");
+        assert!(say(&mut stage, "branch").is_done());
+        assert_eq!((stage.timeline().branch(), stage.timeline().commands().len()), (1, 1));
+        assert!(say(&mut stage, "run 2s").is_done());
+        assert_eq!(facts(&stage).0, 3_500);
+        assert!(
+            stage.timeline().world().nodes.values().all(|node| node.power == crate::cluster::sim::world::Power::On)
+        );
+        assert!(say(&mut stage, "run until log-end orders-0 > 100").is_done());
+        let mut quiet = Stage::new(Run::open(5, 3), 5);
+        assert!(!say(&mut quiet, "run until alive = 1").is_done(), "nobody dies");
     }
 }

@@ -225,6 +225,13 @@ impl Timeline {
             return execute::carry_out(self, &command);
         }
         self.keep_checkpoint();
+        self.fork();
+        self.commands.push(Given { step: self.steps, at: self.now(), command });
+        self.repeat_commands(None).expect("a command was just given")
+    }
+
+    /// Forgets what came after this moment: another line of history begins. False if nothing came after it.
+    pub fn fork(&mut self) -> bool {
         let forgets = self.is_in_the_past() || self.next_command < self.commands.len();
         self.commands.truncate(self.next_command);
         self.checkpoints.retain(|point| point.steps <= self.steps);
@@ -234,8 +241,7 @@ impl Timeline {
             let steps = self.steps;
             self.broken.take_if(|broken| broken.step > steps);
         }
-        self.commands.push(Given { step: self.steps, at: self.now(), command });
-        self.repeat_commands(None).expect("a command was just given")
+        forgets
     }
 
     /// What commands that ask and wait let happen meanwhile.

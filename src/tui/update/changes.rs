@@ -284,6 +284,10 @@ pub(super) fn on_clock(model: &mut Model, action: Action) -> Vec<Cmd> {
         Action::PauseOrRun if matches!(clock, ClockMode::Live { .. }) => "pause".to_string(),
         Action::PauseOrRun => "run".to_string(),
         Action::Step => "step".to_string(),
+        Action::StepBack => "step --back".to_string(),
+        Action::SecondBack => "rewind 1s".to_string(),
+        Action::SecondOn => "run 1s".to_string(),
+        Action::Branch => "branch".to_string(),
         Action::Slower => match speeds.iter().rev().find(|&&slower| slower < speed) {
             Some(&slower) => speed_line(slower),
             None => return Vec::new(),
