@@ -1,6 +1,6 @@
-//! A member of a consumer group (classic protocol): finds its coordinator, joins, computes the assignment if it leads, says that it
-//! lives, commits, and comes back by itself after its coordinator died, the group rebalanced or it was forgotten. It tells what it
-//! was given, where each partition goes on, and what it has to give up.
+//! A member of a consumer group, by the classic protocol (`classic`) or by the one of KIP-848 (`reconcile`): finds its coordinator, joins,
+//! says that it lives, commits, and comes back by itself after its coordinator died, the group rebalanced or it was forgotten. It tells
+//! what it was given, where each partition goes on, and what it has to give up.
 //!
 //! Invariants: what was processed is committed before a partition is given up or the group is left, unless the coordinator cannot
 //! be reached for half the time a rebalance may take; nothing is committed for a partition that is not owned; after `FENCED_INSTANCE_ID`
@@ -13,6 +13,7 @@ pub mod assignor;
 mod classic;
 mod coordinator;
 mod offsets;
+mod reconcile;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +23,20 @@ use crate::protocol::codec::{Request, Response};
 use crate::protocol::ids::BrokerId;
 use assignor::Assignor;
 use classic::Classic;
+use reconcile::Reconciling;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// How the members of a group agree on who reads what (`group.protocol`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Protocol {
+    /// One of them computes it, and all join anew for another.
+    Classic,
+    /// The coordinator decides, and each member moves there by itself (KIP-848).
+    Consumer {
+        /// The member's id: chosen by whoever drives it, another for each member there ever was.
+        member_id: String,
+    },
+}
 
 /// How a member works.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,13 +45,16 @@ pub struct MemberOptions {
     pub group: String,
     /// The topics that it subscribes to.
     pub topics: Vec<String>,
+    /// The protocol.
+    pub protocol: Protocol,
     /// `group.instance.id`: a static member, which keeps its partitions when it comes back within the session timeout.
     pub instance: Option<String>,
-    /// `partition.assignment.strategy`, the best first. Rebalances are cooperative only if all of these are.
+    /// `partition.assignment.strategy`, the best first, in the classic protocol. Rebalances are cooperative only if all of these are.
     pub assignors: Vec<Assignor>,
-    /// After this long without a heartbeat the coordinator gives its partitions to others, in milliseconds (`session.timeout.ms`).
+    /// After this long without a heartbeat the coordinator gives its partitions to others, in milliseconds (`session.timeout.ms`);
+    /// in the protocol of KIP-848 the coordinator says so.
     pub session_timeout_ms: u32,
-    /// Between two heartbeats, in milliseconds (`heartbeat.interval.ms`).
+    /// Between two heartbeats, in milliseconds (`heartbeat.interval.ms`); in the protocol of KIP-848 until the coordinator says otherwise.
     pub heartbeat_interval_ms: u32,
     /// How long the others wait for it in a rebalance, in milliseconds (`max.poll.interval.ms`).
     pub rebalance_timeout_ms: u32,
@@ -53,6 +70,7 @@ impl MemberOptions {
         MemberOptions {
             group: group.to_owned(),
             topics: topics.to_vec(),
+            protocol: Protocol::Classic,
             instance: None,
             assignors: vec![Assignor::Range, Assignor::RoundRobin, Assignor::CooperativeSticky],
             session_timeout_ms: 45_000,
@@ -82,7 +100,7 @@ pub struct Position {
 pub enum Event {
     /// It is in a generation of the group; how many partitions it has in it.
     Joined {
-        /// The generation.
+        /// The generation; in the protocol of KIP-848 the member's epoch.
         generation: i32,
         /// Its partitions.
         partitions: usize,
@@ -108,6 +126,13 @@ enum Pending {
     Heartbeat {
         generation: i32,
     },
+    /// In the protocol of KIP-848, with what it says to own.
+    Reconcile {
+        epoch: i32,
+        owned: Option<BTreeSet<TopicPartition>>,
+    },
+    /// What the topics of an assignment are called.
+    Names,
     Fetch {
         generation: i32,
         partitions: BTreeSet<TopicPartition>,
@@ -144,6 +169,7 @@ pub struct Member {
     not_before_ms: u64,
     addresses: Vec<(BrokerId, String, u16)>,
     classic: Classic,
+    reconciling: Reconciling,
     /// Empty until the coordinator gave one.
     member_id: String,
     /// −1 outside of any.
@@ -170,6 +196,10 @@ const TIMEOUT_MS: u64 = 5_000;
 impl Member {
     /// A member that is in no group yet.
     pub fn new(options: MemberOptions) -> Member {
+        let member_id = match &options.protocol {
+            Protocol::Classic => String::new(),
+            Protocol::Consumer { member_id } => member_id.clone(),
+        };
         Member {
             options,
             calls: BTreeMap::new(),
@@ -178,7 +208,8 @@ impl Member {
             not_before_ms: 0,
             addresses: Vec::new(),
             classic: Classic::default(),
-            member_id: String::new(),
+            reconciling: Reconciling::default(),
+            member_id,
             generation: -1,
             owned: BTreeSet::new(),
             unplaced: BTreeSet::new(),
@@ -208,7 +239,7 @@ impl Member {
         &self.member_id
     }
 
-    /// The generation it is in; −1 outside of any.
+    /// The generation it is in, or its epoch in the protocol of KIP-848; −1 outside of any.
     pub fn generation(&self) -> i32 {
         self.generation
     }
@@ -280,6 +311,60 @@ impl Member {
         self.leaving = Leaving::Gone;
     }
 
+    /// Whether it speaks the protocol of KIP-848.
+    fn reconciles(&self) -> bool {
+        matches!(self.options.protocol, Protocol::Consumer { .. })
+    }
+
+    /// Whether the coordinator takes commits and heartbeats of it.
+    fn is_in_generation(&self) -> bool {
+        if self.reconciles() {
+            self.generation > 0 && !self.reconciling.is_stale()
+        } else {
+            self.is_in_classic_generation()
+        }
+    }
+
+    /// Whether it commits what it processed before it goes on.
+    fn is_releasing(&self) -> bool {
+        if self.reconciles() { self.reconciling.is_releasing() } else { self.is_leaving_generation() }
+    }
+
+    /// What was given up is no longer its concern.
+    fn forget_given_up(&mut self) {
+        for partition in std::mem::take(&mut self.leaving_hand) {
+            self.processed.remove(&partition);
+            self.committed.remove(&partition);
+        }
+    }
+
+    /// Until when it may take to commit what it processed, in milliseconds.
+    fn release_until_ms(&self, now_ms: u64) -> u64 {
+        now_ms + u64::from(self.options.rebalance_timeout_ms / 2)
+    }
+
+    /// These are not to be read any more; what was processed of them still has to be committed.
+    fn give_up(&mut self, partitions: BTreeSet<TopicPartition>) {
+        if partitions.is_empty() {
+            return;
+        }
+        self.owned.retain(|owned| !partitions.contains(owned));
+        self.unplaced.retain(|unplaced| !partitions.contains(unplaced));
+        self.leaving_hand.extend(partitions.iter().cloned());
+        self.events.push(Event::Revoked(partitions));
+    }
+
+    /// Commits what was processed before a moment in milliseconds; true once that is done or cannot be.
+    fn has_released(&mut self, now_ms: u64, until_ms: u64, turn: &mut Turn) -> bool {
+        let commits = self.options.auto_commit_interval_ms.is_some() || self.commits_by_hand;
+        if commits && !self.is_committed() && now_ms < until_ms {
+            turn.wake(until_ms);
+            self.commit_dirty(now_ms, turn);
+            return false;
+        }
+        true
+    }
+
     /// The group has gone on without it.
     fn lose(&mut self) {
         self.generation = -1;
@@ -300,12 +385,16 @@ impl Member {
             turn.wake(until_ms);
             return self.commit_dirty(now_ms, turn);
         }
-        let is_known = !self.member_id.is_empty() && self.options.instance.is_none();
+        let is_known = if self.reconciles() {
+            self.generation >= 0
+        } else {
+            !self.member_id.is_empty() && self.options.instance.is_none()
+        };
         match self.coordinator {
             Some(coordinator) if is_known && !is_late => {
                 turn.wake(until_ms);
                 if !self.is_asking(|pending| *pending == Pending::Leave) {
-                    let request = self.leave_request();
+                    let request = if self.reconciles() { self.farewell_request() } else { self.leave_request() };
                     self.call(turn, Target::Coordinator(coordinator), request, Pending::Leave);
                 }
             }
@@ -336,7 +425,11 @@ impl Machine for Member {
             Leaving::No => {}
         }
         if self.find_coordinator(now_ms, &mut turn) {
-            self.take_part(now_ms, &mut turn);
+            if self.reconciles() {
+                self.reconcile(now_ms, &mut turn);
+            } else {
+                self.take_part(now_ms, &mut turn);
+            }
             self.place(now_ms, &mut turn);
             self.commit_when_due(now_ms, &mut turn);
         }
@@ -352,7 +445,9 @@ impl Machine for Member {
             Answer::Response(response) => Some(*response),
             Answer::Failed(_) => None,
         };
-        if response.is_none() && !matches!(pending, Pending::Coordinator | Pending::Topics | Pending::Watch { .. }) {
+        let is_of_anybody =
+            matches!(pending, Pending::Coordinator | Pending::Topics | Pending::Watch { .. } | Pending::Names);
+        if response.is_none() && !is_of_anybody {
             self.forget_coordinator(now_ms);
         }
         match pending {
@@ -361,6 +456,8 @@ impl Machine for Member {
             Pending::Topics => self.on_topics(now_ms, response),
             Pending::Sync => self.on_synced(now_ms, response),
             Pending::Heartbeat { generation } => self.on_heartbeat(now_ms, generation, response),
+            Pending::Reconcile { epoch, owned } => self.on_reconciled(now_ms, epoch, owned, response),
+            Pending::Names => self.on_names(now_ms, response),
             Pending::Fetch { generation, partitions } => self.on_offsets(now_ms, generation, &partitions, response),
             Pending::Commit { generation, positions } => self.on_committed(now_ms, generation, positions, response),
             Pending::Watch { generation } => self.on_watched(now_ms, generation, response),

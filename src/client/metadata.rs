@@ -103,6 +103,16 @@ impl Metadata {
         self.leaders.keys().filter(|partition| partition.topic == topic).cloned().collect()
     }
 
+    /// The name of a topic that has an id.
+    pub fn name_of(&self, id: uuid::Uuid) -> Option<&str> {
+        self.ids.iter().find(|(_, known)| **known == id && !id.is_nil()).map(|(name, _)| name.as_str())
+    }
+
+    /// The id of a topic, as far as it has one.
+    pub fn id_of(&self, topic: &str) -> Option<uuid::Uuid> {
+        self.ids.get(topic).copied().filter(|id| !id.is_nil())
+    }
+
     /// What the cluster said of a topic the last time.
     pub fn error(&self, topic: &str) -> Option<ErrorCode> {
         self.errors.get(topic).copied()

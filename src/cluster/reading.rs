@@ -7,8 +7,9 @@
 use super::command::{Consume, GroupProtocol, Membership, ResetTo};
 use crate::client::consumer::{Consumer, ConsumerOptions, ConsumerRecord, Reset};
 use crate::client::group::GroupConsumer;
-use crate::client::member::{Event, MemberOptions};
+use crate::client::member::{Event, MemberOptions, Protocol};
 use crate::client::{Answer, Machine, Turn};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// Between two commits of what was read, in milliseconds.
 const COMMIT_INTERVAL_MS: u64 = 1_000;
@@ -16,6 +17,14 @@ const COMMIT_INTERVAL_MS: u64 = 1_000;
 const REBALANCE_TIMEOUT_MS: u32 = 60_000;
 /// How long a member may take to leave, in milliseconds.
 const LEAVING_MS: u64 = 3_000;
+
+/// An id that no other member has.
+fn new_member_id() -> String {
+    let random = || RandomState::new().build_hasher().finish();
+    uuid::Builder::from_random_bytes((u128::from(random()) << 64 | u128::from(random())).to_be_bytes())
+        .into_uuid()
+        .to_string()
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -37,9 +46,13 @@ impl Reader {
             ResetTo::Latest => Reset::Latest,
             ResetTo::None => Reset::Fail,
         };
-        let GroupProtocol::Classic = protocol;
+        let protocol = match protocol {
+            GroupProtocol::Classic => Protocol::Classic,
+            GroupProtocol::Consumer => Protocol::Consumer { member_id: new_member_id() },
+        };
         let session_timeout_ms = u32::try_from(session_timeout.as_millis()).unwrap_or(u32::MAX);
         let member = MemberOptions {
+            protocol,
             instance: instance_id.clone(),
             session_timeout_ms,
             heartbeat_interval_ms: (session_timeout_ms / 10).clamp(100, 3_000),

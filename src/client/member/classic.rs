@@ -64,15 +64,17 @@ pub(super) struct Classic {
     why: &'static str,
 }
 
-fn text(text: &str) -> StrBytes {
+pub(super) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
 impl Member {
     /// Takes part in the group: the next request of its protocol, if one is due.
     pub(super) fn take_part(&mut self, now_ms: u64, turn: &mut Turn) {
-        if let Phase::Releasing { until_ms } = self.classic.phase {
-            self.release(now_ms, until_ms, turn);
+        if let Phase::Releasing { until_ms } = self.classic.phase
+            && self.has_released(now_ms, until_ms, turn)
+        {
+            self.let_go();
         }
         if now_ms < self.not_before_ms {
             return turn.wake(self.not_before_ms);
@@ -95,11 +97,11 @@ impl Member {
     }
 
     /// Whether the coordinator takes commits and heartbeats of it.
-    pub(super) fn is_in_generation(&self) -> bool {
+    pub(super) fn is_in_classic_generation(&self) -> bool {
         matches!(self.classic.phase, Phase::Stable | Phase::Releasing { .. })
     }
 
-    fn ask_once(&mut self, turn: &mut Turn, pending: Pending, request: impl Fn(&Member) -> Request) {
+    pub(super) fn ask_once(&mut self, turn: &mut Turn, pending: Pending, request: impl Fn(&Member) -> Request) {
         if let Some(coordinator) = self.coordinator
             && !self.is_asking(|asked| *asked == pending)
         {
@@ -108,11 +110,11 @@ impl Member {
         }
     }
 
-    fn group_id(&self) -> GroupId {
+    pub(super) fn group_id(&self) -> GroupId {
         GroupId(text(&self.options.group))
     }
 
-    fn instance(&self) -> Option<StrBytes> {
+    pub(super) fn instance(&self) -> Option<StrBytes> {
         self.options.instance.as_deref().map(text)
     }
 
@@ -285,10 +287,6 @@ impl Member {
         }
     }
 
-    fn release_until_ms(&self, now_ms: u64) -> u64 {
-        now_ms + u64::from(self.options.rebalance_timeout_ms / 2)
-    }
-
     /// The group rebalances: in the eager protocol everything is given up before it joins again, in the cooperative one nothing.
     pub(super) fn rejoin(&mut self, now_ms: u64) {
         match self.classic.phase {
@@ -304,38 +302,14 @@ impl Member {
         }
     }
 
-    /// These are not to be read any more; what was processed of them still has to be committed.
-    fn give_up(&mut self, partitions: BTreeSet<TopicPartition>) {
-        if partitions.is_empty() {
-            return;
-        }
-        self.owned.retain(|owned| !partitions.contains(owned));
-        self.unplaced.retain(|unplaced| !partitions.contains(unplaced));
-        self.leaving_hand.extend(partitions.iter().cloned());
-        self.events.push(Event::Revoked(partitions));
-    }
-
-    /// Commits what was processed; when that is done, or cannot be, joins again.
-    fn release(&mut self, now_ms: u64, until_ms: u64, turn: &mut Turn) {
-        let commits = self.options.auto_commit_interval_ms.is_some() || self.commits_by_hand;
-        if commits && !self.is_committed() && now_ms < until_ms {
-            turn.wake(until_ms);
-            return self.commit_dirty(now_ms, turn);
-        }
-        self.let_go();
-    }
-
     /// Joins again without more ado.
     pub(super) fn let_go(&mut self) {
-        for partition in std::mem::take(&mut self.leaving_hand) {
-            self.processed.remove(&partition);
-            self.committed.remove(&partition);
-        }
+        self.forget_given_up();
         self.classic.phase = Phase::Joining;
     }
 
     /// Whether it is between two generations and commits what it processed.
-    pub(super) fn is_releasing(&self) -> bool {
+    pub(super) fn is_leaving_generation(&self) -> bool {
         matches!(self.classic.phase, Phase::Releasing { .. })
     }
 
@@ -363,7 +337,7 @@ impl Member {
     }
 
     pub(super) fn on_heartbeat(&mut self, now_ms: u64, generation: i32, response: Option<Response>) {
-        if generation != self.generation || !self.is_in_generation() {
+        if generation != self.generation || !self.is_in_classic_generation() {
             return;
         }
         let Some(Response::Heartbeat(response)) = response else { return };

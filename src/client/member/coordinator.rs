@@ -17,6 +17,8 @@ pub(super) enum Verdict {
     Fine,
     /// The coordinator is not ready: the same again.
     Again,
+    /// The member's epoch has moved on, and a heartbeat will say where to (KIP-848).
+    Stale,
     /// Somebody else coordinates.
     Elsewhere,
     /// The group rebalances: join again.
@@ -34,12 +36,13 @@ impl Verdict {
         match ErrorCode::from_code(code) {
             ErrorCode::None => Verdict::Fine,
             ErrorCode::CoordinatorLoadInProgress | ErrorCode::UnstableOffsetCommit => Verdict::Again,
+            ErrorCode::StaleMemberEpoch => Verdict::Stale,
             ErrorCode::NotCoordinator
             | ErrorCode::CoordinatorNotAvailable
             | ErrorCode::RequestTimedOut
             | ErrorCode::NetworkException => Verdict::Elsewhere,
             ErrorCode::RebalanceInProgress => Verdict::Rejoin,
-            ErrorCode::IllegalGeneration => Verdict::Outdated,
+            ErrorCode::IllegalGeneration | ErrorCode::FencedMemberEpoch => Verdict::Outdated,
             ErrorCode::UnknownMemberId => Verdict::Forgotten,
             error => Verdict::Hopeless(error),
         }
@@ -92,7 +95,10 @@ impl Member {
         match verdict {
             Verdict::Fine => return true,
             Verdict::Again => self.not_before_ms = now_ms + RETRY_BACKOFF_MS,
+            Verdict::Stale => self.reconciling.catch_up(),
             Verdict::Elsewhere => self.forget_coordinator(now_ms),
+            Verdict::Outdated | Verdict::Forgotten if self.reconciles() => self.begin_anew(now_ms),
+            Verdict::Rejoin if self.reconciles() => self.not_before_ms = now_ms + RETRY_BACKOFF_MS,
             Verdict::Rejoin => self.rejoin(now_ms),
             Verdict::Outdated => self.join_anew(now_ms),
             Verdict::Forgotten => {

@@ -5,6 +5,7 @@
 //!
 //! Deliberately not here: metadata of commits.
 
+use super::classic::text;
 use super::coordinator::Verdict;
 use super::{Event, Member, Pending, Position, RETRY_BACKOFF_MS};
 use crate::client::metadata::{TopicPartition, topic_name};
@@ -13,13 +14,9 @@ use crate::protocol::codec::{Request, Response};
 use crate::protocol::error::ErrorCode;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
-use kafka_protocol::messages::{GroupId, OffsetCommitRequest, OffsetFetchRequest, OffsetFetchResponse};
+use kafka_protocol::messages::{OffsetCommitRequest, OffsetFetchRequest, OffsetFetchResponse};
 use kafka_protocol::protocol::StrBytes;
 use std::collections::{BTreeMap, BTreeSet};
-
-fn text(text: &str) -> StrBytes {
-    StrBytes::from_string(text.to_owned())
-}
 
 impl Member {
     /// Asks what is committed for partitions that are new.
@@ -41,10 +38,12 @@ impl Member {
         let topic = |(name, partitions)| {
             OffsetFetchRequestTopics::default().with_name(topic_name(name)).with_partition_indexes(partitions)
         };
+        let (member_id, epoch) =
+            if self.reconciles() { (Some(text(&self.member_id)), self.generation) } else { (None, -1) };
         let group = OffsetFetchRequestGroup::default()
-            .with_group_id(GroupId(text(&self.options.group)))
-            .with_member_id(None)
-            .with_member_epoch(-1)
+            .with_group_id(self.group_id())
+            .with_member_id(member_id)
+            .with_member_epoch(epoch)
             .with_topics(Some(topics.into_iter().map(topic).collect()));
         let request = OffsetFetchRequest::default().with_groups(vec![group]).with_require_stable(true);
         let pending = Pending::Fetch { generation: self.generation, partitions: self.unplaced.clone() };
@@ -122,6 +121,9 @@ impl Member {
     /// Commits what was processed and is not committed yet.
     pub(super) fn commit_dirty(&mut self, now_ms: u64, turn: &mut Turn) {
         let Some(coordinator) = self.coordinator else { return };
+        if !self.is_in_generation() {
+            return;
+        }
         if now_ms < self.not_before_ms {
             return turn.wake(self.not_before_ms);
         }
@@ -160,10 +162,10 @@ impl Member {
         };
         Request::OffsetCommit(
             OffsetCommitRequest::default()
-                .with_group_id(GroupId(text(&self.options.group)))
+                .with_group_id(self.group_id())
                 .with_generation_id_or_member_epoch(self.generation)
                 .with_member_id(text(&self.member_id))
-                .with_group_instance_id(self.options.instance.as_deref().map(text))
+                .with_group_instance_id(self.instance())
                 .with_topics(topics.into_iter().map(topic).collect()),
         )
     }
@@ -202,7 +204,7 @@ impl Member {
         }
         let is_refused = worst == Verdict::Rejoin;
         self.takes_well(now_ms, worst);
-        if is_refused && self.is_releasing() {
+        if is_refused && self.is_releasing() && !self.reconciles() {
             // The others have joined already: what was processed since the last commit is read again.
             self.let_go();
         }

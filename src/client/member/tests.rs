@@ -1,4 +1,6 @@
-//! A member against scripted coordinators.
+//! A member against scripted coordinators: what both protocols have in common, and the classic one.
+
+mod reconciling;
 
 use super::*;
 use crate::protocol::consumer_protocol::{Subscription, decode_assignment, encode_assignment, encode_subscription};

@@ -1,32 +1,29 @@
-//! `group list`, `describe`, `reset`, `delete`.
+//! `group list`, `reset`, `delete`; `describe` is in [`describe`].
 //!
 //! Invariants: `reset` shows where each partition stands and where it would stand, and changes nothing unless it is told
 //! to; it refuses a group that has members, whose own commits would undo it.
 //!
 //! Deliberately not here: being a member.
 
+mod describe;
+
 use super::{Ask, Trouble, again, answer_to, broker_id, check, count, metadata, table, text, topics};
 use crate::client::Target;
 use crate::client::metadata::topic_name;
 use crate::cluster::command::values::From;
 use crate::cluster::command::{GroupCommand, Reply};
-use crate::protocol::consumer_protocol::decode_assignment;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::ids::BrokerId;
-use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::messages::metadata_response::MetadataResponseTopic;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use kafka_protocol::messages::{
-    DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, GroupId, ListGroupsRequest,
-    OffsetCommitRequest, OffsetFetchRequest,
+    DeleteGroupsRequest, FindCoordinatorRequest, GroupId, ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The protocol type whose assignments can be read.
-const CONSUMER: &str = "consumer";
 /// What stands where nothing is known.
 const NOTHING: &str = "–";
 
@@ -37,7 +34,7 @@ type Offsets = BTreeMap<(String, i32), i64>;
 pub fn run(command: &GroupCommand, ask: &mut dyn Ask) -> Reply {
     let outcome = match command {
         GroupCommand::List => again(ask, list),
-        GroupCommand::Describe { name } => again(ask, |ask| describe(name, ask)),
+        GroupCommand::Describe { name } => again(ask, |ask| describe::describe(name, ask)),
         GroupCommand::Reset { name, topic, to, execute } => again(ask, |ask| reset(name, topic, *to, *execute, ask)),
         GroupCommand::Delete { name } => again(ask, |ask| delete(name, ask)),
     };
@@ -58,7 +55,10 @@ fn list(ask: &mut dyn Ask) -> Result<Reply, Trouble> {
         .iter()
         .map(|(group, coordinator)| {
             let kind = if group.protocol_type.is_empty() { NOTHING } else { group.protocol_type.as_str() };
-            vec![group.group_id.to_string(), group.group_state.to_string(), kind.to_owned(), coordinator.to_string()]
+            let protocol = if group.group_type.is_empty() { NOTHING } else { group.group_type.as_str() };
+            [group.group_id.as_str(), group.group_state.as_str(), kind, protocol, &coordinator.to_string()]
+                .map(str::to_owned)
+                .to_vec()
         })
         .collect();
     let data = found.iter().map(|(group, coordinator)| {
@@ -71,7 +71,7 @@ fn list(ask: &mut dyn Ask) -> Result<Reply, Trouble> {
     if rows.is_empty() {
         return Ok(Reply::told("no groups", data));
     }
-    Ok(Reply::told(table(&["GROUP", "STATE", "KIND", "COORDINATOR"], &rows), data))
+    Ok(Reply::told(table(&["GROUP", "STATE", "KIND", "PROTOCOL", "COORDINATOR"], &rows), data))
 }
 
 fn coordinator(group: &str, ask: &mut dyn Ask) -> Result<BrokerId, Trouble> {
@@ -84,16 +84,6 @@ fn coordinator(group: &str, ask: &mut dyn Ask) -> Result<BrokerId, Trouble> {
 
 fn group_id(group: &str) -> GroupId {
     GroupId(text(group))
-}
-
-fn described(group: &str, coordinator: BrokerId, ask: &mut dyn Ask) -> Result<DescribedGroup, Trouble> {
-    let request = DescribeGroupsRequest::default().with_groups(vec![group_id(group)]);
-    let response = answer_to!(ask, Target::Broker(coordinator), DescribeGroups, request)?;
-    let found = response.groups.into_iter().next().ok_or_else(|| Trouble::of("the group is not described"))?;
-    match ErrorCode::from_code(found.error_code) {
-        ErrorCode::GroupIdNotFound => Err(Trouble::of(format!("there is no group {group}"))),
-        _ => check(group, found.error_code, found.error_message.as_ref()).map(|()| found),
-    }
 }
 
 fn committed(group: &str, coordinator: BrokerId, ask: &mut dyn Ask) -> Result<Offsets, Trouble> {
@@ -121,74 +111,9 @@ fn topic_of(name: &str, ask: &mut dyn Ask) -> Result<MetadataResponseTopic, Trou
     check(name, topic.error_code, None).map(|()| topic)
 }
 
-/// What a consumer was given.
-fn given(member: &DescribedGroupMember) -> Vec<(String, i32)> {
-    decode_assignment(member.member_assignment.clone()).unwrap_or_default()
-}
-
-fn describe(name: &str, ask: &mut dyn Ask) -> Result<Reply, Trouble> {
-    let coordinator = coordinator(name, ask)?;
-    let group = described(name, coordinator, ask)?;
-    let offsets = committed(name, coordinator, ask)?;
-    let is_consumers = group.protocol_type.as_str() == CONSUMER;
-    let mut owners: BTreeMap<(String, i32), &DescribedGroupMember> = BTreeMap::new();
-    for member in group.members.iter().filter(|_| is_consumers) {
-        owners.extend(given(member).into_iter().map(|place| (place, member)));
-    }
-    let mut ends = Offsets::new();
-    let names: std::collections::BTreeSet<&String> =
-        offsets.keys().chain(owners.keys()).map(|(topic, _)| topic).collect();
-    for topic in names {
-        // A topic that is gone leaves its end unknown: the rest is worth telling.
-        let Ok(found) = topic_of(topic, ask) else { continue };
-        ends.extend(
-            topics::offsets(&found, topics::LATEST, ask).into_iter().map(|(part, end)| ((topic.clone(), part), end)),
-        );
-    }
-    let places: std::collections::BTreeSet<&(String, i32)> = offsets.keys().chain(owners.keys()).collect();
-    let mut rows = Vec::new();
-    let mut data = Vec::new();
-    for place in places {
-        let (offset, end, owner) = (offsets.get(place).copied(), ends.get(place).copied(), owners.get(place));
-        let lag = offset.zip(end).map(|(offset, end)| (end - offset).max(0));
-        let told = |number: Option<i64>| number.map_or_else(|| NOTHING.to_owned(), |number| number.to_string());
-        let member = owner.map_or(NOTHING, |owner| owner.member_id.as_str());
-        rows.push(vec![format!("{}/{}", place.0, place.1), told(offset), told(end), told(lag), member.to_owned()]);
-        data.push(json!({
-            "topic": place.0, "partition": place.1, "committed": offset, "end": end, "lag": lag,
-            "member": owner.map(|owner| owner.member_id.as_str()),
-        }));
-    }
-    let heading = format!(
-        "{name}: {} · {} · coordinator {coordinator} · {}",
-        group.group_state.as_str(),
-        if group.protocol_data.is_empty() { "no protocol" } else { group.protocol_data.as_str() },
-        count(group.members.len(), "member"),
-    );
-    let text = match rows.is_empty() {
-        true => format!("{heading}\nnothing committed"),
-        false => format!("{heading}\n{}", table(&["PARTITION", "COMMITTED", "END", "LAG", "MEMBER"], &rows)),
-    };
-    Ok(Reply::told(text, group_data(name, &group, coordinator, data)))
-}
-
-fn group_data(name: &str, group: &DescribedGroup, coordinator: BrokerId, partitions: Vec<Value>) -> Value {
-    let members = group.members.iter().map(|member| {
-        json!({
-            "member": member.member_id.as_str(), "instance": member.group_instance_id.as_ref().map(|id| id.as_str()),
-            "client": member.client_id.as_str(), "host": member.client_host.as_str(),
-        })
-    });
-    json!({
-        "group": name, "state": group.group_state.as_str(), "protocol_type": group.protocol_type.as_str(),
-        "protocol": group.protocol_data.as_str(), "coordinator": coordinator,
-        "members": members.collect::<Vec<_>>(), "partitions": partitions,
-    })
-}
-
 fn reset(name: &str, topic: &str, to: From, execute: bool, ask: &mut dyn Ask) -> Result<Reply, Trouble> {
     let coordinator = coordinator(name, ask)?;
-    match described(name, coordinator, ask) {
+    match describe::described(name, coordinator, ask) {
         Ok(group) if !group.members.is_empty() => {
             let members = count(group.members.len(), "member");
             return Err(Trouble::of(format!("{name} has {members}: stop them first, or they commit over it")));

@@ -288,7 +288,8 @@ fn consume(command: &Consume) -> Line {
         ResetTo::None => Some("none"),
     };
     let protocol = match protocol {
-        GroupProtocol::Classic => None::<&str>,
+        GroupProtocol::Classic => None,
+        GroupProtocol::Consumer => Some("consumer"),
     };
     let session_timeout =
         (*session_timeout != Membership::SESSION_TIMEOUT).then(|| values::duration_text(*session_timeout));

@@ -395,13 +395,14 @@ fn any_produce() -> impl Strategy<Value = Command> {
 
 fn any_membership() -> impl Strategy<Value = Membership> {
     let reset = prop_oneof![Just(ResetTo::Earliest), Just(ResetTo::Latest), Just(ResetTo::None)];
-    (".{1,12}", reset, proptest::option::of(".{1,8}"), any_duration()).prop_map(
-        |(group, reset, instance_id, session_timeout)| Membership {
+    let protocol = prop_oneof![Just(GroupProtocol::Classic), Just(GroupProtocol::Consumer)];
+    (".{1,12}", reset, proptest::option::of(".{1,8}"), any_duration(), protocol).prop_map(
+        |(group, reset, instance_id, session_timeout, protocol)| Membership {
             group: Some(group),
             reset,
             instance_id,
             session_timeout,
-            protocol: GroupProtocol::Classic,
+            protocol,
         },
     )
 }

@@ -585,4 +585,6 @@ pub enum GroupProtocol {
     /// One member computes the assignment, and all join anew for another
     #[default]
     Classic,
+    /// The coordinator decides, and each member moves there by itself (KIP-848)
+    Consumer,
 }

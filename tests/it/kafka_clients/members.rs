@@ -122,12 +122,22 @@ fn await_committed(server: &Server, offset: usize) {
 
 #[test]
 fn members_share_a_topic_outlive_their_coordinator_and_take_over_from_who_died() {
+    share_outlive_and_take_over("classic");
+}
+
+#[test]
+fn members_of_the_newer_protocol_do_so_as_well() {
+    share_outlive_and_take_over("consumer");
+}
+
+fn share_outlive_and_take_over(protocol: &str) {
     let server = Server::start(&["--durability=memory"]);
+    let how = ["--protocol", protocol];
     create_topic(&server, TOPIC, PARTITIONS);
     produce(&server, 20);
-    let first = Reader::start(&server, &["--follow"]);
+    let first = Reader::start(&server, &[&["--follow"], &how[..]].concat());
     await_records(&[&first], 20, "one member reads everything");
-    let second = Reader::start(&server, &["--follow"]);
+    let second = Reader::start(&server, &[&["--follow"], &how[..]].concat());
     let described = await_group(&server, &["Stable", "2 members"]);
     produce(&server, 20);
     await_records(&[&first, &second], 40, "both read, and nothing twice");
@@ -151,9 +161,9 @@ fn members_share_a_topic_outlive_their_coordinator_and_take_over_from_who_died()
     assert!(second.interrupt().success(), "it leaves in order");
     await_group(&server, &["Empty"]);
     produce(&server, 20);
-    let (status, some) = Reader::start(&server, &["--max", "25"]).wait();
+    let (status, some) = Reader::start(&server, &[&["--max", "25"], &how[..]].concat()).wait();
     assert!(status.success());
-    let (status, rest) = Reader::start(&server, &[]).wait();
+    let (status, rest) = Reader::start(&server, &how).wait();
     assert!(status.success(), "it ends at the end");
     assert_eq!((some.len(), rest.len()), (25, 20 * PARTITIONS - 25));
     let all: Records = some.into_iter().chain(rest).collect();
