@@ -1,5 +1,8 @@
 //! AddOffsetsToTxn (key 25, versions 0 to 4): the offsets of a group join a transaction, which is to say the partition of
 //! `__consumer_offsets` that the group lives in.
+//!
+//! Which partition that is only depends on how many there are, so that it can be added before there is the topic (as
+//! Kafka's `KafkaApis.handleAddOffsetsToTxnRequest` does): clients may ask for the group's coordinator afterwards.
 
 use crate::engine::broker::Broker;
 use crate::engine::group::{self, OFFSETS_TOPIC};
@@ -21,12 +24,16 @@ pub(in crate::engine) fn handle(
     request: &AddOffsetsToTxnRequest,
 ) {
     let version = header.version;
-    let Some(partition) = group::partition_of(&broker.image, &request.group_id) else {
-        // Nobody has looked for a coordinator of groups yet.
-        broker.create_internal_topic(cx, header, OFFSETS_TOPIC);
-        return cx.respond(token, offsets_added(version, ErrorCode::CoordinatorNotAvailable));
+    let partition = match group::partition_of(&broker.image, &request.group_id) {
+        Some(partition) => partition.partition,
+        None => {
+            // Nobody has looked for a coordinator of groups yet.
+            broker.create_internal_topic(cx, header, OFFSETS_TOPIC);
+            let partitions = usize::try_from(broker.config.cluster.offsets_topic_num_partitions).unwrap_or(1);
+            group::partition_for(&request.group_id, partitions)
+        }
     };
-    let partitions = BTreeSet::from([(Arc::from(OFFSETS_TOPIC), partition.partition)]);
+    let partitions = BTreeSet::from([(Arc::from(OFFSETS_TOPIC), partition)]);
     let producer = (request.producer_id.0, request.producer_epoch);
     let outcome = broker.with_txns(cx, |txns, cx, turn| {
         if request.transactional_id.is_empty() {

@@ -108,12 +108,12 @@ class Installer:
 
         return self.part("python", [requirements], make) / "bin" / "python"
 
-    def go(self):
-        """The built program."""
+    def go(self, program):
+        """One of the built programs."""
         self.program("go", "golang-go")
         source = self.sources / "go"
-        make = lambda folder: self.command(["go", "build", "-trimpath", "-o", folder / "cases", "."], source)
-        return self.part("go", sorted(source.glob("*")), make) / "cases"
+        make = lambda folder: self.command(["go", "build", "-trimpath", "-o", folder, "./..."], source)
+        return self.part("go", sorted(path for path in source.rglob("*") if path.is_file()), make) / program
 
     def node(self):
         """A folder with the packages."""

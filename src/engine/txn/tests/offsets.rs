@@ -95,6 +95,18 @@ fn offsets_are_in_force_once_their_transaction_has_committed() {
 }
 
 #[test]
+fn offsets_can_be_added_before_anybody_has_asked_for_a_group() {
+    let mut world = World::new(1);
+    let producer = world.init();
+    assert_eq!(world.image().topic_by_name(group::OFFSETS_TOPIC).map(|topic| topic.partitions.len()), None);
+    assert_eq!(world.add_offsets(producer), ErrorCode::None);
+    assert_eq!(world.commit_offset(3, producer, 5), ErrorCode::None, "it is the partition that the topic has for it");
+    assert_eq!(world.end(3, producer, true).0, ErrorCode::None);
+    world.settle();
+    assert_eq!(world.fetch_offset(true), Ok(5));
+}
+
+#[test]
 fn offsets_join_a_transaction_of_version_two_by_themselves_and_survive_their_coordinators() {
     let mut world = World::new(3);
     world.group_coordinator();

@@ -1,19 +1,15 @@
-// Cases of kafkajs: produce and admin. Its consumer needs a group, so kcat reads what was written.
+// Cases of kafkajs: produce, groups, transactions, admin. Its consumer needs a group, so kcat reads what was written in the other cases.
 'use strict';
 
-const { execFileSync } = require('node:child_process');
-const { setTimeout: sleep } = require('node:timers/promises');
-const { CompressionCodecs, CompressionTypes, ConfigResourceTypes, Kafka, Partitioners, logLevel } = require('kafkajs');
+const { CompressionCodecs, CompressionTypes, ConfigResourceTypes, Kafka, PartitionAssigners, Partitioners, logLevel } = require('kafkajs');
 const lz4 = require('lz4-napi');
 const snappy = require('snappyjs');
 const { ZstdCodec } = require('zstd-codec');
 
-const PARTITIONS = 3;
-const TIMEOUT_MS = 60_000;
-const { BOOTSTRAP, PREFIX } = process.env;
-const EPOCH_MS = Number(process.env.EPOCH_MS);
-const FIRE_SECONDS = Number(process.env.FIRE_SECONDS);
-const RECORDS = Number(process.env.RECORDS);
+const {
+  BOOTSTRAP, FIRE_SECONDS, PARTITIONS, RECORDS, done, equal, eventually: eventuallyOf, key, rounds, run, timestamp, topicName, value, verify,
+} = require('./contract');
+const { groups, transactions } = require('./groups');
 
 // kafkajs brings gzip alone; the others are for its user to add.
 const none = async () => {
@@ -33,55 +29,15 @@ const kafka = new Kafka({
   retry: { retries: 20, initialRetryTime: 100, maxRetryTime: 2000 },
 });
 const admin = kafka.admin();
-let failed = false;
-
-// Tells of a case on a line of its own; `done` at the end says that none is missing.
-async function run(name, body) {
-  const chosen = process.argv.slice(2);
-  if (chosen.length > 0 && !chosen.some((prefix) => name.startsWith(prefix))) return;
-  try {
-    await body();
-    console.log(`ok ${name}`);
-  } catch (error) {
-    failed = true;
-    console.error(error);
-    console.log(`not ok ${name}: ${String(error).replace(/\s+/g, ' ')}`);
-  }
-}
-
-function equal(what, expected, found) {
-  const [a, b] = [JSON.stringify(expected), JSON.stringify(found)];
-  if (a !== b) throw new Error(`${what}: expected ${a}, found ${b}`);
-}
-
-async function eventually(what, condition) {
-  const deadline = Date.now() + TIMEOUT_MS;
-  let last = 'it is not so';
-  const holds = async () => {
-    try {
-      return await condition();
-    } catch (error) {
-      // Whoever is asked while brokers die may fail to answer.
-      if (FIRE_SECONDS === 0) throw error;
-      last = error;
-      // It would go on asking the broker that died.
-      await admin.disconnect().catch(() => {});
-      await admin.connect().catch(() => {});
-      return false;
-    }
-  };
-  while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error(`not within ${TIMEOUT_MS} ms: ${what}: ${last}`);
-    await sleep(20);
-  }
-}
-
-const key = (i) => `key-${i % 10}`;
-const value = (topic, i) => `${topic}/${i}/${'abcdefghij'.repeat(i % 20)}`;
-const timestamp = (i) => EPOCH_MS + 10 * (i % 100_000);
+// It would go on asking the broker that died.
+const eventually = (what, condition) =>
+  eventuallyOf(what, condition, async () => {
+    await admin.disconnect().catch(() => {});
+    await admin.connect().catch(() => {});
+  });
 
 async function create(name) {
-  const topic = `${PREFIX}-${name}`;
+  const topic = topicName(name);
   await eventually(`${topic} is made`, async () => {
     await admin.createTopics({ topics: [{ topic, numPartitions: PARTITIONS, replicationFactor: 3 }], waitForLeaders: true });
     return true;
@@ -93,11 +49,9 @@ async function create(name) {
 async function produce(topic, { idempotent = FIRE_SECONDS > 0, acks = -1, compression = CompressionTypes.None } = {}) {
   const producer = kafka.producer({ idempotent, createPartitioner: Partitioners.DefaultPartitioner });
   await producer.connect();
-  const deadline = Date.now() + FIRE_SECONDS * 1000;
-  let count = 0;
   try {
-    while (count < RECORDS || (FIRE_SECONDS > 0 && Date.now() < deadline)) {
-      const messages = Array.from({ length: RECORDS }, (_, n) => count + n).map((i) => ({
+    return await rounds(async (numbers) => {
+      const messages = numbers.map((i) => ({
         partition: i % PARTITIONS,
         key: key(i),
         value: value(topic, i),
@@ -108,42 +62,90 @@ async function produce(topic, { idempotent = FIRE_SECONDS > 0, acks = -1, compre
       // leader among those would have to be sent (`brokersWithoutResponse` in its sendMessages.js), yet reports success.
       const lots = FIRE_SECONDS > 0 ? [0, 1, 2].map((one) => messages.filter(({ partition }) => partition === one)) : [messages];
       for (const lot of lots) await producer.send({ topic, acks, compression, messages: lot });
-      count += RECORDS;
-    }
+    });
   } finally {
     await producer.disconnect();
   }
-  return count;
 }
 
-function kcat(...words) {
-  return execFileSync('kcat', ['-b', BOOTSTRAP, ...words], { encoding: 'utf8', timeout: TIMEOUT_MS, maxBuffer: 1 << 30 });
+async function endOf(topic, partition) {
+  return Number((await admin.fetchTopicOffsets(topic)).find((one) => one.partition === partition).offset);
 }
 
-async function verify(topic, count) {
-  for (let partition = 0; partition < PARTITIONS; partition++) {
-    const end = Math.floor((count - partition + PARTITIONS - 1) / PARTITIONS);
-    let found;
-    await eventually(`${end} records in partition ${partition}`, async () => {
-      const offsets = await admin.fetchTopicOffsets(topic);
-      found = Number(offsets.find((one) => one.partition === partition).offset);
-      return found >= end;
-    });
-    equal(`end of partition ${partition}`, end, found);
-    const lines = kcat('-C', '-t', topic, '-p', String(partition), '-o', 'beginning', '-e', '-q', '-J').trim().split('\n');
-    equal(`how many are in partition ${partition}`, end, lines.length);
-    lines.forEach((line, offset) => {
-      const i = offset * PARTITIONS + partition;
-      const found = JSON.parse(line);
-      const told = [found.offset, found.key, found.payload, found.ts, found.headers];
-      equal(`record ${i}`, [offset, key(i), value(topic, i), timestamp(i), ['n', String(i)]], told);
-    });
-  }
+// A member of a group, which reads and commits until it is stopped.
+async function join(seat, groupId, topic, _, strategy) {
+  const consumer = kafka.consumer({
+    groupId, sessionTimeout: 10_000, heartbeatInterval: 500, rebalanceTimeout: 10_000, maxWaitTimeInMs: 100, metadataMaxAge: 1000,
+    partitionAssigners: [PartitionAssigners.roundRobin],
+  });
+  consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => seat.assigned(payload.memberAssignment[topic] ?? []));
+  consumer.on(consumer.events.REBALANCING, () => seat.gone());
+  await consumer.connect();
+  await consumer.subscribe({ topics: [topic], fromBeginning: true });
+  await consumer.run({
+    autoCommit: false,
+    eachBatch: async ({ batch, resolveOffset, isRunning, isStale }) => {
+      if (!isRunning() || isStale()) return;
+      for (const message of batch.messages) {
+        const found = [message.key.toString(), message.value.toString(), Number(message.timestamp), message.headers.n.toString()];
+        seat.take(batch.partition, Number(message.offset), found);
+        resolveOffset(message.offset);
+      }
+      const following = Number(batch.lastOffset()) + 1;
+      if (!seat.holds(batch.partition, following)) return;
+      try {
+        await consumer.commitOffsets([{ topic, partition: batch.partition, offset: String(following) }]);
+        seat.committed(batch.partition, following);
+      } catch (error) {
+        // The group is being rebalanced, or a broker has died: then nobody may rely on it.
+        console.log(`${seat.name} has not committed: ${error}`);
+      }
+    },
+  });
+  return async () => {
+    await consumer.stop();
+    // Whoever leaves has nothing any more before its successor is told that it has it.
+    seat.gone();
+    await consumer.disconnect();
+  };
 }
+
+async function transactor(transactionalId) {
+  const producer = kafka.producer({
+    transactionalId, idempotent: true, maxInFlightRequests: 1, transactionTimeout: 20_000, createPartitioner: Partitioners.DefaultPartitioner,
+  });
+  await producer.connect();
+  let open;
+  return {
+    begin: async () => (open = await producer.transaction()),
+    send: (topic, partition, texts) => open.send({ topic, acks: -1, messages: texts.map((text) => ({ partition, key: 'key', value: text })) }),
+    offsets: (consumerGroupId, topic, places) => {
+      const partitions = places.map((place, partition) => ({ partition, offset: String(place) }));
+      return open.sendOffsets({ consumerGroupId, topics: [{ topic, partitions }] });
+    },
+    commit: () => open.commit(),
+    abort: () => open.abort(),
+    close: () => producer.disconnect(),
+  };
+}
+
+const kit = {
+  create,
+  produce: (topic) => produce(topic, { idempotent: true }),
+  join,
+  transactor,
+  strategies: ['eager'],
+  hasOffsets: true,
+  isFenced: true,
+  committed: async (groupId, topic) => {
+    const told = await admin.fetchOffsets({ groupId, topics: [topic] });
+    return [0, 1, 2].map((partition) => Number(told[0].partitions.find((one) => one.partition === partition)?.offset ?? -1));
+  },
+};
 
 async function roundTrip(name, how) {
   const topic = await create(name);
-  await verify(topic, await produce(topic, how));
+  await verify(topic, await produce(topic, how), endOf);
 }
 
 async function topics() {
@@ -200,10 +202,10 @@ async function main() {
       equal('brokers', [1, 2, 3], brokers.map(({ nodeId }) => nodeId).sort());
     });
   }
+  await groups(kit);
+  await transactions(kit);
   await admin.disconnect();
-  console.log('done');
-  // Emscripten's handlers would keep the process.
-  process.exit(failed ? 1 : 0);
+  done();
 }
 
 main();

@@ -1,4 +1,4 @@
-// Cases of franz-go: produce, consume by partition, admin.
+// Cases of franz-go: produce, consume by partition and in groups, transactions, admin.
 package main
 
 import (
@@ -7,31 +7,35 @@ import (
 	"fmt"
 	"os"
 
+	"kafkarium/tests/clients/contract"
+
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 type cases struct {
-	report
+	contract.Report
 	admin *kadm.Client
 }
 
 func main() {
-	client, err := kgo.NewClient(kgo.SeedBrokers(bootstrap...))
+	client, err := kgo.NewClient(kgo.SeedBrokers(contract.Bootstrap...))
 	if err != nil {
 		panic(err)
 	}
 	defer client.Close()
-	c := &cases{report: report{chosen: os.Args[1:]}, admin: kadm.NewClient(client)}
+	c := &cases{Report: contract.Report{Chosen: os.Args[1:]}, admin: kadm.NewClient(client)}
 	ctx := context.Background()
 	c.records(ctx)
-	if fireSeconds == 0 {
+	c.Groups(c.kit(ctx))
+	c.transactions(ctx)
+	if contract.FireSeconds == 0 {
 		c.acks(ctx)
 		c.topics(ctx)
 		c.cluster(ctx)
 	}
-	c.done()
+	c.Done()
 }
 
 func (c *cases) records(ctx context.Context) {
@@ -40,11 +44,11 @@ func (c *cases) records(ctx context.Context) {
 		"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 	}
 	for _, name := range []string{"none", "gzip", "snappy", "lz4", "zstd"} {
-		c.run("produce."+name, func() error {
+		c.Run("produce."+name, func() error {
 			return c.roundTrip(ctx, "produce-"+name, kgo.ProducerBatchCompression(codecs[name]))
 		})
 	}
-	c.run("consume.offset", func() error {
+	c.Run("consume.offset", func() error {
 		topic, count, err := c.filled(ctx, "offset")
 		if err != nil {
 			return err
@@ -52,13 +56,13 @@ func (c *cases) records(ctx context.Context) {
 		from := map[int32]kgo.Offset{0: kgo.NewOffset().At(7), 2: kgo.NewOffset().At(29)}
 		return verify(ctx, topic, count, from, map[int32]int64{0: 7, 2: 29})
 	})
-	c.run("consume.timestamp", func() error {
+	c.Run("consume.timestamp", func() error {
 		topic, count, err := c.filled(ctx, "timestamp", kgo.MaxBufferedRecords(1))
 		if err != nil {
 			return err
 		}
 		// Partition 1 has the records 1, 4, 7 ...: the first not before record 41 is 43, at offset 14.
-		from := map[int32]kgo.Offset{1: kgo.NewOffset().AfterMilli(timestamp(41).UnixMilli())}
+		from := map[int32]kgo.Offset{1: kgo.NewOffset().AfterMilli(contract.Timestamp(41).UnixMilli())}
 		return verify(ctx, topic, count, from, map[int32]int64{1: 14})
 	})
 }
@@ -66,14 +70,14 @@ func (c *cases) records(ctx context.Context) {
 func (c *cases) acks(ctx context.Context) {
 	acks := map[string]kgo.Acks{"0": kgo.NoAck(), "1": kgo.LeaderAck(), "all": kgo.AllISRAcks()}
 	for _, name := range []string{"0", "1", "all"} {
-		c.run("acks."+name, func() error {
+		c.Run("acks."+name, func() error {
 			return c.roundTrip(ctx, "acks-"+name, kgo.RequiredAcks(acks[name]), kgo.DisableIdempotentWrite())
 		})
 	}
 }
 
 func (c *cases) topics(ctx context.Context) {
-	c.run("topic.create", func() error {
+	c.Run("topic.create", func() error {
 		topic, err := c.create(ctx, "created")
 		if err != nil {
 			return err
@@ -91,9 +95,9 @@ func (c *cases) topics(ctx context.Context) {
 		if !errors.Is(err, kerr.TopicAlreadyExists) {
 			return fmt.Errorf("created twice: %v", err)
 		}
-		return equal("partitions", 3, len(details[topic].Partitions))
+		return contract.Equal("partitions", 3, len(details[topic].Partitions))
 	})
-	c.run("topic.configs", func() error {
+	c.Run("topic.configs", func() error {
 		topic, err := c.create(ctx, "configured")
 		if err != nil {
 			return err
@@ -106,7 +110,7 @@ func (c *cases) topics(ctx context.Context) {
 		if err := altered[0].Err; err != nil {
 			return err
 		}
-		return eventually("retention.ms is 7200000", func() (bool, error) {
+		return contract.Eventually("retention.ms is 7200000", func() (bool, error) {
 			described, err := c.admin.DescribeTopicConfigs(ctx, topic)
 			if err != nil {
 				return false, err
@@ -119,7 +123,7 @@ func (c *cases) topics(ctx context.Context) {
 			return false, fmt.Errorf("retention.ms is not described")
 		})
 	})
-	c.run("topic.offsets", func() error {
+	c.Run("topic.offsets", func() error {
 		topic, _, err := c.filled(ctx, "offsets")
 		if err != nil {
 			return err
@@ -138,9 +142,9 @@ func (c *cases) topics(ctx context.Context) {
 			return err
 		}
 		found := fmt.Sprint(starts[topic][0].Offset, starts[topic][1].Offset, ends[topic][0].Offset)
-		return equal("start of 0, start of 1, end of 0", fmt.Sprint(10, 0, records/partitions), found)
+		return contract.Equal("start of 0, start of 1, end of 0", fmt.Sprint(10, 0, contract.Records/contract.Partitions), found)
 	})
-	c.run("topic.delete", func() error {
+	c.Run("topic.delete", func() error {
 		topic, err := c.create(ctx, "deleted")
 		if err != nil {
 			return err
@@ -148,7 +152,7 @@ func (c *cases) topics(ctx context.Context) {
 		if _, err := c.admin.DeleteTopic(ctx, topic); err != nil {
 			return err
 		}
-		return eventually("it is gone", func() (bool, error) {
+		return contract.Eventually("it is gone", func() (bool, error) {
 			details, err := c.admin.ListTopics(ctx)
 			return err == nil && !details.Has(topic), err
 		})
@@ -156,19 +160,19 @@ func (c *cases) topics(ctx context.Context) {
 }
 
 func (c *cases) cluster(ctx context.Context) {
-	c.run("cluster", func() error {
+	c.Run("cluster", func() error {
 		metadata, err := c.admin.BrokerMetadata(ctx)
 		if err != nil {
 			return err
 		}
-		return equal("brokers", "[1 2 3]", fmt.Sprint(metadata.Brokers.NodeIDs()))
+		return contract.Equal("brokers", "[1 2 3]", fmt.Sprint(metadata.Brokers.NodeIDs()))
 	})
-	c.run("log-dirs", func() error {
+	c.Run("log-dirs", func() error {
 		topic, _, err := c.filled(ctx, "stored")
 		if err != nil {
 			return err
 		}
-		return eventually("every broker holds as much", func() (bool, error) {
+		return contract.Eventually("every broker holds as much", func() (bool, error) {
 			all, err := c.admin.DescribeAllLogDirs(ctx, nil)
 			if err != nil {
 				return false, err
@@ -185,13 +189,18 @@ func (c *cases) cluster(ctx context.Context) {
 }
 
 func (c *cases) create(ctx context.Context, name string) (string, error) {
-	topic := prefix + "-" + name
-	if _, err := c.admin.CreateTopic(ctx, partitions, 3, nil, topic); err != nil {
+	topic := contract.Topic(name)
+	made := func() (bool, error) {
+		_, err := c.admin.CreateTopic(ctx, contract.Partitions, 3, nil, topic)
+		// The client asks again when a broker dies before it has answered.
+		return err == nil || contract.FireSeconds > 0 && errors.Is(err, kerr.TopicAlreadyExists), err
+	}
+	if err := contract.Eventually("it is made", made); err != nil {
 		return topic, fmt.Errorf("create: %w", err)
 	}
-	return topic, eventually("it has leaders", func() (bool, error) {
+	return topic, contract.Eventually("it has leaders", func() (bool, error) {
 		details, err := c.admin.ListTopics(ctx, topic)
-		if err != nil || details[topic].Err != nil || len(details[topic].Partitions) != partitions {
+		if err != nil || details[topic].Err != nil || len(details[topic].Partitions) != contract.Partitions {
 			return false, err
 		}
 		for _, partition := range details[topic].Partitions {
