@@ -1,3 +1,6 @@
+import java.util.Set;
+import java.util.TreeSet;
+
 /** The tools that write and read a given number of records. */
 final class LoadToolCases extends Tools {
     private static final String VERIFIABLE_PRODUCER = "org.apache.kafka.tools.VerifiableProducer";
@@ -12,6 +15,10 @@ final class LoadToolCases extends Tools {
     }
 
     void run() {
+        if (FIRE_SECONDS > 0) {
+            report.run("verifiable", this::verifiableUnderFire);
+            return;
+        }
         report.run("verifiable", this::verifiable);
         report.run("consumer-perf-test", this::consume);
         report.run("e2e-latency", this::latency);
@@ -31,6 +38,28 @@ final class LoadToolCases extends Tools {
         Report.equal(200, all(read, "\"name\":\"record_data\"").size(), "records read");
         has(read, "\"value\":\"7\\.199\".*\"offset\":199|\"offset\":199.*\"value\":\"7\\.199\"");
         has(read, "\"name\":\"offsets_committed\".*\"offset\":200|\"offset\":200.*\"name\":\"offsets_committed\"");
+    }
+
+    /** It does not send again what has failed: what was acknowledged is there, and what was not may be. */
+    private void verifiableUnderFire() throws Exception {
+        String topic = PREFIX + "-verifiable";
+        create(topic, "--partitions", "3", "--replication-factor", "3");
+        String messages = Long.toString(FIRE_SECONDS * 200);
+        String sent = process(VERIFIABLE_PRODUCER, "--topic", topic, "--max-messages", messages, "--throughput", "200", "--acks", "-1");
+        var acknowledged = values(sent, "producer_send_success");
+        Report.check(acknowledged.size() > FIRE_SECONDS * 20, "only " + acknowledged.size() + " records were acknowledged");
+        long there = all(tool(OFFSETS, "--topic", topic), topic + ":\\d:(\\d+)").stream()
+                .mapToLong(found -> Long.parseLong(found.group(1))).sum();
+        String[] about = {"--topic", topic, "--group-id", PREFIX + "-verifiers", "--max-messages", Long.toString(there), "--verbose"};
+        acknowledged.removeAll(values(process(VERIFIABLE_CONSUMER, about), "record_data"));
+        Report.equal(Set.of(), acknowledged, "what was acknowledged and is not there");
+    }
+
+    private static Set<String> values(String told, String name) {
+        var values = new TreeSet<String>();
+        told.lines().filter(line -> line.contains("\"name\":\"" + name + "\""))
+                .forEach(line -> values.add(one(line, "\"value\":\"(\\d+)\"").group(1)));
+        return values;
     }
 
     private void consume() throws Exception {

@@ -27,12 +27,14 @@ public final class ToolCases extends Tools {
     public static void main(String[] chosen) {
         catchExits();
         var cases = new ToolCases(chosen);
-        cases.topics();
-        cases.configs();
-        cases.records();
-        cases.placement();
-        cases.cluster();
-        new GroupToolCases(cases.report).run();
+        if (FIRE_SECONDS == 0) {
+            cases.topics();
+            cases.configs();
+            cases.records();
+            cases.placement();
+            cases.cluster();
+            new GroupToolCases(cases.report).run();
+        }
         new LoadToolCases(cases.report).run();
         cases.report.done();
     }

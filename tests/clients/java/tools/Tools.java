@@ -15,9 +15,11 @@ import org.apache.kafka.common.utils.Exit;
 abstract class Tools {
     static final String BOOTSTRAP = System.getenv("BOOTSTRAP");
     static final String PREFIX = System.getenv("PREFIX");
+    /** How long to write while brokers die; 0 if they do not. */
+    static final long FIRE_SECONDS = Long.parseLong(System.getenv("FIRE_SECONDS"));
     static final boolean FULL = !List.of("", "0").contains(System.getenv().getOrDefault("CLIENTS_FULL", ""));
     static final String[] AT_BOOTSTRAP = {"--bootstrap-server", BOOTSTRAP};
-    private static final long PROCESS_TIMEOUT_S = 60;
+    private static final long PROCESS_TIMEOUT_S = 60 + 10 * FIRE_SECONDS;
     static final String TOPICS = "org.apache.kafka.tools.TopicCommand";
     static final String OFFSETS = "org.apache.kafka.tools.GetOffsetShell";
     static final String TRANSACTIONS = "org.apache.kafka.tools.TransactionsCommand";
