@@ -38,6 +38,14 @@ pub enum WalkError {
         /// What was claimed.
         length: i64,
     },
+    /// A string of more than 32,767 bytes, which only the flexible encoding could say.
+    #[error("{field} is a string of {length} bytes")]
+    LongString {
+        /// Kafka's name of the field.
+        field: &'static str,
+        /// How long it is said to be, in bytes.
+        length: usize,
+    },
     /// Null, where the version knows no null.
     #[error("{field} is null and may not be")]
     UnexpectedNull {
@@ -63,6 +71,9 @@ pub enum WalkError {
     #[error("{0} bytes are left over")]
     LeftOver(usize),
 }
+
+/// The longest string, in bytes, in whatever encoding.
+const LONGEST_STRING: usize = 32_767;
 
 /// What is told of the fields on the way. Positions are byte offsets in the walked bytes.
 pub trait Visit {
@@ -256,6 +267,10 @@ impl<V: Visit> Walker<'_, V> {
                 None => false,
             },
             _ => match self.length(field, kind == Kind::String)? {
+                // In the old encoding it could not be longer either, and Kafka holds to that in both.
+                Some(length) if kind == Kind::String && length > LONGEST_STRING => {
+                    return Err(WalkError::LongString { field, length });
+                }
                 Some(length) => {
                     let content = self.take(field, length)?;
                     self.visit.value(field, index, kind, start..content.end, Some(content));
@@ -309,6 +324,23 @@ mod tests {
         assert_eq!(error, WalkError::Truncated { field: "Topics", needed: claimed, remaining: 0 });
         let error = refused(ApiKey::Metadata, 9, &[0xFF, 0xFF, 0xFF, 0xFF, 0x0F]);
         assert!(matches!(error, WalkError::Truncated { field: "Topics", .. }), "{error}");
+    }
+
+    #[test]
+    fn a_string_is_no_longer_than_the_old_encoding_could_say() {
+        // ConsumerGroupDescribe 0: one group id; lengths are one more than they are.
+        let named = |length: usize| {
+            let mut body = vec![2];
+            let claimed = u32::try_from(length + 1).expect("short");
+            body.extend([claimed & 0x7F | 0x80, (claimed >> 7) & 0x7F | 0x80, claimed >> 14].map(|byte| byte as u8));
+            body.extend(vec![b'g'; length]);
+            body.extend([0, 0]);
+            body
+        };
+        let schema = schema::request(ApiKey::ConsumerGroupDescribe);
+        assert_eq!(check(&named(32_767), schema, 0, 10), Ok(()));
+        let error = check(&named(32_768), schema, 0, 10).expect_err("too long");
+        assert!(matches!(error, WalkError::LongString { length: 32_768, .. }), "{error}");
     }
 
     #[test]
