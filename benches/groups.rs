@@ -1,7 +1,7 @@
 //! How long a group of 100 members over 600 partitions takes to settle, in both protocols, against three live brokers: from the first
 //! join until every member has its six partitions and nobody has another's. The aim is under 2 s. `cargo bench --bench groups`.
 //!
-//! Its members are no more than the protocol: a connection and a thread each, no records.
+//! `KAFKARIUM` may name another program than the one that is built. Its members are no more than the protocol: a connection and a thread each, no records.
 
 #![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "only the core has neither clock nor threads")]
 
@@ -63,7 +63,8 @@ impl Drop for Server {
 }
 
 fn program(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kafkarium"));
+    let built = || env!("CARGO_BIN_EXE_kafkarium").into();
+    let mut command = Command::new(std::env::var_os("KAFKARIUM").unwrap_or_else(built));
     command.env_clear().env("HOME", home).env("XDG_RUNTIME_DIR", home).current_dir(home).stdin(Stdio::null());
     command
 }

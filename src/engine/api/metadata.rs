@@ -75,14 +75,16 @@ impl TopicAnswer<'_> {
         let id = TopicId(asked.topic_id);
         let refused = |error: ErrorCode| {
             // A null name is only known from version 12 on.
-            let name = asked.name.clone().or_else(|| (self.version < 12).then(TopicName::default));
+            let name = asked.name.clone().filter(|_| id.is_none());
+            let name = name.or_else(|| (self.version < 12).then(TopicName::default));
             MetadataResponseTopic::default()
                 .with_error_code(error.code())
                 .with_name(name)
                 .with_topic_id(asked.topic_id)
                 .with_topic_authorized_operations(visible::OPERATIONS_NOT_ASKED)
         };
-        match &asked.name {
+        // Who asks by id leaves the name empty, or null.
+        match asked.name.as_ref().filter(|_| id.is_none()) {
             Some(name) if !topics::is_valid_name(name.0.as_str()) => refused(ErrorCode::InvalidTopicException),
             Some(name) => match self.image.topic_by_name(name.0.as_str()) {
                 Some(topic) => self.known(topic),

@@ -4,26 +4,42 @@ import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
 import java.util.function.BooleanSupplier;
+import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.ConsumerGroupDescription;
 import org.apache.kafka.clients.admin.ListGroupsOptions;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.CooperativeStickyAssignor;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.consumer.RangeAssignor;
+import org.apache.kafka.clients.consumer.SubscriptionPattern;
 import org.apache.kafka.common.GroupState;
+import org.apache.kafka.common.GroupType;
 import org.apache.kafka.common.KafkaException;
+import org.apache.kafka.common.KafkaFuture;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.GroupNotEmptyException;
+import org.apache.kafka.common.errors.InvalidRegularExpression;
 import org.apache.kafka.common.serialization.StringDeserializer;
 
-/** Groups of the Java consumer: join, resume, rebalance, static members, and members that come and go while brokers die. */
+/**
+ * Groups of the Java consumer, in both protocols: join, resume, rebalance, static members, and members that come and go while
+ * brokers die.
+ */
 final class GroupCases {
     private static final long PATIENCE_MS = 120_000;
     private static final long COMMIT_MS = 20;
+    /** KIP-848: the coordinator assigns. */
+    private static final Map<String, Object> MODERN = Map.of("group.protocol", "consumer");
     private static final Map<String, Map<String, Object>> STRATEGIES = new TreeMap<>(Map.of(
+            "consumer", MODERN,
             "eager", Map.of("partition.assignment.strategy", RangeAssignor.class.getName()),
             "cooperative", Map.of("partition.assignment.strategy", CooperativeStickyAssignor.class.getName())));
 
@@ -47,8 +63,12 @@ final class GroupCases {
         }));
         if (!Contract.underFire()) {
             report.run("group.join", this::join);
-            report.run("group.static", this::fixed);
+            report.run("group.static", () -> fixed("group-static", STRATEGIES.get("eager")));
+            report.run("group.consumer-static", () -> fixed("group-consumer-static", MODERN));
+            report.run("group.consumer-regex", this::expression);
+            report.run("group.consumer-upgrade", this::upgrade);
             report.run("group.admin", this::administer);
+            report.run("group.consumer-admin", this::administerConsumers);
         }
     }
 
@@ -137,6 +157,10 @@ final class GroupCases {
             this.group = group;
             configuration.put("group.id", group.name);
             configuration.putAll(more);
+            if (configuration.containsKey("group.protocol")) {
+                // The coordinator says how often and how long.
+                configuration.keySet().removeAll(List.of("session.timeout.ms", "heartbeat.interval.ms"));
+            }
             setDaemon(true);
             start();
         }
@@ -255,8 +279,8 @@ final class GroupCases {
     }
 
     /** A static member that comes back within its session has its partitions again, and the other one notices nothing. */
-    private void fixed() throws Exception {
-        try (var group = new Group("group-static", STRATEGIES.get("eager"))) {
+    private void fixed(String name, Map<String, Object> configuration) throws Exception {
+        try (var group = new Group(name, configuration)) {
             group.join("first", Map.of("group.instance.id", "instance-1"));
             group.join("second", Map.of("group.instance.id", "instance-2"));
             group.untilSplit("first", "second");
@@ -312,6 +336,100 @@ final class GroupCases {
             admin.deleteConsumerGroups(List.of(group.name)).all().get();
             Report.check(admin.listGroups().all().get().stream().noneMatch(one -> one.groupId().equals(group.name)), "it is gone");
         }
+    }
+
+    /** Members of the classic protocol are replaced by members of the other one while they read, and these by classic ones. */
+    private void upgrade() throws Exception {
+        var classic = STRATEGIES.get("cooperative");
+        try (var group = new Group("group-upgrade", Map.of())) {
+            group.join("old-1", classic);
+            group.join("old-2", classic);
+            group.untilSplit("old-1", "old-2");
+            var count = write(group.topic);
+            group.join("new-1", MODERN);
+            group.untilSplit("old-1", "old-2", "new-1");
+            Report.equal(GroupType.CONSUMER, described(group.name).type(), "type after the first new member");
+            group.leave("old-1");
+            group.untilSplit("old-2", "new-1");
+            group.leave("old-2");
+            group.untilSplit("new-1");
+            group.join("old-3", classic);
+            group.untilSplit("new-1", "old-3");
+            group.leave("new-1");
+            group.untilSplit("old-3");
+            Report.equal(GroupType.CLASSIC, described(group.name).type(), "type after the last new member");
+            group.untilRead(count.get());
+            group.checkCommitted(count.get());
+        }
+    }
+
+    /** Topics by a regular expression that the coordinator resolves, also one that comes later. */
+    private void expression() throws Exception {
+        String first = topics.create("matched-a");
+        var configuration = new HashMap<String, Object>(MODERN);
+        configuration.putAll(Map.of("bootstrap.servers", Contract.BOOTSTRAP, "group.id", Contract.topic("group-regex"),
+                "metadata.max.age.ms", 1_000));
+        try (var consumer = new KafkaConsumer<>(configuration, new StringDeserializer(), new StringDeserializer())) {
+            consumer.subscribe(new SubscriptionPattern(Contract.topic("matched-.*")));
+            Report.eventually("the first topic", () -> topicsOf(consumer).equals(Set.of(first)));
+            String second = topics.create("matched-b");
+            topics.create("unmatched");
+            Report.eventually("both topics", () -> topicsOf(consumer).equals(Set.of(first, second)));
+        }
+        try (var consumer = new KafkaConsumer<>(configuration, new StringDeserializer(), new StringDeserializer())) {
+            consumer.subscribe(new SubscriptionPattern("("));
+            Report.eventually("what is no expression is refused", () -> {
+                try {
+                    consumer.poll(Duration.ofMillis(100));
+                    return false;
+                } catch (InvalidRegularExpression error) {
+                    return true;
+                }
+            });
+        }
+    }
+
+    private static Set<String> topicsOf(KafkaConsumer<String, String> consumer) {
+        consumer.poll(Duration.ofMillis(100));
+        return consumer.assignment().stream().map(TopicPartition::topic).collect(Collectors.toSet());
+    }
+
+    private void administerConsumers() throws Exception {
+        try (var group = new Group("group-consumer-admin", MODERN)) {
+            group.join("first");
+            group.join("second");
+            group.untilSplit("first", "second");
+            Report.eventually("it is stable", () -> described(group.name).groupState() == GroupState.STABLE);
+            var found = described(group.name);
+            Report.equal(GroupType.CONSUMER, found.type(), "type");
+            Report.equal("uniform", found.partitionAssignor(), "assignor");
+            Report.equal(found.groupEpoch(), found.targetAssignmentEpoch(), "epoch of the targets");
+            for (var member : found.members()) {
+                Report.equal(found.groupEpoch(), member.memberEpoch(), "epoch of a member");
+                Report.equal(Optional.of(member.assignment()), member.targetAssignment(), "target of a member");
+            }
+            var listed = admin.listGroups(new ListGroupsOptions().withTypes(Set.of(GroupType.CONSUMER))).all().get();
+            Report.check(listed.stream().anyMatch(one -> one.groupId().equals(group.name)), "it is listed as a consumer group");
+            Report.check(fails(admin.deleteConsumerGroups(List.of(group.name)).all()) instanceof GroupNotEmptyException,
+                    "a group with members cannot be deleted");
+            group.leave("first");
+            group.leave("second");
+            Report.eventually("it is empty", () -> described(group.name).groupState() == GroupState.EMPTY);
+            admin.deleteConsumerGroups(List.of(group.name)).all().get();
+        }
+    }
+
+    private static Throwable fails(KafkaFuture<?> future) throws InterruptedException {
+        try {
+            future.get();
+            return null;
+        } catch (ExecutionException error) {
+            return error.getCause();
+        }
+    }
+
+    private ConsumerGroupDescription described(String group) throws Exception {
+        return admin.describeConsumerGroups(List.of(group)).all().get().get(group);
     }
 
     private Map<TopicPartition, OffsetAndMetadata> committed(String group) throws Exception {

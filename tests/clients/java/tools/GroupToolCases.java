@@ -25,6 +25,7 @@ final class GroupToolCases extends Tools {
 
     void run() {
         report.run("consumer-groups.describe", this::describe);
+        report.run("consumer-groups.describe-consumer", this::describeConsumers);
         report.run("consumer-groups.reset-offsets", this::reset);
         report.run("consumer-groups.delete", this::delete);
         report.run("groups", this::groups);
@@ -34,9 +35,13 @@ final class GroupToolCases extends Tools {
 
     /** A member of a group that has read all of a topic and committed its place 10 records before the end. */
     private static KafkaConsumer<String, String> member(String group, String topic, String instance) {
+        return member(group, topic, instance, "classic");
+    }
+
+    private static KafkaConsumer<String, String> member(String group, String topic, String instance, String protocol) {
         Map<String, Object> configuration = Map.of(
                 "bootstrap.servers", BOOTSTRAP, "group.id", group, "enable.auto.commit", false, "auto.offset.reset", "earliest",
-                "client.id", "the-client", "group.instance.id", instance);
+                "client.id", "the-client", "group.instance.id", instance, "group.protocol", protocol);
         var consumer = new KafkaConsumer<>(configuration, new StringDeserializer(), new StringDeserializer());
         consumer.subscribe(List.of(topic));
         var partition = new TopicPartition(topic, 0);
@@ -68,6 +73,23 @@ final class GroupToolCases extends Tools {
             has(toolFailsOrSays(GROUPS, reset), "(?i)inactive|Stable");
             Report.equal(30L, member.committed(java.util.Set.of(new TopicPartition(topic, 0)))
                     .get(new TopicPartition(topic, 0)).offset(), "what is committed after all that");
+        }
+    }
+
+    /** The same of a group of the consumer protocol (KIP-848), which has epochs and targets. */
+    private void describeConsumers() throws Exception {
+        String topic = produced("grouped-consumers", 40);
+        String group = PREFIX + "-described-consumers";
+        String[] about = {"--describe", "--group", group};
+        try (var member = member(group, topic, "the-instance", "consumer")) {
+            has(tool(GROUPS, "--list", "--type", "consumer", "--state", "stable"), "(?m)^" + group + "\\s+Consumer\\s+Stable\\s*$");
+            String members = tool(GROUPS, with(about, "--members", "--verbose"));
+            has(members, group + "\\s+\\S+\\s+the-instance\\s+/127\\.0\\.0\\.1\\s+the-client\\s+1\\s+1\\s+" + topic + ":0\\s+1\\s+" + topic + ":0");
+            has(tool(GROUPS, with(about, "--state", "--verbose")),
+                    group + "\\s+127\\.0\\.0\\.1:\\d+\\s+\\([123]\\)\\s+uniform\\s+Stable\\s+1\\s+1\\s+1");
+            has(tool(GROUPS, with(about, "--offsets")), group + "\\s+" + topic + "\\s+0\\s+(\\S+\\s+)?30\\s+40\\s+10\\s");
+            has(toolFailsOrSays(GROUPS, "--delete", "--group", group), "GroupNotEmptyException|not empty");
+            Report.equal(1, member.assignment().size(), "partitions after all that");
         }
     }
 
