@@ -2,10 +2,9 @@
 //! with 3 brokers and 100 batches a second. `cargo bench --bench sim`.
 
 use divan::Bencher;
+use kafkarium::cluster::sim::clientele;
 use kafkarium::cluster::sim::run::Run;
 use kafkarium::cluster::sim::timeline::Timeline;
-use kafkarium::cluster::sim::workload::{Client, ClientId, Load};
-use kafkarium::engine::prng::Prng;
 use kafkarium::engine::time::Instant;
 
 const SEED: u64 = 4;
@@ -18,14 +17,7 @@ fn main() {
 /// A run of 60 virtual seconds at its end, the load still on.
 fn full_run() -> Timeline {
     let mut run = Run::open(SEED, 3);
-    let load = Load {
-        topic: "orders".to_owned(),
-        partitions: 6,
-        replication_factor: 3,
-        interval_ms: 10,
-        until: Instant::from_millis(10 * LENGTH_MS),
-    };
-    run.world.add_client(Client::new(ClientId(0), load, Prng::new(SEED)));
+    clientele::begin_demo(&mut run.world, &[("orders", 6, 10)]);
     let mut timeline = Timeline::new(run);
     timeline.run_to(Instant::from_millis(LENGTH_MS));
     assert!(timeline.broken().is_none(), "a run without faults breaks no rule");

@@ -325,7 +325,9 @@ impl Produce {
                 let at = delivery.partition.as_ref().map(|at| format!("{at}: ")).unwrap_or_default();
                 tally.first_failure.get_or_insert_with(|| format!("{at}{reason}"));
                 if self.output == Format::Json {
-                    output::json(&json!({"record": delivery.record, "partition": partition, "error": reason}))?;
+                    output::json(
+                        &json!({"record": delivery.record, "partition": partition, "error": reason.to_string()}),
+                    )?;
                 }
             }
         }

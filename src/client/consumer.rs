@@ -61,6 +61,8 @@ pub struct ConsumerOptions {
     pub max_wait_ms: u32,
     /// The most bytes of one answer (`fetch.max.bytes`).
     pub max_bytes: u32,
+    /// After this long without an answer a request has failed, in milliseconds (`request.timeout.ms`).
+    pub request_timeout_ms: u64,
 }
 
 impl Default for ConsumerOptions {
@@ -72,6 +74,7 @@ impl Default for ConsumerOptions {
             read_committed: false,
             max_wait_ms: 250,
             max_bytes: 8 * 1024 * 1024,
+            request_timeout_ms: 10_000,
         }
     }
 }
@@ -92,8 +95,8 @@ enum Pending {
     Metadata,
     /// Where partitions begin, as of the so-manieth assignment.
     Offsets(Vec<TopicPartition>, u64),
-    /// Of a broker, as of the so-manieth assignment.
-    Fetch(BrokerId, u64),
+    /// With the offsets that were asked for: an answer is for a position that has not moved since.
+    Fetch(BrokerId, BTreeMap<TopicPartition, i64>),
 }
 
 /// A partition that is read.
@@ -141,7 +144,6 @@ pub struct Consumer {
 
 /// Wait before a repetition, in milliseconds.
 const RETRY_BACKOFF_MS: u64 = 100;
-const TIMEOUT_MS: u64 = 10_000;
 
 impl Consumer {
     /// A consumer of topics.
@@ -223,16 +225,18 @@ impl Consumer {
     fn call(&mut self, turn: &mut Turn, to: Target, request: Request, pending: Pending) {
         self.last_call += 1;
         self.calls.insert(self.last_call, pending);
-        turn.calls.push(Call { id: self.last_call, to, request, timeout_ms: TIMEOUT_MS, expects_answer: true });
+        let timeout_ms = self.options.request_timeout_ms;
+        turn.calls.push(Call { id: self.last_call, to, request, timeout_ms, expects_answer: true });
     }
 
     fn on_metadata(&mut self, now_ms: u64, response: &Response) {
         self.addresses.extend(self.metadata.update(response));
+        // While there is no leader, every answer says so at once: the next is asked for a little later.
+        self.not_before_ms = now_ms + RETRY_BACKOFF_MS;
         for topic in &self.topics {
             let found = self.metadata.partitions(topic);
             if found.is_empty() {
                 self.wants_metadata = true;
-                self.not_before_ms = now_ms + RETRY_BACKOFF_MS;
                 let error = self.metadata.error(topic).unwrap_or(ErrorCode::None);
                 if !error.is_none() && !is_retriable(error) {
                     self.errors.push(format!("{topic}: {error}"));
@@ -333,6 +337,7 @@ impl Consumer {
 
     fn fetch(&mut self, now_ms: u64, turn: &mut Turn) {
         let mut by_leader: BTreeMap<BrokerId, BTreeMap<String, Vec<FetchPartition>>> = BTreeMap::new();
+        let mut asked: BTreeMap<BrokerId, BTreeMap<TopicPartition, i64>> = BTreeMap::new();
         for (partition, position) in &self.positions {
             let Some(next) = position.next else { continue };
             if now_ms < position.not_before_ms {
@@ -348,6 +353,7 @@ impl Consumer {
                         .with_log_start_offset(-1)
                         .with_partition_max_bytes(i32::try_from(self.options.max_bytes).unwrap_or(i32::MAX));
                     by_leader.entry(leader).or_default().entry(partition.topic.clone()).or_default().push(part);
+                    asked.entry(leader).or_default().insert(partition.clone(), next);
                 }
                 Some(_) => {}
                 None => self.wants_metadata = true,
@@ -366,15 +372,18 @@ impl Consumer {
                 .with_session_epoch(-1)
                 .with_topics(topics.into_iter().map(topic).collect());
             self.busy.insert(leader);
-            self.call(turn, Target::Broker(leader), Request::Fetch(request), Pending::Fetch(leader, self.assignments));
+            let pending = Pending::Fetch(leader, asked.remove(&leader).unwrap_or_default());
+            self.call(turn, Target::Broker(leader), Request::Fetch(request), pending);
         }
     }
 
-    fn on_fetched(&mut self, now_ms: u64, assignments: u64, reply: FetchReply) {
+    fn on_fetched(&mut self, now_ms: u64, asked: &BTreeMap<TopicPartition, i64>, reply: FetchReply) {
         for topic in reply.topics {
             for part in topic.partitions {
                 let partition = TopicPartition::new(&topic.name, part.partition);
-                if self.positions.get(&partition).is_none_or(|position| position.assignment > assignments) {
+                let next = self.positions.get(&partition).and_then(|position| position.next);
+                if next.is_none() || asked.get(&partition).copied() != next {
+                    // Another leader was asked meanwhile, or the place is looked for anew (`FetchCollector.handleInitializeErrors`).
                     continue;
                 }
                 match part.error {
@@ -480,10 +489,10 @@ impl Machine for Consumer {
                 let response = if let Answer::Response(response) = &answer { Some(&**response) } else { None };
                 self.on_offsets(now_ms, &partitions, assignments, response);
             }
-            (Pending::Fetch(leader, assignments), Answer::Response(response)) => {
+            (Pending::Fetch(leader, asked), Answer::Response(response)) => {
                 self.busy.remove(&leader);
                 if let Response::Fetch(reply) = *response {
-                    self.on_fetched(now_ms, assignments, reply);
+                    self.on_fetched(now_ms, &asked, reply);
                 }
             }
             (Pending::Fetch(leader, _), Answer::Failed(_)) => {

@@ -1,7 +1,9 @@
 //! A producer: idempotent if it wants acknowledgements from all, one request under way a broker, batches repeated until they are
 //! acknowledged or their time is over. It tells of every record how it ended.
 //!
-//! Order is kept a partition: a batch is sent only after the one before it was acknowledged or given up.
+//! Order is kept a partition: a batch is sent only after the one before it was acknowledged or given up. Nobody knows what became of a batch
+//! that was given up: an idempotent producer goes on in its next epoch, whose sequences begin at 0 a partition (KIP-360,
+//! `TransactionManager.bumpIdempotentProducerEpoch`).
 
 use crate::client::metadata::{Metadata, TopicPartition, partition_of_key, topic_name};
 use crate::client::{Answer, Call, Machine, Target, Turn};
@@ -72,8 +74,36 @@ pub struct Delivery {
     pub record: u64,
     /// Where it went; `None` if it never found a partition.
     pub partition: Option<TopicPartition>,
-    /// Its offset (−1 with acks=0), or why it was not written.
-    pub outcome: Result<i64, String>,
+    /// The checksum of the batch it was sent in; `None` if it never was in one.
+    pub crc: Option<u32>,
+    /// Its offset (−1 with acks=0), or why it is not known to be written.
+    pub outcome: Result<i64, Refusal>,
+}
+
+/// Why a record is not known to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// It was not acknowledged before its time was over; it may be there all the same.
+    TooLate,
+    /// The topic has no such partition: its name, the partition, and how many there are.
+    NoSuchPartition(String, i32, i32),
+    /// No batch could be made of it; in words.
+    Unwritable(String),
+    /// The leader refused it for good.
+    Error(ErrorCode),
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Refusal::TooLate => f.write_str("not acknowledged in time"),
+            Refusal::NoSuchPartition(topic, partition, count) => {
+                write!(f, "{topic} has {count} partitions: there is no {partition}")
+            }
+            Refusal::Unwritable(reason) => f.write_str(reason),
+            Refusal::Error(error) => error.fmt(f),
+        }
+    }
 }
 
 /// A batch on its way.
@@ -91,6 +121,8 @@ struct Queue {
     sealed: Option<Sealed>,
     in_flight: bool,
     not_before_ms: u64,
+    /// Who its sequences belong to: another producer id or epoch begins at 0.
+    producer: Option<(i64, i16)>,
     next_sequence: i32,
 }
 
@@ -115,6 +147,8 @@ pub struct Producer {
     round_robin: i32,
     producer: Option<(i64, i16)>,
     wants_metadata: bool,
+    /// Not before this is metadata asked for again: while there is no leader, every answer says so at once.
+    metadata_not_before_ms: u64,
     not_before_ms: u64,
     busy: Vec<BrokerId>,
     deliveries: Vec<Delivery>,
@@ -136,6 +170,7 @@ impl Producer {
             round_robin: 0,
             producer: None,
             wants_metadata: false,
+            metadata_not_before_ms: 0,
             not_before_ms: 0,
             busy: Vec::new(),
             deliveries: Vec::new(),
@@ -193,8 +228,8 @@ impl Producer {
             };
             let key = TopicPartition::new(&record.topic, partition);
             if partition >= count || partition < 0 {
-                let outcome = Err(format!("{} has {count} partitions: there is no {partition}", record.topic));
-                self.deliveries.push(Delivery { record: number, partition: Some(key), outcome });
+                let outcome = Err(Refusal::NoSuchPartition(record.topic, partition, count));
+                self.deliveries.push(Delivery { record: number, partition: Some(key), crc: None, outcome });
                 continue;
             }
             self.queues.entry(key).or_default().open.push_back((number, record, deadline_ms));
@@ -204,27 +239,39 @@ impl Producer {
 
     fn expire(&mut self, now_ms: u64) {
         let deliveries = &mut self.deliveries;
-        let mut give_up = |number: u64, partition: Option<&TopicPartition>| {
-            let outcome = Err("not acknowledged in time".to_owned());
-            deliveries.push(Delivery { record: number, partition: partition.cloned(), outcome });
+        let mut give_up = |number: u64, partition: Option<&TopicPartition>, crc: Option<u32>| {
+            let (partition, outcome) = (partition.cloned(), Err(Refusal::TooLate));
+            deliveries.push(Delivery { record: number, partition, crc, outcome });
         };
         self.unrouted.retain(|(number, _, deadline_ms)| {
             let keep = now_ms < *deadline_ms;
             if !keep {
-                give_up(*number, None);
+                give_up(*number, None, None);
             }
             keep
         });
+        let mut is_sequence_open = false;
         for (partition, queue) in &mut self.queues {
             if !queue.in_flight && queue.sealed.as_ref().is_some_and(|sealed| now_ms >= sealed.deadline_ms) {
                 let sealed = queue.sealed.take().expect("just seen");
-                sealed.records.iter().for_each(|number| give_up(*number, Some(partition)));
+                let crc = Some(sealed.batch.header.crc);
+                sealed.records.iter().for_each(|number| give_up(*number, Some(partition), crc));
+                is_sequence_open |= queue.producer == self.producer;
             }
             while queue.open.front().is_some_and(|(_, _, deadline_ms)| now_ms >= *deadline_ms) {
                 let (number, _, _) = queue.open.pop_front().expect("just seen");
-                give_up(number, Some(partition));
+                give_up(number, Some(partition), None);
             }
         }
+        if is_sequence_open {
+            self.next_epoch();
+        }
+    }
+
+    /// Nobody knows which sequences were taken: the next batch of each partition begins anew.
+    fn next_epoch(&mut self) {
+        let next = |(id, epoch): (i64, i16)| epoch.checked_add(1).map(|epoch| (id, epoch));
+        self.producer = self.producer.and_then(next);
     }
 
     /// Sends what can be sent: one request a broker, one batch a partition.
@@ -281,6 +328,9 @@ impl Producer {
     fn seal(&mut self, partition: &TopicPartition) -> Option<Bytes> {
         let queue = self.queues.get_mut(partition).expect("a queue that has something");
         if queue.sealed.is_none() {
+            if queue.producer != self.producer {
+                (queue.producer, queue.next_sequence) = (self.producer, 0);
+            }
             let mut builder = BatchBuilder::new().compression(self.options.compression);
             if let Some((id, epoch)) = self.producer {
                 builder = builder.producer(id, epoch, queue.next_sequence);
@@ -311,20 +361,27 @@ impl Producer {
     }
 
     fn refuse(&mut self, partition: &TopicPartition, records: &[u64], error: &RecordError) {
-        let outcome = Err(error.to_string());
+        let outcome = Err(Refusal::Unwritable(error.to_string()));
         for record in records {
-            let partition = Some(partition.clone());
-            self.deliveries.push(Delivery { record: *record, partition, outcome: outcome.clone() });
+            let (record, partition) = (*record, Some(partition.clone()));
+            self.deliveries.push(Delivery { record, partition, crc: None, outcome: outcome.clone() });
         }
     }
 
-    fn finish(&mut self, partition: &TopicPartition, outcome: Result<i64, String>) {
+    fn finish(&mut self, partition: &TopicPartition, outcome: Result<i64, ErrorCode>) {
         let Some(queue) = self.queues.get_mut(partition) else { return };
         queue.in_flight = false;
         let Some(sealed) = queue.sealed.take() else { return };
+        let is_current = queue.producer == self.producer;
+        let crc = Some(sealed.batch.header.crc);
         for (place, record) in (0_i64..).zip(sealed.records) {
-            let outcome = outcome.clone().map(|base| if base < 0 { base } else { base + place });
-            self.deliveries.push(Delivery { record, partition: Some(partition.clone()), outcome });
+            let outcome = outcome.map(|base| if base < 0 { base } else { base + place }).map_err(Refusal::Error);
+            self.deliveries.push(Delivery { record, partition: Some(partition.clone()), crc, outcome });
+        }
+        match outcome {
+            Err(ErrorCode::InvalidProducerEpoch) if is_current => self.producer = None,
+            Err(_) if is_current => self.next_epoch(),
+            _ => {}
         }
     }
 
@@ -352,7 +409,7 @@ impl Producer {
                         self.wants_metadata |= !is_hinted;
                         self.retry(now_ms, &partition, !is_hinted);
                     }
-                    error => self.finish(&partition, Err(error.to_string())),
+                    error => self.finish(&partition, Err(error)),
                 }
             }
         }
@@ -387,10 +444,14 @@ impl Machine for Producer {
             self.produce(now_ms, &mut turn);
         }
         self.wants_metadata |= !self.unrouted.is_empty();
-        if self.wants_metadata && !asks_metadata && may_ask {
-            self.wants_metadata = false;
-            let request = Metadata::request(Some(&self.topics), self.options.creates_topics);
-            self.call(&mut turn, Target::Any, request, Pending::Metadata, true);
+        if self.wants_metadata && !asks_metadata {
+            if now_ms >= self.metadata_not_before_ms {
+                self.wants_metadata = false;
+                let request = Metadata::request(Some(&self.topics), self.options.creates_topics);
+                self.call(&mut turn, Target::Any, request, Pending::Metadata, true);
+            } else {
+                turn.wake(self.metadata_not_before_ms);
+            }
         }
         if !may_ask {
             turn.wake(self.not_before_ms);
@@ -404,10 +465,7 @@ impl Machine for Producer {
         match (pending, answer) {
             (Pending::Metadata, Answer::Response(response)) => {
                 self.addresses.extend(self.metadata.update(&response));
-                let has_all = self.topics.iter().all(|topic| !self.metadata.partitions(topic).is_empty());
-                if !has_all {
-                    self.not_before_ms = now_ms + self.options.retry_backoff_ms;
-                }
+                self.metadata_not_before_ms = now_ms + self.options.retry_backoff_ms;
             }
             (Pending::ProducerId, Answer::Response(response)) => match *response {
                 Response::InitProducerId(given) if given.error_code == 0 => {
@@ -427,7 +485,7 @@ impl Machine for Producer {
             }
             (Pending::Metadata, Answer::Failed(_)) => {
                 self.wants_metadata = true;
-                self.not_before_ms = now_ms + self.options.retry_backoff_ms;
+                self.metadata_not_before_ms = now_ms + self.options.retry_backoff_ms;
             }
             (Pending::ProducerId, Answer::Failed(_)) => self.not_before_ms = now_ms + self.options.retry_backoff_ms,
         }
@@ -455,4 +513,78 @@ pub fn is_retriable(error: ErrorCode) -> bool {
             | ErrorCode::CorruptMessage
             | ErrorCode::NotController
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kafka_protocol::messages::metadata_response::{MetadataResponsePartition, MetadataResponseTopic};
+    use kafka_protocol::messages::{BrokerId as WireBrokerId, InitProducerIdResponse, MetadataResponse, ProducerId};
+
+    fn send(producer: &mut Producer, now_ms: u64) {
+        let record =
+            ProducerRecord { topic: "t".to_owned(), value: Some(Bytes::from_static(b"v")), ..Default::default() };
+        producer.send(now_ms, record);
+    }
+
+    fn answer(producer: &mut Producer, now_ms: u64, call: &Call, response: Response) {
+        producer.answer(now_ms, call.id, Answer::Response(Box::new(response)));
+    }
+
+    fn metadata(leader: i32) -> Response {
+        let partition = MetadataResponsePartition::default().with_leader_id(WireBrokerId(leader)).with_leader_epoch(1);
+        let topic = MetadataResponseTopic::default().with_name(Some(topic_name("t"))).with_partitions(vec![partition]);
+        Response::Metadata(MetadataResponse::default().with_topics(vec![topic]))
+    }
+
+    /// A producer that knows its id and a leader, and the batch that it sends first.
+    fn ready(options: ProducerOptions) -> (Producer, Call) {
+        let mut producer = Producer::new(options);
+        send(&mut producer, 0);
+        for call in producer.turn(0).calls {
+            let given = InitProducerIdResponse::default().with_producer_id(ProducerId(7)).with_producer_epoch(0);
+            let is_metadata = matches!(call.request, Request::Metadata(_));
+            answer(&mut producer, 0, &call, if is_metadata { metadata(1) } else { Response::InitProducerId(given) });
+        }
+        let call = producer.turn(0).calls.pop().expect("a batch can be sent");
+        (producer, call)
+    }
+
+    fn batch_of(call: &Call) -> (i16, i32) {
+        let Request::Produce(request) = &call.request else { panic!("{call:?}") };
+        let bytes = request.topic_data[0].partition_data[0].records.clone().expect("records");
+        let batches = Batch::parse_all(&bytes).expect("a batch");
+        (batches[0].header.producer_epoch, batches[0].header.base_sequence)
+    }
+
+    #[test]
+    fn after_a_batch_was_given_up_sequences_begin_anew_in_the_next_epoch() {
+        let (mut producer, first) = ready(ProducerOptions { delivery_timeout_ms: 1_000, ..Default::default() });
+        assert_eq!(batch_of(&first), (0, 0));
+        send(&mut producer, 900);
+        producer.answer(1_200, first.id, Answer::Failed("no answer in time".to_owned()));
+        let calls = producer.turn(1_250).calls;
+        let told = producer.take_deliveries();
+        assert_eq!(told.iter().map(|delivery| &delivery.outcome).collect::<Vec<_>>(), [&Err(Refusal::TooLate)]);
+        let second = calls.iter().find(|call| matches!(call.request, Request::Produce(_))).expect("the next batch");
+        assert_eq!(batch_of(second), (1, 0), "nobody knows whether sequence 0 of epoch 0 was taken");
+    }
+
+    #[test]
+    fn while_there_is_no_leader_metadata_is_asked_for_at_intervals() {
+        let (mut producer, first) = ready(ProducerOptions::default());
+        producer.answer(10, first.id, Answer::Failed("connection reset".to_owned()));
+        let mut now_ms = 10;
+        let mut asked = 0;
+        while now_ms < 1_010 {
+            let turn = producer.turn(now_ms);
+            for call in turn.calls {
+                assert!(matches!(call.request, Request::Metadata(_)), "{call:?}");
+                asked += 1;
+                answer(&mut producer, now_ms, &call, metadata(-1));
+            }
+            now_ms += 1;
+        }
+        assert!((10..=21).contains(&asked), "{asked} times in a second");
+    }
 }

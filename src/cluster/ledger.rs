@@ -10,6 +10,7 @@
 //!
 //! Deliberately not here: why something was lost (the observer knows who was elected and who lost power), and any I/O.
 
+pub mod follower;
 mod ranges;
 
 use crate::client::metadata::TopicPartition;
@@ -263,6 +264,11 @@ impl Ledger {
         if self.lost.insert(tag, (partition, offset)).is_none() {
             self.counts.lost += 1;
         }
+    }
+
+    /// The counts alone.
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// What it has to say now.

@@ -13,8 +13,8 @@ use crate::cluster::command::{
     ProduceCommand, Reply, Who,
 };
 use crate::cluster::link::{CLIENTS, Drops, LinkFaults};
+use crate::cluster::sim::clientele;
 use crate::cluster::sim::timeline::Timeline;
-use crate::cluster::sim::workload::{Client, ClientId, Load};
 use crate::cluster::sim::world::{Power, World};
 use crate::engine::controller::image::MetadataImage;
 use crate::engine::io::LogRead;
@@ -299,29 +299,22 @@ fn told_undo(undo: &Command, reply: Reply) -> Reply {
 fn demo(timeline: &mut Timeline) -> Outcome {
     let now = timeline.now();
     let world = &mut timeline.run_mut().world;
-    if world.clients.values().any(|client| !client.is_done(now)) {
+    if writes(world, now) {
         return Err("the demo workload runs already".to_owned());
     }
-    let first = world.clients.keys().next_back().map_or(0, |last| last.0 + 1);
-    let replicas = i16::try_from(world.nodes.len().min(3)).expect("a few replicas");
-    for (id, (topic, partitions, interval_ms)) in (first..).zip(DEMO_LOADS) {
-        let load = Load {
-            topic: topic.to_owned(),
-            partitions,
-            replication_factor: replicas,
-            interval_ms,
-            until: Instant::from_millis(u64::MAX / 2_000_000),
-        };
-        let rng = world.rng().fork("client");
-        world.add_client(Client::new(ClientId(id), load, rng));
-    }
+    clientele::begin_demo(world, &DEMO_LOADS);
     Ok(Reply::done("The demo workload writes orders, payments and clicks; `produce stop demo` ends it."))
+}
+
+/// Whether any client still has records to write.
+fn writes(world: &World, now: Instant) -> bool {
+    world.clients.values().filter_map(|client| client.producing()).any(|producing| producing.writes(now))
 }
 
 fn stop_demo(timeline: &mut Timeline) -> Outcome {
     let now = timeline.now();
     let world = &mut timeline.run_mut().world;
-    if world.clients.values().all(|client| client.is_done(now)) {
+    if !writes(world, now) {
         return Err("no load runs".to_owned());
     }
     world.clients.values_mut().for_each(|client| client.end(now));

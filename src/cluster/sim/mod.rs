@@ -2,6 +2,8 @@
 //! same run, to the byte; every rule is checked after every happening.
 
 pub mod check;
+pub mod clientele;
+pub mod dial;
 pub mod disk;
 pub mod execute;
 pub mod mutants;

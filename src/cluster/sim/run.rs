@@ -2,10 +2,10 @@
 //! bounded virtual time (liveness). A run is a value: stepped one happening at a time, cloned at any moment.
 
 use crate::cluster::sim::check::{Checkers, Violation, liveness};
+use crate::cluster::sim::clientele;
 use crate::cluster::sim::nemesis::Nemesis;
 use crate::cluster::sim::plan::{Plan, Swarm};
 use crate::cluster::sim::reader::Reader;
-use crate::cluster::sim::workload::{Client, ClientId, Load};
 use crate::cluster::sim::world::{StepOutcome, World};
 use crate::engine::config::Timing;
 use crate::engine::mutant::Mutant;
@@ -152,17 +152,7 @@ impl Run {
         let mut run = Run::begin(world);
         run.end_of_faults = run.world.now.plus_millis(SAFETY_MS);
         run.phase = Phase::Safety;
-        let clients = u32::try_from(choices.range(1, 3)).expect("a few clients");
-        for id in 0..clients {
-            let load = Load {
-                topic: format!("topic-{}", id % 2),
-                partitions: 2,
-                replication_factor: 3,
-                interval_ms: if choices.chance(1, 4) { choices.range(300, 2_000) } else { choices.range(5, 60) },
-                until: run.end_of_faults,
-            };
-            run.world.add_client(Client::new(ClientId(id), load, choices.fork("client")));
-        }
+        clientele::begin(&mut run.world, &mut choices, run.end_of_faults);
         let swarm = Swarm::draw(&mut choices);
         let first_fault = run.world.now.plus_millis(choices.range(0, 2_000));
         let ids: Vec<BrokerId> = run.world.nodes.keys().copied().collect();
@@ -247,7 +237,7 @@ impl Run {
             hash: world.trace.hash(),
             happenings: world.trace.count(),
             virtual_ms: world.now.as_millis(),
-            acked: world.clients.values().map(|client| client.acked.len()).sum(),
+            acked: world.clients.values().filter_map(|client| Some(client.producing()?.acked.len())).sum(),
             counts: world.counts,
             plan: self.plan,
             failure,

@@ -3,15 +3,16 @@
 //! Invariants: an acknowledged batch is readable while the leader of its partition has it at its offset; one whose partition has no leader
 //! is neither readable nor lost. What was once seen is looked at again only when something happened that can lose records.
 //!
-//! Deliberately not here: who is to blame for a loss (the rules in `check`); duplicates and order, which the rule for idempotent appends
-//! watches after every happening.
+//! Duplicates and order are what the world's readers tell their ledger.
+//!
+//! Deliberately not here: who is to blame for a loss (the rules in `check`).
 
 use crate::client::metadata::TopicPartition;
 use crate::cluster::ledger::{Loss, Report};
 use crate::cluster::sim::execute::newest_image;
 use crate::cluster::sim::workload::{Acked, ClientId};
 use crate::cluster::sim::world::World;
-use crate::cluster::view::{Acks, Ledger};
+use crate::cluster::view::Ledger;
 use crate::engine::controller::image::MetadataImage;
 use crate::engine::observe::EventKind;
 use crate::protocol::ids::PartitionId;
@@ -51,9 +52,10 @@ impl Verdict {
             self.is_suspicious = true;
             return Some(Report { counts: self.counts, lost: self.lost.clone() });
         };
-        for client in world.clients.values() {
-            let looked_at = self.looked_at.entry(client.id()).or_default();
-            let Some(topic) = image.topic_ids.get(client.topic()) else { continue };
+        for (id, client) in world.clients.iter().filter_map(|(id, client)| Some((id, client.producing()?))) {
+            let looked_at = self.looked_at.entry(*id).or_default();
+            let name = &client.load().topic;
+            let Some(topic) = image.topic_ids.get(name) else { continue };
             for acked in &client.acked[*looked_at..] {
                 let count = u64::try_from(acked.count).unwrap_or(0);
                 self.counts.acked += count;
@@ -64,10 +66,10 @@ impl Verdict {
                         let last_offset = acked.base_offset + i64::from(acked.count) - 1;
                         let lost = self.lost.get_or_insert_with(|| Loss {
                             count: 0,
-                            partition: TopicPartition { topic: client.topic().to_owned(), partition: acked.partition },
+                            partition: TopicPartition { topic: name.clone(), partition: acked.partition },
                             first_offset: acked.base_offset,
                             last_offset,
-                            acks: Acks::All,
+                            acks: client.load().acks,
                         });
                         lost.count += count;
                         lost.last_offset = lost.last_offset.max(last_offset);
@@ -78,6 +80,8 @@ impl Verdict {
             }
             *looked_at = client.acked.len();
         }
+        let read = world.ledger.counts();
+        (self.counts.duplicated, self.counts.reordered) = (read.duplicated, read.reordered);
         Some(Report { counts: self.counts, lost: self.lost.clone() })
     }
 }

@@ -1,6 +1,9 @@
 //! The world: brokers, links, disks and clients under one virtual clock. No ticks: time jumps to the next happening; ties are broken by the
 //! order in which the happenings were planned. `Clone` is a checkpoint.
 
+mod clients;
+
+use crate::cluster::ledger::Ledger;
 use crate::cluster::link::{Fate, Links};
 use crate::cluster::sim::disk::Disk;
 use crate::cluster::sim::network::Network;
@@ -28,8 +31,6 @@ const FLUSH_INTERVAL_MS: u64 = 1_000;
 const STEPS_IN_A_MILLISECOND_MAX: u32 = 20_000;
 /// What happens is numbered from here on; smaller numbers are those of faults.
 const FIRST_PLANNED: u64 = 1 << 32;
-/// How long a request from outside is under way, in nanoseconds.
-const ADMIN_DELAY_NS: u64 = 100_000;
 
 /// What a broker's process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,11 +86,15 @@ pub enum Happening {
     /// A store syncs what it has.
     Flush { broker: BrokerId, life: u32 },
     /// A client's request arrives.
-    Request { client: ClientId, broker: BrokerId, life: u32, attempt: u64, version: i16, request: Box<Request> },
-    /// A broker's response arrives.
-    Response { client: ClientId, attempt: u64, response: Option<Box<Response>> },
+    Request(Box<clients::Sent>),
+    /// A broker's response arrives, or the end of a connection.
+    Response { client: ClientId, connection: ConnectionId, attempt: u64, response: Option<Box<Response>> },
+    /// A client has closed its connection.
+    Disconnected { broker: BrokerId, life: u32, connection: ConnectionId },
     /// A client's timer.
     ClientWake { client: ClientId },
+    /// A client goes on, whatever its timer says.
+    ClientTurn { client: ClientId },
     /// A planned fault.
     Fault(crate::cluster::sim::plan::Fault),
 }
@@ -98,13 +103,11 @@ pub enum Happening {
 #[derive(Debug, Clone)]
 struct Asked {
     client: ClientId,
+    connection: ConnectionId,
     attempt: u64,
     broker: BrokerId,
     header: RequestHeader,
 }
-
-/// Who asks what somebody outside the world wants to know or have done ([`World::ask`]).
-const ADMIN: ClientId = ClientId(u32::MAX);
 
 /// What a step led to, for the checkers.
 #[derive(Debug, Clone, Default)]
@@ -131,6 +134,8 @@ pub struct World {
     pub has_codec: bool,
     /// The clients.
     pub clients: BTreeMap<ClientId, Client>,
+    /// What the clients were promised, and what they read.
+    pub ledger: Ledger,
     /// One line a happening.
     pub trace: Trace,
     queue: BTreeMap<(Instant, u64), Happening>,
@@ -140,6 +145,8 @@ pub struct World {
     steps_at_once: u32,
     rng: Prng,
     tokens: u64,
+    /// How many connections clients have opened.
+    connections: u64,
     waiting: BTreeMap<RequestToken, Asked>,
     /// Answers to what [`World::ask`] asked.
     answers: BTreeMap<u64, Option<Response>>,
@@ -178,6 +185,7 @@ impl World {
             links: Links::default(),
             has_codec: false,
             clients: BTreeMap::new(),
+            ledger: Ledger::default(),
             trace: Trace::default(),
             queue: BTreeMap::new(),
             planned: FIRST_PLANNED,
@@ -185,6 +193,7 @@ impl World {
             steps_at_once: 0,
             rng: rng.fork("world"),
             tokens: 0,
+            connections: 0,
             waiting: BTreeMap::new(),
             answers: BTreeMap::new(),
             asked: 0,
@@ -234,13 +243,6 @@ impl World {
         self.now = self.now.max(until);
     }
 
-    /// Adds a client, which begins at once.
-    pub fn add_client(&mut self, client: Client) {
-        let id = client.id();
-        self.clients.insert(id, client);
-        self.plan(self.now, Happening::ClientWake { client: id });
-    }
-
     /// Lets the next thing happen; `None` when nothing ever will.
     pub fn step(&mut self) -> Option<StepOutcome> {
         let ((at, _), what) = self.queue.pop_first()?;
@@ -258,6 +260,9 @@ impl World {
         {
             let now = self.now;
             self.nodes.get_mut(&broker).expect("a broker").missed.push((now, what));
+            return StepOutcome::default();
+        }
+        if !self.is_client_awake(&what) {
             return StepOutcome::default();
         }
         match what {
@@ -297,15 +302,20 @@ impl World {
                 }
                 StepOutcome::default()
             }
-            Happening::Request { client, broker, life, attempt, version, request } => {
-                self.client_request(client, broker, life, attempt, version, *request)
+            Happening::Request(sent) => self.client_request(*sent),
+            Happening::Disconnected { broker, life, connection } => {
+                self.input(broker, life, Input::ConnectionClosed(connection), "a client is gone")
             }
-            Happening::Response { client, attempt, response } => {
-                self.client_turn(client, Some((attempt, response.map(|response| *response))));
+            Happening::Response { client, connection, attempt, response } => {
+                self.client_answer(client, connection, attempt, response);
                 StepOutcome::default()
             }
             Happening::ClientWake { client } => {
-                self.client_turn(client, None);
+                self.client_wake(client);
+                StepOutcome::default()
+            }
+            Happening::ClientTurn { client } => {
+                self.client_turn(client);
                 StepOutcome::default()
             }
             Happening::Fault(fault) => crate::cluster::sim::plan::inflict(self, &fault),
@@ -343,9 +353,9 @@ impl World {
                     self.plan(at, Happening::Persisted { broker: id, life, seq, sync });
                 }
                 Effect::Send { to, message } => self.send(id, to, message),
-                Effect::Respond { token, response } => self.respond(token, Some(response)),
-                Effect::NoResponse { token } => self.respond(token, None),
-                Effect::CloseConnection(_) => {}
+                Effect::Respond { token, response } => self.respond(token, response),
+                Effect::NoResponse { token } => _ = self.waiting.remove(&token),
+                Effect::CloseConnection(connection) => self.close_connection(connection),
                 Effect::Emit(event) => {
                     *self.counts.entry(event_name(&event.kind)).or_default() += 1;
                     self.trace.line(self.now, format_args!("{id}   {:?}", event.kind));
@@ -355,7 +365,10 @@ impl World {
                     }
                     outcome.events.push(event);
                 }
-                Effect::ShutdownComplete => self.power_down(id, |node, _| node.disk.close()),
+                Effect::ShutdownComplete => {
+                    self.power_down(id, |node, _| node.disk.close());
+                    self.reset_clients(id);
+                }
             }
         }
         if has_failed {
@@ -397,95 +410,6 @@ impl World {
             return self.plan(arrival, Happening::LinkDown { at: from, life, peer: to });
         }
         self.plan(arrival, Happening::Deliver { from, to, life, message: Box::new(message) });
-    }
-
-    fn client_request(
-        &mut self,
-        client: ClientId,
-        broker: BrokerId,
-        life: u32,
-        attempt: u64,
-        version: i16,
-        request: Request,
-    ) -> StepOutcome {
-        let node = &self.nodes[&broker];
-        if node.life != life || node.power == Power::Off {
-            return self.refuse_client(client, attempt);
-        }
-        let label = request.api().name();
-        if self.links.takes_drop(broker, false, label) {
-            self.trace.line(self.now, format_args!("{broker} never gets {label}"));
-            return StepOutcome::default();
-        }
-        self.tokens += 1;
-        let token = RequestToken(self.tokens);
-        let correlation_id = i32::try_from(self.tokens % 1_000_000).expect("six digits");
-        let header = RequestHeader { api: request.api(), version, correlation_id, client_id: None };
-        let request = if self.has_codec { through_codec(&header, &request) } else { request };
-        self.waiting.insert(token, Asked { client, attempt, broker, header: header.clone() });
-        let connection = ConnectionId(u64::from(client.0));
-        self.input(broker, life, Input::Request { token, connection, header, request }, label)
-    }
-
-    fn refuse_client(&mut self, client: ClientId, attempt: u64) -> StepOutcome {
-        let at = Instant(self.now.0 + 100_000);
-        self.plan(at, Happening::Response { client, attempt, response: None });
-        StepOutcome::default()
-    }
-
-    fn respond(&mut self, token: RequestToken, response: Option<Response>) {
-        let Some(Asked { client, attempt, broker, header }) = self.waiting.remove(&token) else { return };
-        if response.is_some() && self.links.takes_drop(broker, true, header.api.name()) {
-            return self.trace.line(self.now, format_args!("{broker} answers {} to nobody", header.api.name()));
-        }
-        let response = match response {
-            Some(response) if self.has_codec => Some(answer_through_codec(&header, &response)),
-            response => response,
-        };
-        let at = Instant(self.now.0 + self.rng.range(20, 200) * 1_000);
-        self.plan(at, Happening::Response { client, attempt, response: response.map(Box::new) });
-    }
-
-    /// A client's turn: it takes an answer or its timer, and asks what it wants to ask.
-    fn client_turn(&mut self, id: ClientId, answer: Option<(u64, Option<Response>)>) {
-        let now = self.now;
-        if id == ADMIN {
-            self.answers.extend(answer);
-            return;
-        }
-        let Some(mut client) = self.clients.remove(&id) else { return };
-        let brokers: Vec<BrokerId> = self.nodes.keys().copied().collect();
-        let wishes = client.turn(now, wall(now), &brokers, answer);
-        if let Some(line) = client.take_note() {
-            self.trace.line(now, format_args!("client {} {line}", id.0));
-        }
-        self.clients.insert(id, client);
-        if let Some(ask) = wishes.ask {
-            let at = Instant(now.0 + self.rng.range(20, 200) * 1_000);
-            let life = self.nodes[&ask.broker].life;
-            let version = version_of(ask.request.api());
-            let request = Box::new(ask.request);
-            let (broker, attempt) = (ask.broker, ask.attempt);
-            self.plan(at, Happening::Request { client: id, broker, life, attempt, version, request });
-        }
-        if let Some(at) = wishes.wake {
-            self.plan(at, Happening::ClientWake { client: id });
-        }
-    }
-
-    /// Asks a broker, from outside the world; the answer is [`World::take_answer`]'s once it is there.
-    pub fn ask(&mut self, broker: BrokerId, request: Request) -> u64 {
-        self.asked += 1;
-        let version = version_of(request.api());
-        let (at, life) = (Instant(self.now.0 + ADMIN_DELAY_NS), self.nodes.get(&broker).map_or(0, |node| node.life));
-        let (attempt, request) = (self.asked, Box::new(request));
-        self.plan(at, Happening::Request { client: ADMIN, broker, life, attempt, version, request });
-        attempt
-    }
-
-    /// The answer to what was asked; `Some(None)` if the connection was closed instead.
-    pub fn take_answer(&mut self, asked: u64) -> Option<Option<Response>> {
-        self.answers.remove(&asked)
     }
 
     /// Starts a broker's process.
@@ -545,6 +469,7 @@ impl World {
     pub fn kill(&mut self, id: BrokerId) {
         self.power_down(id, |node, rng| node.disk.kill(rng));
         self.reset_connections(id);
+        self.reset_clients(id);
     }
 
     /// The machine loses power: silence, and what was not synced may be gone.
@@ -604,11 +529,7 @@ impl World {
         node.missed.clear();
         node.planned_wake = None;
         disk(node, &mut self.rng);
-        let gone: Vec<RequestToken> =
-            self.waiting.iter().filter(|(_, asked)| asked.broker == id).map(|(token, _)| *token).collect();
-        for token in gone {
-            self.respond(token, None);
-        }
+        self.drop_requests(id);
     }
 
     fn reset_connections(&mut self, id: BrokerId) {
@@ -681,9 +602,20 @@ impl Happening {
             Happening::Wake { broker, .. }
             | Happening::Deliver { to: broker, .. }
             | Happening::LinkDown { at: broker, .. }
-            | Happening::Request { broker, .. } => Some(*broker),
+            | Happening::Disconnected { broker, .. } => Some(*broker),
+            Happening::Request(sent) => Some(sent.broker()),
             // A suspended process's disk goes on; its answer waits with the rest.
             Happening::Persisted { broker, .. } => Some(*broker),
+            _ => None,
+        }
+    }
+
+    /// The client whose process has to run for this.
+    fn client(&self) -> Option<ClientId> {
+        match self {
+            Happening::Response { client, .. }
+            | Happening::ClientWake { client }
+            | Happening::ClientTurn { client } => Some(*client),
             _ => None,
         }
     }

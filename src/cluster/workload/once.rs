@@ -142,7 +142,7 @@ pub(super) async fn write(bootstrap: String, batch: Batch) -> Result<Written, St
         for delivery in driver.machine.take_deliveries() {
             let offset = delivery.outcome.map_err(|reason| match driver.last_failure() {
                 Some(failure) => format!("{reason} ({failure})"),
-                None => reason,
+                None => reason.to_string(),
             })?;
             written.count += 1;
             if let Some(partition) = delivery.partition {

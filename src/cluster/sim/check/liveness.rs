@@ -31,8 +31,8 @@ pub fn what_is_missing(world: &World) -> Option<String> {
         return Some(format!("broker {id} has not applied the same metadata"));
     }
     for (id, client) in &world.clients {
-        if !client.is_done(world.now) {
-            return Some(format!("client {} has an unanswered batch", id.0));
+        if let Some(what) = client.what_is_missing(world.now) {
+            return Some(format!("client {} has {what}", id.0));
         }
     }
     unfinished_partition(world, first).or_else(|| unfinished_broker(world, first))

@@ -11,6 +11,7 @@ mod idempotent_append;
 mod leader_candidate_completeness;
 mod leader_completeness;
 mod leader_in_isr;
+mod ledger_balances;
 pub mod liveness;
 mod log_matching;
 mod metadata_leader_completeness;
@@ -80,7 +81,8 @@ impl Checkers {
         epoch_cache_matches_log::look(world, outcome)?;
         replay_equals_live::look(world, outcome)?;
         self.log_matching.look(world, outcome)?;
-        self.no_committed_record_lost.look(&self.history, world)
+        self.no_committed_record_lost.look(&self.history, world)?;
+        ledger_balances::look(world)
     }
 
     fn look_at_the_quorum(&mut self, world: &World, outcome: &StepOutcome) -> Result<(), Violation> {
@@ -114,7 +116,8 @@ impl Checkers {
         log_matching::everywhere(world)?;
         epoch_cache_matches_log::everywhere(world)?;
         replay_equals_live::everywhere(world)?;
-        no_committed_record_lost::at_end(&self.history, world)
+        no_committed_record_lost::at_end(&self.history, world)?;
+        ledger_balances::at_end(world)
     }
 
     /// What was committed.

@@ -19,12 +19,13 @@ pub struct NoCommittedRecordLost {
 impl NoCommittedRecordLost {
     pub(super) fn look(&mut self, history: &History, world: &World) -> Result<(), Violation> {
         for (id, client) in &world.clients {
-            if let Some(what) = &client.violation {
+            if let Some(what) = client.violation() {
                 return Err(Violation { rule: "IdempotentAppend", what: format!("client {}: {what}", id.0) });
             }
+            let Some(producing) = client.producing() else { continue };
             let seen = self.seen.entry(*id).or_default();
-            for acked in &client.acked[*seen..] {
-                let Some(topic) = topic_id(world, client.topic()) else { continue };
+            for acked in &producing.acked[*seen..] {
+                let Some(topic) = topic_id(world, &producing.load().topic) else { continue };
                 let partition = PartitionId::new(topic, acked.partition);
                 let committed = history.at(partition, acked.base_offset);
                 if committed.is_none_or(|batch| batch.header.crc != acked.crc) {
@@ -34,7 +35,7 @@ impl NoCommittedRecordLost {
                     return Err(Violation { rule: RULE, what });
                 }
             }
-            *seen = client.acked.len();
+            *seen = producing.acked.len();
         }
         Ok(())
     }

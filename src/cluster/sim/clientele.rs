@@ -1,0 +1,92 @@
+//! Who uses a simulated cluster: the clients that a seed draws, and the demo's. About a hundred records a second are written, most of them by
+//! idempotent producers, and everything is read from the beginning; now and then somebody reads from somewhere else on.
+//!
+//! Deliberately not here: what each of them does (`workload`).
+
+use crate::client::consumer::Start;
+use crate::cluster::sim::workload::{Client, Load, NewTopic, Producing, Reading, Role, Scope, Topics};
+use crate::cluster::sim::world::World;
+use crate::cluster::view::Acks;
+use crate::engine::prng::Prng;
+use crate::engine::time::Instant;
+use crate::protocol::ids::BrokerId;
+
+/// How many partitions each of a seed's topics has, and how many replicas each of them.
+const PARTITIONS: i32 = 2;
+const REPLICAS: i16 = 3;
+/// A producer with little patience gives a record up after so long, in milliseconds.
+const IMPATIENCE_MS_MIN: u64 = 1_600;
+const IMPATIENCE_MS_MAX: u64 = 5_000;
+/// A producer that is restarted now and then is after so long, in milliseconds.
+const LIFETIME_MS_MIN: u64 = 1_000;
+const LIFETIME_MS_MAX: u64 = 8_000;
+
+/// Adds the clients that a seed draws; they write until a moment.
+pub(super) fn begin(world: &mut World, choices: &mut Prng, until: Instant) {
+    let producers = choices.range(1, 3);
+    let names: Vec<String> = (0..producers.min(2)).map(|number| format!("topic-{number}")).collect();
+    let topics: Vec<NewTopic> = names.iter().map(|name| topic(name, PARTITIONS, REPLICAS)).collect();
+    add(world, Role::Topics(Box::new(Topics::new(&topics))));
+    for number in 0..producers {
+        let interval_ms = if choices.chance(1, 4) { choices.range(300, 2_000) } else { choices.range(10, 60) };
+        let topic = if number == 0 { &names[0] } else { choices.pick(&names).expect("a topic") };
+        let mut load = Load { until, ..Load::new(topic, PARTITIONS, interval_ms) };
+        if number > 0 {
+            // The first is one that everything is promised to, from the beginning.
+            if choices.chance(1, 2) {
+                load.from = world.now.plus_millis(choices.range(1_000, 15_000));
+            }
+            load.acks = *choices.pick(&[Acks::All, Acks::All, Acks::All, Acks::Leader, Acks::None]).expect("a choice");
+        }
+        if choices.chance(1, 4) {
+            load.delivery_timeout_ms = choices.range(IMPATIENCE_MS_MIN, IMPATIENCE_MS_MAX);
+        }
+        if choices.chance(1, 3) {
+            load.renewed_every_ms = Some(choices.range(LIFETIME_MS_MIN, LIFETIME_MS_MAX));
+        }
+        let rng = choices.fork("producer");
+        produce(world, load, rng);
+    }
+    read(
+        world,
+        Scope { topics: names.clone(), start: Start::Earliest, begins_at: world.now, until, is_followed: true },
+    );
+    if choices.chance(1, 3) {
+        let begins_at = world.now.plus_millis(choices.range(1_000, 15_000));
+        let start = *choices.pick(&[Start::Earliest, Start::Latest, Start::BeforeEnd(50)]).expect("a choice");
+        read(world, Scope { topics: names, start, begins_at, until, is_followed: false });
+    }
+}
+
+/// Adds producers of topics that are made first (each with its name, its partitions and the time from one go to the next in milliseconds),
+/// and a reader of all of them; they go on until they are told to end.
+pub fn begin_demo(world: &mut World, loads: &[(&str, i32, u64)]) {
+    let replicas = i16::try_from(world.nodes.len().min(3)).expect("a few replicas");
+    let topics: Vec<NewTopic> = loads.iter().map(|(name, partitions, _)| topic(name, *partitions, replicas)).collect();
+    add(world, Role::Topics(Box::new(Topics::new(&topics))));
+    for (name, partitions, interval_ms) in loads {
+        let rng = world.rng().fork("client");
+        produce(world, Load::new(name, *partitions, *interval_ms), rng);
+    }
+    let names = topics.into_iter().map(|topic| topic.name).collect();
+    let until = Instant(u64::MAX / 2);
+    read(world, Scope { topics: names, start: Start::Earliest, begins_at: world.now, until, is_followed: true });
+}
+
+fn topic(name: &str, partitions: i32, replication_factor: i16) -> NewTopic {
+    NewTopic { name: name.to_owned(), partitions, replication_factor }
+}
+
+fn produce(world: &mut World, load: Load, rng: Prng) {
+    let producing = Producing::new(world.next_client(), load, rng, &mut world.ledger);
+    add(world, Role::Producing(Box::new(producing)));
+}
+
+fn read(world: &mut World, scope: Scope) {
+    add(world, Role::Reading(Box::new(Reading::new(scope))));
+}
+
+fn add(world: &mut World, role: Role) {
+    let brokers: Vec<BrokerId> = world.nodes.keys().copied().collect();
+    world.add_client(Client::new(world.next_client(), role, brokers));
+}

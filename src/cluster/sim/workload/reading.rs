@@ -1,0 +1,89 @@
+//! A client that reads topics from some place on, follows the leaders, and tells the ledger what it reads.
+//!
+//! Once nobody writes any more it reads on to the end, until the ledger has seen everything that was acknowledged.
+
+use super::Around;
+use crate::client::consumer::{Consumer, ConsumerOptions, Start};
+use crate::cluster::ledger::follower::Follower;
+use crate::engine::time::Instant;
+
+/// How long a broker may hold an answer, in milliseconds.
+const WAIT_MS: u32 = 500;
+/// After this long without an answer a client asks again, in milliseconds.
+const REQUEST_TIMEOUT_MS: u64 = 2_000;
+
+/// What to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// The topics, all of their partitions.
+    pub topics: Vec<String>,
+    /// Where to begin.
+    pub start: Start,
+    /// When to begin.
+    pub begins_at: Instant,
+    /// Until when to go on at least.
+    pub until: Instant,
+    /// Whether the ledger is told what it reads: one reader is, who reads everything.
+    pub is_followed: bool,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    pub(super) machine: Consumer,
+    follower: Option<Follower>,
+    pub(super) begins_at: Instant,
+    pub(super) until: Instant,
+    pub(super) is_done: bool,
+    pub(super) violation: Option<String>,
+    /// How many records it has read.
+    pub records: u64,
+}
+
+impl Reading {
+    /// A client that has read nothing.
+    pub fn new(scope: Scope) -> Reading {
+        let options = ConsumerOptions {
+            start: scope.start,
+            max_wait_ms: WAIT_MS,
+            request_timeout_ms: REQUEST_TIMEOUT_MS,
+            ..ConsumerOptions::default()
+        };
+        Reading {
+            machine: Consumer::new(&scope.topics, options),
+            follower: scope.is_followed.then(Follower::default),
+            begins_at: scope.begins_at,
+            until: scope.until,
+            is_done: false,
+            violation: None,
+            records: 0,
+        }
+    }
+
+    pub(super) fn next_at(&self) -> Option<Instant> {
+        (!self.is_done).then_some(self.begins_at)
+    }
+
+    pub(super) fn harvest(&mut self, around: &mut Around, note: &mut dyn FnMut(std::fmt::Arguments)) {
+        let records = self.machine.take_records();
+        self.records += records.len() as u64;
+        if let Some(first) = records.first() {
+            note(format_args!("reads {} from {} at {}", records.len(), first.partition, first.record.offset));
+        }
+        if let Some(follower) = &mut self.follower {
+            follower.read(around.ledger, &records);
+            for (partition, next, high_watermark) in self.machine.positions() {
+                follower.stands(around.ledger, partition, next, high_watermark);
+            }
+        }
+        if let Some(error) = self.machine.take_errors().pop() {
+            note(format_args!("was told {error}"));
+            self.violation.get_or_insert(format!("a reader was told {error}"));
+        }
+        let counts = around.ledger.counts();
+        let has_all = counts.acked <= counts.readable + counts.lost;
+        if around.now >= self.until && around.is_quiet && has_all && self.machine.is_at_end() {
+            self.is_done = true;
+        }
+    }
+}
