@@ -52,6 +52,11 @@ impl Shard {
         Draft::new(id, world, image)
     }
 
+    fn has_modern_member(&self, id: &str) -> bool {
+        let image = self.consumer_group(id);
+        image.is_some_and(|image| image.members().any(|(_, member)| member.classic.is_none()))
+    }
+
     fn has_new_topics(&self, turn: &Turn, id: &str) -> bool {
         self.consumers.get(id).is_none_or(|group| group.has_new_topics(turn.env.image.end_offset))
     }
@@ -273,6 +278,15 @@ impl Shard {
                 ..Joined::default()
             },
         );
+        if migration::may_downgrade(draft.image(), &[], turn.env.config) && self.has_modern_member(id) {
+            // A static member came back with the classic protocol, and was the last of the other one.
+            let records = migration::downgrade(id, draft, &[]);
+            let after = vec![After::Answer { token: join.asker.token, response }];
+            self.carry_out(cx, turn, Outcome { records, after, ..Outcome::default() });
+            let cause = format!("{member} joined, and nobody uses the consumer protocol any more");
+            self.with_group(cx, turn, id, |group, at, out| group.prepare_rebalance(at, cause, out));
+            return;
+        }
         let after = (draft.image().epoch(), draft.image().state(), draft.image().size());
         let cause = format!("{member} {}", if is_new { "joined" } else { "joined again" });
         let mut outcome = Outcome {

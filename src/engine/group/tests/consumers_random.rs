@@ -4,9 +4,11 @@
 
 use super::consumers::{Consumer, Owned};
 use super::{Cluster, GROUP, TOPIC, text};
+use crate::engine::config::MigrationPolicy;
 use crate::engine::group::consumer::image::ConsumerImage;
 use crate::engine::prng::Prng;
 use crate::protocol::codec::Request;
+use crate::protocol::consumer_protocol::decode_assignment;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::ids::TopicId;
 use kafka_protocol::messages as m;
@@ -17,7 +19,7 @@ fn image(cluster: &Cluster) -> Option<ConsumerImage> {
 }
 
 /// What the coordinator believes and what clients with valid epochs use fit together.
-fn check(cluster: &Cluster, consumers: &[Consumer]) {
+fn check(cluster: &Cluster, consumers: &[Consumer], eager: &Eager) {
     let Some(image) = image(cluster) else { return };
     let mut held: BTreeMap<(TopicId, i32), &str> = BTreeMap::new();
     for (id, _) in image.members() {
@@ -30,6 +32,10 @@ fn check(cluster: &Cluster, consumers: &[Consumer]) {
         assert!(current.epoch <= image.target_epoch() && image.target_epoch() <= image.epoch());
     }
     let mut used: BTreeMap<(TopicId, i32), &str> = BTreeMap::new();
+    if !eager.id.is_empty() && image.member_epoch(&eager.id) == eager.generation {
+        let topic = cluster.broker.image().topic_ids[TOPIC];
+        used.extend(eager.owned.iter().map(|number| ((topic, *number), &*eager.id)));
+    }
     // A member with a valid epoch is one whose next heartbeat would be taken.
     let is_valid = |consumer: &&Consumer| consumer.epoch > 0 && image.member_epoch(&consumer.id) == consumer.epoch;
     for consumer in consumers.iter().filter(is_valid) {
@@ -41,10 +47,53 @@ fn check(cluster: &Cluster, consumers: &[Consumer]) {
     }
 }
 
+/// A client of the classic protocol that gives everything up before it joins (an eager one).
+#[derive(Debug, Clone, Default)]
+struct Eager {
+    id: String,
+    generation: i32,
+    owned: Vec<i32>,
+}
+
+impl Eager {
+    fn rejoin(&mut self, cluster: &mut Cluster) {
+        self.owned.clear();
+        let token = cluster.join(3, &self.id, |_| {});
+        let joined = cluster.joined(token);
+        if joined.error_code != 0 {
+            self.id.clear();
+            return;
+        }
+        (self.id, self.generation) = (joined.member_id.to_string(), joined.generation_id);
+        let token = cluster.sync(3, &self.id, self.generation, &[]);
+        let (error, assignment) = cluster.synced(token);
+        if error.is_none() {
+            let assigned = decode_assignment(assignment).expect("an assignment");
+            self.owned = assigned.into_iter().map(|(_, number)| number).collect();
+        }
+    }
+
+    fn turn(&mut self, cluster: &mut Cluster) {
+        if self.id.is_empty() {
+            return self.rejoin(cluster);
+        }
+        match cluster.heartbeat(&self.id, self.generation) {
+            ErrorCode::None => {}
+            ErrorCode::RebalanceInProgress => self.rejoin(cluster),
+            ErrorCode::UnknownMemberId | ErrorCode::IllegalGeneration => {
+                self.id.clear();
+                self.owned.clear();
+            }
+            other => panic!("{other}"),
+        }
+    }
+}
+
 struct History {
     rng: Prng,
     cluster: Cluster,
     consumers: Vec<Consumer>,
+    eager: Eager,
     partitions: i32,
     last: u32,
 }
@@ -93,7 +142,9 @@ impl History {
             self.newcomer();
         }
         let index = self.one();
-        match self.rng.below(20) {
+        // Without members of the other protocol it would be another group.
+        let is_mixed = image(&self.cluster).is_some_and(|image| image.size() > 0);
+        match self.rng.below(24) {
             0..=10 => self.beat(index, true),
             11 => self.beat(index, false),
             12 | 13 if self.consumers.len() < 5 => self.newcomer(),
@@ -116,9 +167,11 @@ impl History {
                 self.cluster.ask(3, Request::CreatePartitions(grow));
             }
             18 => self.cluster = self.cluster.assert_replay_equals_live(),
+            20..=22 if is_mixed => self.eager.turn(&mut self.cluster),
+            23 => self.eager = Eager::default(),
             _ => self.beat(index, true),
         }
-        check(&self.cluster, &self.consumers);
+        check(&self.cluster, &self.consumers, &self.eager);
         self
     }
 }
@@ -127,17 +180,20 @@ impl History {
 fn no_partition_has_two_members_and_replay_equals_live() {
     for seed in 0..24 {
         let rng = Prng::new(seed);
-        let mut history = History { rng, cluster: Cluster::new(), consumers: Vec::new(), partitions: 2, last: 0 };
+        let cluster = Cluster::with(|config| config.group_consumer_migration_policy = MigrationPolicy::Upgrade);
+        let (consumers, eager) = (Vec::new(), Eager::default());
+        let mut history = History { rng, cluster, consumers, eager, partitions: 2, last: 0 };
         for _ in 0..120 {
             history = history.step();
         }
         // In the end all are quiet, and everything is in somebody's hands.
         history.cluster.pass(11_000);
+        history.eager = Eager::default();
         history.consumers = vec![Consumer::new("last-1"), Consumer::new("last-2")];
         for _ in 0..8 {
             for index in 0..2 {
                 history.beat(index, true);
-                check(&history.cluster, &history.consumers);
+                check(&history.cluster, &history.consumers, &history.eager);
             }
         }
         let all: BTreeSet<i32> = history.consumers.iter().flat_map(Consumer::numbers).collect();

@@ -154,3 +154,22 @@ fn classic_members_of_a_consumer_group_are_checked_as_members() {
     settle(&mut cluster, &mut [&mut new, &mut third]);
     assert_eq!(new.numbers().len() + third.numbers().len(), 2);
 }
+
+#[test]
+fn a_static_member_that_comes_back_with_the_classic_protocol_takes_the_group_along() {
+    let mut cluster = Cluster::new();
+    let mut new = Consumer { instance: Some("desk".to_owned()), ..Consumer::new("new") };
+    assert_eq!(new.beat(&mut cluster), ErrorCode::None);
+    let token = cluster.join(5, "", |join| join.group_instance_id = Some(text("desk")));
+    let joined = cluster.joined(token);
+    assert_eq!(joined.error_code, 0);
+    assert_eq!(cluster.consumer_describe().error_code, ErrorCode::GroupIdNotFound.code());
+    assert_eq!(new.beat(&mut cluster), ErrorCode::GroupIdNotFound, "it is a classic group");
+    // It assigns by itself from now on: it joins again.
+    let token = cluster.sync(3, &joined.member_id, joined.generation_id, &[]);
+    assert_eq!(cluster.synced(token).0, ErrorCode::RebalanceInProgress);
+    let again = cluster.join(5, &joined.member_id, |join| join.group_instance_id = Some(text("desk")));
+    cluster.pass(10);
+    let again = cluster.joined(again);
+    assert_eq!((again.error_code, again.leader == joined.member_id), (0, true));
+}
