@@ -9,6 +9,7 @@
 //!
 //! Deliberately not here: where events come from.
 
+use crate::engine::log::Cleaned;
 use crate::engine::observe::{
     ElectionReason, Event, EventKind, GroupEvent, QuorumRole, TransactionEvent, TruncationReason,
 };
@@ -102,6 +103,7 @@ fn describe(kind: &EventKind, name_of: &dyn Fn(TopicId) -> Option<String>) -> (&
         EventKind::LogStartMoved { partition, to } => {
             ("log_start_moved", json!({"partition": name(partition), "to": to}))
         }
+        EventKind::LogCleaned { partition, end, done } => ("log_cleaned", cleaned(&name(partition), *end, done)),
         EventKind::NotEnoughReplicas { partition } => ("not_enough_replicas", json!({"partition": name(partition)})),
         EventKind::Appended { partition, leader_epoch, first, last, .. } => (
             "appended",
@@ -114,6 +116,13 @@ fn describe(kind: &EventKind, name_of: &dyn Fn(TopicId) -> Option<String>) -> (&
         EventKind::Transaction(event) => transaction(event, name),
         EventKind::StorageFailed { reason } => ("storage_failed", json!({"reason": reason})),
     }
+}
+
+fn cleaned(partition: &str, end: i64, done: &Cleaned) -> Value {
+    json!({
+        "partition": partition, "end": end, "records_before": done.records_before, "records_after": done.records_after,
+        "bytes_before": done.bytes_before, "bytes_after": done.bytes_after,
+    })
 }
 
 fn transaction(event: &TransactionEvent, name: impl Fn(&PartitionId) -> String) -> (&'static str, Value) {

@@ -90,6 +90,10 @@ pub struct ClusterConfig {
     pub fetch_session_slots: usize,
     /// `log.retention.check.interval.ms`.
     pub retention_check_interval_ms: u64,
+    /// `log.cleaner.backoff.ms`: how long the cleaner rests when no log needs it.
+    pub cleaner_backoff_ms: u64,
+    /// `log.cleaner.enable`.
+    pub cleaner_enabled: bool,
     /// `leader.imbalance.check.interval.seconds`, in milliseconds.
     pub leader_imbalance_check_interval_ms: u64,
     /// `auto.leader.rebalance.enable`.
@@ -184,6 +188,8 @@ impl ClusterConfig {
             fetch_max_bytes: 55 * 1024 * 1024,
             fetch_session_slots: 1_000,
             retention_check_interval_ms: pick(1_000, 300_000),
+            cleaner_backoff_ms: pick(1_000, 15_000),
+            cleaner_enabled: true,
             leader_imbalance_check_interval_ms: 300_000,
             auto_leader_rebalance_enable: true,
             leader_imbalance_percentage: 10,
@@ -293,6 +299,14 @@ pub struct TopicConfig {
     pub cleanup_delete: bool,
     /// `cleanup.policy` holds `compact`.
     pub cleanup_compact: bool,
+    /// `delete.retention.ms`.
+    pub delete_retention_ms: u64,
+    /// `min.compaction.lag.ms`.
+    pub min_compaction_lag_ms: u64,
+    /// `max.compaction.lag.ms`.
+    pub max_compaction_lag_ms: u64,
+    /// `min.cleanable.dirty.ratio`, in millionths.
+    pub min_cleanable_dirty_millionths: u64,
     /// `compression.type` other than `producer` is kept and shown; batches stay as the producer made them.
     pub compression_type: String,
 }
@@ -312,6 +326,10 @@ impl Default for TopicConfig {
             timestamp_after_max_ms: 3_600_000,
             cleanup_delete: true,
             cleanup_compact: false,
+            delete_retention_ms: 86_400_000,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX.cast_unsigned(),
+            min_cleanable_dirty_millionths: 500_000,
             compression_type: "producer".to_owned(),
         }
     }

@@ -141,6 +141,18 @@ pub enum StorageOp {
         /// The new log start offset.
         start_offset: i64,
     },
+    /// The batches that lie within the bounds give way to these, which lie within them too and in order: what compaction left of them. The
+    /// bounds lie between batches, and the log's last batch is not among those that go.
+    Rewrite {
+        /// Which log.
+        log: LogId,
+        /// The first offset of the stretch.
+        first_offset: i64,
+        /// The offset after its last.
+        end_offset: i64,
+        /// What is there from now on.
+        batches: Vec<Batch>,
+    },
     /// All records are gone, and the log starts and ends at `offset` (a replica far behind, or a snapshot's end).
     Reset {
         /// Which log.

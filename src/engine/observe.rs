@@ -4,6 +4,7 @@
 use crate::engine::controller::image::MetadataImage;
 use crate::engine::group::snapshot::GroupSnapshot;
 use crate::engine::io::Wake;
+use crate::engine::log::Cleaned;
 use crate::engine::time::Instant;
 use crate::engine::txn::snapshot::TransactionSnapshot;
 use crate::protocol::ids::{BrokerId, LogId, PartitionId};
@@ -113,6 +114,8 @@ pub enum EventKind {
     Truncated { partition: PartitionId, from: i64, to: i64, reason: TruncationReason },
     /// The log's beginning moved (retention, DeleteRecords).
     LogStartMoved { partition: PartitionId, to: i64 },
+    /// A log was compacted up to an offset.
+    LogCleaned { partition: PartitionId, end: i64, done: Cleaned },
     /// The broker refused writes because too few replicas are in sync.
     NotEnoughReplicas { partition: PartitionId },
     /// A leader wrote records (progress).

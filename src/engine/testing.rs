@@ -187,6 +187,13 @@ impl LogStore for MemoryStore {
             StorageOp::Append { log, batch } => self.append(log, batch),
             StorageOp::Truncate { log, end_offset } => self.truncate(log, end_offset),
             StorageOp::Trim { log, start_offset } => self.trim(log, start_offset),
+            StorageOp::Rewrite { log, first_offset, end_offset, batches } => {
+                let log = self.log_mut(log);
+                let place = |offset| log.batches.partition_point(|batch| batch.header.base_offset < offset);
+                let stretch = place(first_offset)..place(end_offset);
+                assert!(stretch.end < log.batches.len(), "the last batch stays");
+                log.batches.splice(stretch, batches);
+            }
             StorageOp::Reset { log, offset } => {
                 let log = self.log_mut(log);
                 log.batches.clear();

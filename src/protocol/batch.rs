@@ -16,6 +16,7 @@ const CRC_COVERS_FROM: usize = 21;
 const TIMESTAMP_TYPE_BIT: i16 = 0x08;
 const TRANSACTIONAL_BIT: i16 = 0x10;
 const CONTROL_BIT: i16 = 0x20;
+const DELETE_HORIZON_BIT: i16 = 0x40;
 
 /// Why bytes are no record batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -57,11 +58,12 @@ pub struct BatchHeader {
     pub magic: i8,
     /// CRC-32C of everything after it.
     pub crc: u32,
-    /// Compression (bits 0 to 2), timestamp type (3), transactional (4), control (5).
+    /// Compression (bits 0 to 2), timestamp type (3), transactional (4), control (5), delete horizon (6).
     pub attributes: i16,
     /// The last record's offset, relative to the base offset.
     pub last_offset_delta: i32,
-    /// The first record's timestamp, in milliseconds.
+    /// The first record's timestamp, in milliseconds; with the delete horizon's bit that horizon, and the records' times
+    /// count from it (KIP-534).
     pub base_timestamp: i64,
     /// The largest timestamp, in milliseconds.
     pub max_timestamp: i64,
@@ -166,6 +168,17 @@ impl BatchHeader {
     /// Whether it holds control records (transaction markers, leader changes).
     pub fn is_control(&self) -> bool {
         self.attributes & CONTROL_BIT != 0
+    }
+
+    /// When the tombstones in it may go, in milliseconds, if compaction has decided that (KIP-534).
+    pub fn delete_horizon_ms(&self) -> Option<i64> {
+        (self.attributes & DELETE_HORIZON_BIT != 0).then_some(self.base_timestamp)
+    }
+
+    /// The same, with the base timestamp as its delete horizon.
+    pub(crate) fn with_delete_horizon(mut self) -> BatchHeader {
+        self.attributes |= DELETE_HORIZON_BIT;
+        self
     }
 
     /// Whether its producer is idempotent.
@@ -284,6 +297,16 @@ impl Batch {
         self.header.attributes |= TIMESTAMP_TYPE_BIT;
         self.header.max_timestamp = milliseconds;
         Batch::seal(self.header, self.body)
+    }
+
+    /// The same batch without its records (`DefaultRecordBatch.writeEmptyHeader`): offsets, producer and sequence numbers
+    /// stay.
+    pub fn emptied(&self) -> Batch {
+        let mut header = self.header;
+        header.attributes &= TIMESTAMP_TYPE_BIT | TRANSACTIONAL_BIT | CONTROL_BIT;
+        header.base_timestamp = header.max_timestamp;
+        header.record_count = 0;
+        Batch::seal(header, Bytes::new())
     }
 
     /// Its size, in bytes.

@@ -6,7 +6,10 @@
 use crate::protocol::batch::{Batch, BatchHeader};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+mod filter;
+
 pub use crate::protocol::compression::Compression;
+pub use filter::{Filtered, filter};
 
 /// Why a batch's body cannot be read or made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,6 +4,7 @@
 //! From the environment: `KILL_EVENTS` (20) faults in the kill loop, `KILL_SEED` which they are, `PROCESS_KILLS` (3) and `SYNC_KILLS`
 //! (3) kill -9 of the program in each mode.
 
+mod compaction;
 mod consumer_groups;
 mod every_day;
 mod groups;

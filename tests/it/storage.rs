@@ -68,6 +68,13 @@ impl Model {
                 *start = (*start).max(*start_offset.min(end));
                 batches.retain(|batch| batch.header.last_offset() >= *start);
             }
+            StorageOp::Rewrite { log, first_offset, end_offset, batches } => {
+                let (_, _, held) = self.logs.get_mut(log).expect("a log");
+                let within = |batch: &Batch| (*first_offset..*end_offset).contains(&batch.header.base_offset);
+                held.retain(|batch| !within(batch));
+                held.extend(batches.iter().cloned());
+                held.sort_by_key(|batch| batch.header.base_offset);
+            }
             StorageOp::Reset { log, offset } => {
                 self.logs.insert(*log, (*offset, *offset, Vec::new()));
             }
@@ -120,6 +127,7 @@ enum Deed {
     Truncate { log: usize, back: i64 },
     Trim { log: usize, forward: i64 },
     Reset { log: usize, to: i64 },
+    Rewrite { log: usize, first: usize, count: usize, keep: usize, grow: usize },
     Put { key: usize, value: u8 },
     PutOfLog { log: usize },
     DeleteMeta { key: usize },
@@ -139,6 +147,8 @@ fn deed() -> impl Strategy<Value = Deed> {
         4 => (0_usize..4, 0_i64..60).prop_map(|(log, back)| Deed::Truncate { log, back }),
         3 => (0_usize..4, 0_i64..60).prop_map(|(log, forward)| Deed::Trim { log, forward }),
         1 => (0_usize..4, 0_i64..500).prop_map(|(log, to)| Deed::Reset { log, to }),
+        8 => (0_usize..4, 0_usize..40, 1_usize..12, 0_usize..256, prop_oneof![Just(0_usize), 1_usize..4_000])
+            .prop_map(|(log, first, count, keep, grow)| Deed::Rewrite { log, first, count, keep, grow }),
         3 => (0_usize..4, any::<u8>()).prop_map(|(key, value)| Deed::Put { key, value }),
         1 => (0_usize..4).prop_map(|log| Deed::PutOfLog { log }),
         1 => (0_usize..4).prop_map(|key| Deed::DeleteMeta { key }),
@@ -290,19 +300,37 @@ impl<'a> Rig<'a> {
         | Deed::Truncate { log, .. }
         | Deed::Trim { log, .. }
         | Deed::Reset { log, .. }
+        | Deed::Rewrite { log, .. }
         | Deed::PutOfLog { log }
         | Deed::Delete(log)) = deed
         else {
             unreachable!("a deed of a log");
         };
         let Some(log) = self.log(*log) else { return };
-        let (start, end, _) = self.model().logs[&log];
+        let (start, end, ref held) = self.model().logs[&log];
         let op = match deed {
             Deed::Append { gap, records, body, .. } => {
                 StorageOp::Append { log, batch: batch(end + gap, *records, *body) }
             }
             Deed::Truncate { back, .. } => StorageOp::Truncate { log, end_offset: (end - back).max(0) },
             Deed::Trim { forward, .. } => StorageOp::Trim { log, start_offset: start + forward },
+            Deed::Rewrite { first, count, keep, grow, .. } => {
+                let Some(others) = held.len().checked_sub(1).filter(|others| *others > 0) else { return };
+                let first = *first % others;
+                let stretch = &held[first..(first + count).min(others)];
+                let kept = stretch.iter().enumerate().filter(|(at, _)| keep >> (at % 8) & 1 == 1);
+                let changed = kept.map(|(_, batch)| {
+                    let body = batch.body().iter().copied().chain(std::iter::repeat_n(7, *grow)).collect();
+                    Batch::seal(batch.header, body)
+                });
+                let (from, to) = (&stretch[0].header, &stretch[stretch.len() - 1].header);
+                StorageOp::Rewrite {
+                    log,
+                    first_offset: from.base_offset,
+                    end_offset: to.next_offset(),
+                    batches: changed.collect(),
+                }
+            }
             Deed::Reset { to, .. } => StorageOp::Reset { log, offset: *to },
             Deed::PutOfLog { .. } => {
                 StorageOp::PutMeta { key: format!("log/{}/epochs", log.0), value: Bytes::from_static(b"e") }
@@ -319,7 +347,10 @@ fn run(directory: Option<&Path>, options: &StoreOptions, deeds: &[Deed]) {
     for deed in deeds {
         rig.step(deed);
         // Reading everything after every step would be all that this test does.
-        if matches!(deed, Deed::AwaitFlush | Deed::Truncate { .. } | Deed::Trim { .. } | Deed::Close) {
+        if matches!(
+            deed,
+            Deed::Rewrite { .. } | Deed::AwaitFlush | Deed::Truncate { .. } | Deed::Trim { .. } | Deed::Close
+        ) {
             let model = rig.model().clone();
             assert!(Model::of(rig.store.as_ref().expect("open")) == model, "after {deed:?}");
         }

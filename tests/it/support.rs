@@ -135,9 +135,14 @@ impl Server {
         fs::read_to_string(self.folder.join("err")).unwrap_or_default()
     }
 
-    /// Its last events.
+    /// Its events.
+    pub fn events(&self) -> String {
+        fs::read_to_string(self.folder.join("out")).unwrap_or_default()
+    }
+
+    /// The last of them.
     fn last_events(&self) -> String {
-        let text = fs::read_to_string(self.folder.join("out")).unwrap_or_default();
+        let text = self.events();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(60)..].join("\n")
     }

@@ -10,6 +10,7 @@ use super::partition::{Life, Told, life};
 use super::{Observer, Report};
 use crate::cluster::command::values::join_ids;
 use crate::cluster::view::{BrokerState, EventKind as Shown, PartitionName};
+use crate::engine::log::Cleaned;
 use crate::engine::observe::{ElectionReason, Event, EventId, EventKind, QuorumRole};
 use crate::protocol::ids::{BrokerId, PartitionId};
 
@@ -81,6 +82,7 @@ impl Observer {
                 None
             }
             EventKind::Truncated { partition, from, to, .. } => self.truncated(event.id.broker, *partition, from - to),
+            EventKind::LogCleaned { partition, done, .. } => self.cleaned(event.id.broker, *partition, done),
             EventKind::ReassignmentDone { partition, replicas } => self.partitions.get(*partition).map(|partition| {
                 let text = format!("{} moved to {}", partition.name, ids(replicas));
                 Line { partition: Some((partition.id, partition.name.clone())), ..Line::new(Shown::TopicChanged, text) }
@@ -92,6 +94,14 @@ impl Observer {
             return;
         };
         self.facts.add(NewFact { event: event.id, cause, at_ms, kind, text, broker, partition, lasts });
+    }
+
+    fn cleaned(&self, broker: BrokerId, partition: PartitionId, done: &Cleaned) -> Option<Line> {
+        let partition = self.partitions.get(partition)?;
+        let (before, after) = (plural(i64::try_from(done.records_before).ok()?, "record"), done.records_after);
+        let text = format!("{} compacted on broker {broker}: {before} to {after}", partition.name);
+        let about = Some((partition.id, partition.name.clone()));
+        Some(Line { partition: about, ..Line::new(Shown::TopicChanged, text) }.broker(broker))
     }
 
     fn about_brokers(&mut self, event: EventId, at_ms: u64, kind: &EventKind) -> Option<Line> {

@@ -78,6 +78,11 @@ impl Image {
                 let gone = log.position(*start_offset);
                 log.batches.drain(..gone);
             }
+            StorageOp::Rewrite { log, first_offset, end_offset, batches } => {
+                let log = self.log(*log);
+                let stretch = log.position(*first_offset)..log.position(*end_offset);
+                log.batches.splice(stretch, batches.iter().cloned());
+            }
             StorageOp::Reset { log, offset } => {
                 let log = self.log(*log);
                 log.batches.clear();
@@ -300,6 +305,9 @@ impl LogStore for Disk {
     fn write(&mut self, op: StorageOp) {
         if let StorageOp::Append { log, batch } = &op {
             self.corrupt.remove(&(*log, batch.header.base_offset));
+        }
+        if let StorageOp::Rewrite { log, first_offset, end_offset, .. } = &op {
+            self.corrupt.retain(|(of, offset)| of != log || !(*first_offset..*end_offset).contains(offset));
         }
         self.live.apply(&op);
         self.unsynced.push_back((self.current, op));

@@ -666,6 +666,7 @@ fn event_name(kind: &EventKind) -> &'static str {
         EventKind::BecameFollower { .. } => "new followers",
         EventKind::Truncated { .. } => "truncations",
         EventKind::LogStartMoved { .. } => "log starts moved",
+        EventKind::LogCleaned { .. } => "logs compacted",
         EventKind::NotEnoughReplicas { .. } => "writes refused for want of replicas",
         EventKind::Appended { .. } => "appends",
         EventKind::HighWatermark { .. } => "high watermark moves",

@@ -10,6 +10,7 @@ use crate::cluster::store::faults::Shared;
 use crate::cluster::store::memory::no_such;
 use crate::cluster::store::recovery::{self, Recovered};
 use crate::cluster::store::redb::{DatabaseError, Tables};
+use crate::cluster::store::rewritten::Piece;
 use crate::cluster::store::storage_thread::{FlushThread, Job, Journal, StorageThread, op_bytes};
 use crate::cluster::store::tail::{OpNumber, Tail, take_within, visit_headers};
 use crate::cluster::store::unpoisoned;
@@ -256,19 +257,18 @@ impl LogRead for DiskStore {
         let found = self.tail.log(log).ok_or_else(|| no_such(log))?;
         let from = from.max(found.extent.start);
         let mut batches = Vec::new();
-        let mut next = from;
         if found.is_cold_at(from) {
-            let read = self.tables.read(log, from, found.cold_end, max_bytes);
-            batches = read.map_err(|error| refused(log, &error))?;
-            if let Some(last) = batches.last() {
-                next = last.header.next_offset();
-                let taken: usize = batches.iter().map(Batch::size).sum();
-                if next < found.cold_end || taken >= max_bytes {
+            for piece in found.overlay.pieces(from..found.cold_end) {
+                let complete = match piece {
+                    Piece::Beneath(stretch) => self.tables.read(log, stretch, max_bytes, &mut batches),
+                    Piece::Over(run) => Ok(take_within(run.iter(), max_bytes, &mut batches)),
+                };
+                if !complete.map_err(|error| refused(log, &error))? {
                     return Ok(batches);
                 }
             }
         }
-        take_within(found.hot_from(next), max_bytes, &mut batches);
+        take_within(found.hot_from(from), max_bytes, &mut batches);
         Ok(batches)
     }
 
@@ -281,9 +281,14 @@ impl LogRead for DiskStore {
         let found = self.tail.log(log).ok_or_else(|| no_such(log))?;
         let from = from.max(found.extent.start);
         if found.is_cold_at(from) {
-            let broke = self.tables.scan(log, from, found.cold_end, visit).map_err(|error| refused(log, &error))?;
-            if broke.is_break() {
-                return Ok(());
+            for piece in found.overlay.pieces(from..found.cold_end) {
+                let broke = match piece {
+                    Piece::Beneath(stretch) => self.tables.scan(log, stretch, visit),
+                    Piece::Over(run) => Ok(visit_headers(run.iter(), visit)),
+                };
+                if broke.map_err(|error| refused(log, &error))?.is_break() {
+                    return Ok(());
+                }
             }
         }
         let _ = visit_headers(found.hot_from(from), visit);

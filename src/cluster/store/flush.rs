@@ -13,6 +13,7 @@ use crate::protocol::batch::Batch;
 use crate::protocol::ids::{LogId, PartitionId};
 use bytes::Bytes;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Everything a flush changes.
 #[derive(Debug, Default)]
@@ -38,12 +39,23 @@ pub struct LogChange {
     pub cleared: bool,
     /// Batches of the database that hold an offset at or above this go.
     pub cut_to: Option<i64>,
+    /// Stretches of the database's batches that give way to others, in this order.
+    pub rewrites: Vec<Rewrite>,
     /// These come at the end.
     pub appends: Vec<Batch>,
     /// Its start has moved: batches before it may go.
     pub trimmed: bool,
     /// Its offsets afterwards.
     pub extent: Extent,
+}
+
+/// What compaction has made of a stretch of the database.
+#[derive(Debug)]
+pub struct Rewrite {
+    /// The offsets.
+    pub stretch: Range<i64>,
+    /// What is there from now on.
+    pub batches: Vec<Batch>,
 }
 
 impl Changes {
@@ -84,6 +96,11 @@ impl Changes {
                     change.trimmed |= change.extent.trim(start_offset);
                 }
             }
+            StorageOp::Rewrite { log, first_offset, end_offset, batches } => {
+                if let Some(change) = self.change(log, rows) {
+                    change.rewrite(first_offset..end_offset, batches);
+                }
+            }
             StorageOp::Reset { log, offset } => {
                 if let Some(change) = self.change(log, rows) {
                     change.extent.reset(offset);
@@ -114,7 +131,20 @@ impl Changes {
 
 impl LogChange {
     fn of(created: Option<(PartitionId, String)>, extent: Extent) -> LogChange {
-        LogChange { created, cleared: false, cut_to: None, appends: Vec::new(), trimmed: false, extent }
+        let (rewrites, appends) = (Vec::new(), Vec::new());
+        LogChange { created, cleared: false, cut_to: None, rewrites, appends, trimmed: false, extent }
+    }
+
+    /// What was appended since the last flush is replaced here; what lies before it, in the database.
+    fn rewrite(&mut self, stretch: Range<i64>, mut batches: Vec<Batch>) {
+        let boundary = self.appends.first().map_or(i64::MAX, |first| first.header.base_offset);
+        let place = |list: &[Batch], offset| list.partition_point(|batch| batch.header.base_offset < offset);
+        let appended = batches.split_off(place(&batches, boundary));
+        let places = place(&self.appends, stretch.start)..place(&self.appends, stretch.end);
+        self.appends.splice(places, appended);
+        if stretch.start < boundary {
+            self.rewrites.push(Rewrite { stretch: stretch.start..stretch.end.min(boundary), batches });
+        }
     }
 
     fn truncate(&mut self, end_offset: i64) {
@@ -125,6 +155,9 @@ impl LogChange {
                 let kept = self.appends.partition_point(|batch| batch.header.last_offset() < end);
                 self.appends.truncate(kept);
                 if self.appends.is_empty() {
+                    for rewrite in &mut self.rewrites {
+                        rewrite.batches.retain(|batch| batch.header.last_offset() < end);
+                    }
                     self.cut_to = Some(self.cut_to.map_or(end, |cut| cut.min(end)));
                 }
             }
@@ -134,6 +167,7 @@ impl LogChange {
     fn clear(&mut self) {
         self.cleared = true;
         self.cut_to = None;
+        self.rewrites.clear();
         self.appends.clear();
         self.trimmed = false;
     }

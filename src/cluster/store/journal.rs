@@ -44,6 +44,7 @@ const TRIM: u8 = 5;
 const RESET: u8 = 6;
 const PUT_META: u8 = 7;
 const DELETE_META: u8 = 8;
+const REWRITE: u8 = 9;
 
 /// A file being written to.
 #[derive(Debug)]
@@ -310,6 +311,14 @@ fn put_op<'a>(to: &mut BytesMut, op: &'a StorageOp) -> Option<&'a Bytes> {
             fixed(*log, TRIM);
             to.put_i64_le(*start_offset);
         }
+        StorageOp::Rewrite { log, first_offset, end_offset, batches } => {
+            fixed(*log, REWRITE);
+            to.put_i64_le(*first_offset);
+            to.put_i64_le(*end_offset);
+            for batch in batches {
+                batch.write_to(to);
+            }
+        }
         StorageOp::Reset { log, offset } => {
             fixed(*log, RESET);
             to.put_i64_le(*offset);
@@ -376,6 +385,11 @@ fn parse_op(payload: &Bytes) -> Option<StorageOp> {
         }
         TRUNCATE => StorageOp::Truncate { log, end_offset: offset(&rest)? },
         TRIM => StorageOp::Trim { log, start_offset: offset(&rest)? },
+        REWRITE => {
+            let first_offset = rest.try_get_i64_le().ok()?;
+            let end_offset = rest.try_get_i64_le().ok()?;
+            StorageOp::Rewrite { log, first_offset, end_offset, batches: Batch::parse_all(&rest).ok()? }
+        }
         RESET => StorageOp::Reset { log, offset: offset(&rest)? },
         PUT_META => {
             let length = usize::from(u16::from_le_bytes(rest.get(..2)?.try_into().ok()?));

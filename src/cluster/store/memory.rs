@@ -10,12 +10,12 @@
 //! Deliberately not here: time (who calls `mark_synced` each second), and removal of old records at the limit, which is
 //! retention's.
 
-use crate::cluster::store::tail::{OpNumber, Tail, TailLog, meta_prefix, take_within, visit_headers};
+use crate::cluster::store::tail::{HotBatch, OpNumber, Tail, TailLog, meta_prefix, take_within, visit_headers};
 use crate::engine::io::{LogInfo, LogRead, LogStore, ReadError, StorageOp};
 use crate::protocol::batch::{Batch, BatchHeader};
 use crate::protocol::ids::LogId;
 use bytes::Bytes;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 /// A store in memory. A clone shares the batches and nothing else.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +35,8 @@ enum Undo {
     End(LogId, i64),
     /// The log was this, or did not exist.
     Log(LogId, Option<Box<TailLog>>),
+    /// These batches were where others are now.
+    Rewrite(LogId, Range<i64>, Vec<HotBatch>),
     /// The value was this, or did not exist.
     Meta(String, Option<Bytes>),
 }
@@ -63,6 +65,7 @@ impl MemoryStore {
             match undo {
                 // Cut by the tail's own rule; the log began no later than it ended then.
                 Undo::End(log, end_offset) => self.tail.apply(&StorageOp::Truncate { log, end_offset }, 0),
+                Undo::Rewrite(log, stretch, batches) => self.tail.put_back(log, stretch, batches),
                 Undo::Log(log, Some(state)) => self.tail.put_log(log, *state),
                 Undo::Log(log, None) => drop(self.tail.take_log(log)),
                 Undo::Meta(key, value) => self.tail.set_meta(key, value),
@@ -104,6 +107,11 @@ impl MemoryStore {
                 Some(found) => Undo::End(*log, found.extent.end),
                 None => Undo::Log(*log, None),
             },
+            StorageOp::Rewrite { log, first_offset, end_offset, .. } => {
+                let stretch = *first_offset..*end_offset;
+                let batches = self.tail.log(*log).map(|found| found.hot_in(&stretch).cloned().collect());
+                Undo::Rewrite(*log, stretch, batches.unwrap_or_default())
+            }
             StorageOp::CreateLog { log, .. }
             | StorageOp::DeleteLog { log }
             | StorageOp::Truncate { log, .. }

@@ -17,6 +17,7 @@ mod journal;
 mod memory;
 mod recovery;
 mod redb;
+mod rewritten;
 mod storage_thread;
 mod tail;
 

@@ -6,20 +6,26 @@
 //! each value. Extents, names, named values and the number of the last write are in the same transaction, so that the
 //! file is one consistent moment whenever it is opened.
 //!
+//! What compaction has rewritten is in a third table, by its first offset: it may have become longer than what it was made
+//! of, and the stream has no room. It leaves a hole in the stream; the first batch after a hole begins a value and is in
+//! the index (`redb/rewriting.rs`). A log is both tables, merged by offset.
+//!
 //! Invariants: the first batch that a log has kept is in the index, so a search never begins in the middle of a batch;
 //! positions only grow, also after a truncation to zero, so a key is never reused for other bytes by a later flush
 //! without having been removed.
 //!
 //! Deliberately not here: what happens between flushes, and any cache of batches (`tail.rs`).
 
+mod rewriting;
+
 use crate::cluster::store::flush::{Changes, LogChange};
-use crate::cluster::store::tail::{Extent, OpNumber};
+use crate::cluster::store::tail::{Extent, OpNumber, take_within, visit_headers};
 use crate::protocol::batch::{Batch, BatchHeader, HEADER_SIZE};
 use crate::protocol::ids::{LogId, PartitionId, TopicId};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, TableError};
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -32,6 +38,8 @@ const LARGEST_READ: usize = 8 * 1024 * 1024;
 
 const DATA: TableDefinition<(u64, u64), &[u8]> = TableDefinition::new("data");
 const INDEX: TableDefinition<(u64, i64), u64> = TableDefinition::new("index");
+/// Runs of batches that were rewritten, each at most [`VALUE_SIZE`] unless it is a single batch.
+const REWRITTEN: TableDefinition<(u64, i64), &[u8]> = TableDefinition::new("rewritten");
 const LOGS: TableDefinition<u64, &[u8]> = TableDefinition::new("logs");
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 const STORE: TableDefinition<&str, u64> = TableDefinition::new("store");
@@ -202,37 +210,28 @@ impl Tables {
         Ok(contents)
     }
 
-    /// Batches from the one that holds `from` (or the first after it) on that end at or below `cold_end`: the first
-    /// whatever its size, more within `max_bytes`.
+    /// Adds the batches from the one that holds the first of these offsets (or the first after it) on that end within
+    /// them: the first of all whatever its size, more as long as all stay within `max_bytes`. Tells whether there are
+    /// no more.
     ///
     /// # Errors
     /// What the disk says, or bytes that are no batch.
-    pub fn read(&self, log: LogId, from: i64, cold_end: i64, max_bytes: usize) -> Result<Vec<Batch>> {
-        let Some(database) = self.database.get() else { return Ok(Vec::new()) };
+    pub fn read(&self, log: LogId, within: Range<i64>, max_bytes: usize, into: &mut Vec<Batch>) -> Result<bool> {
+        let Some(database) = self.database.get() else { return Ok(true) };
         let read = database.begin_read()?;
-        let data = read.open_table(DATA)?;
-        let Some(position) = locate(&read.open_table(INDEX)?, log, from)? else { return Ok(Vec::new()) };
-        let key = floor_key(&data, log, position)?.ok_or_else(|| missing(log, position))?;
-
-        let there = usize::try_from(end_position(&read, log)? - position).unwrap_or(usize::MAX);
-        let mut buffer = BytesMut::with_capacity(there.min(max_bytes.min(LARGEST_READ) + 2 * VALUE_SIZE));
-        let mut skip = usize::try_from(position - key).expect("an offset within a value");
-        let mut gather = Gather { from, cold_end, max_bytes, at: 0, taken: 0, bounds: Vec::new() };
-        for entry in data.range((log.0, key)..=(log.0, u64::MAX))? {
-            let (_, value) = entry?;
-            let value = value.value();
-            buffer.put_slice(value.get(skip..).ok_or_else(|| missing(log, position))?);
-            skip = 0;
-            if gather.take(&buffer)?.is_break() {
-                break;
+        let mut from = within.start;
+        if let Some(rewritten) = rewriting::table(&read)? {
+            let mut runs = rewriting::Runs::from(&rewritten, log, within.clone())?;
+            while let Some(run) = runs.next_run()? {
+                let complete = read_stream(&read, log, from..run.first, max_bytes, into)?
+                    && take_within(run.batches.iter(), max_bytes, into);
+                if !complete {
+                    return Ok(false);
+                }
+                from = run.next;
             }
         }
-        let bytes = buffer.freeze();
-        let whole = |at: &_| {
-            let batch = Batch::parse(&bytes, *at).map_err(|error| damaged(log, &error))?;
-            if batch.crc_is_valid() { Ok(batch) } else { Err(wrong_crc(log, batch.header.base_offset)) }
-        };
-        gather.bounds.iter().map(whole).collect()
+        read_stream(&read, log, from..within.end, max_bytes, into)
     }
 
     /// Flips the last byte of the batch that holds an offset, or of the last one, as a bad sector would. Returns the
@@ -246,17 +245,21 @@ impl Tables {
         write.set_quick_repair(true);
         let mut found = None;
         {
+            if let Some(offset) = offset {
+                found = rewriting::corrupt(&mut write.open_table(REWRITTEN)?, log, offset)?;
+            }
             let mut data = write.open_table(DATA)?;
             let end = write.open_table(LOGS)?.get(log.0)?.and_then(|row| LogRow::decode(row.value()));
             let end = end.map_or(0, |row| row.end_position);
             let from = locate(&write.open_table(INDEX)?, log, offset.unwrap_or(i64::MAX))?;
+            let from = if found.is_some() { None } else { from };
             walk(&data, log, from.unwrap_or(end), end, |header, position| {
                 if offset.is_none_or(|offset| header.base_offset <= offset && offset <= header.last_offset()) {
                     found = Some((header.base_offset, position + header.size() as u64 - 1));
                 }
                 ControlFlow::Continue(())
             })?;
-            if let Some((_, at)) = found {
+            if let Some((_, at)) = found.filter(|(_, at)| *at < u64::MAX) {
                 let (key, value) = floor(&data, log, at)?.ok_or_else(|| missing(log, at))?;
                 let mut value = value.to_vec();
                 let byte = usize::try_from(at - key).ok().and_then(|place| value.get_mut(place));
@@ -270,36 +273,31 @@ impl Tables {
         Ok(found.map(|(base_offset, _)| base_offset))
     }
 
-    /// Visits the headers of the batches that end at or below `cold_end`, from the one that holds `from` on.
+    /// Visits the headers of the batches that end within these offsets, from the one that holds the first of them on.
     ///
     /// # Errors
     /// What the disk says, or bytes that are no batch.
     pub fn scan(
         &self,
         log: LogId,
-        from: i64,
-        cold_end: i64,
+        within: Range<i64>,
         visit: &mut dyn FnMut(&BatchHeader) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
         let Some(database) = self.database.get() else { return Ok(ControlFlow::Continue(())) };
         let read = database.begin_read()?;
-        let data = read.open_table(DATA)?;
-        let Some(position) = locate(&read.open_table(INDEX)?, log, from)? else {
-            return Ok(ControlFlow::Continue(()));
-        };
-        let end = end_position(&read, log)?;
-        let mut broke = ControlFlow::Continue(());
-        walk(&data, log, position, end, |header, _| {
-            if header.last_offset() < from {
-                return ControlFlow::Continue(());
+        let mut from = within.start;
+        if let Some(rewritten) = rewriting::table(&read)? {
+            let mut runs = rewriting::Runs::from(&rewritten, log, within.clone())?;
+            while let Some(run) = runs.next_run()? {
+                if scan_stream(&read, log, from..run.first, visit)?.is_break()
+                    || visit_headers(run.batches.iter(), visit).is_break()
+                {
+                    return Ok(ControlFlow::Break(()));
+                }
+                from = run.next;
             }
-            if header.last_offset() >= cold_end {
-                return ControlFlow::Break(());
-            }
-            broke = visit(header);
-            broke
-        })?;
-        Ok(broke)
+        }
+        scan_stream(&read, log, from..within.end, visit)
     }
 
     /// Applies a flush in one transaction, synced. `rows` is what the database holds and is brought up to date.
@@ -315,6 +313,7 @@ impl Tables {
             let mut writer = Writer {
                 data: write.open_table(DATA)?,
                 index: write.open_table(INDEX)?,
+                rewritten: write.open_table(REWRITTEN)?,
                 logs: write.open_table(LOGS)?,
             };
             let mut meta = write.open_table(META)?;
@@ -363,11 +362,96 @@ impl Tables {
     }
 }
 
+/// [`Tables::scan`] of what the stream alone has.
+fn scan_stream(
+    read: &ReadTransaction,
+    log: LogId,
+    within: Range<i64>,
+    visit: &mut dyn FnMut(&BatchHeader) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>> {
+    if within.is_empty() {
+        return Ok(ControlFlow::Continue(()));
+    }
+    let data = read.open_table(DATA)?;
+    let Some(position) = locate(&read.open_table(INDEX)?, log, within.start)? else {
+        return Ok(ControlFlow::Continue(()));
+    };
+    let end = end_position(read, log)?;
+    let mut broke = ControlFlow::Continue(());
+    walk(&data, log, position, end, |header, _| {
+        if header.last_offset() < within.start {
+            return ControlFlow::Continue(());
+        }
+        if header.last_offset() >= within.end {
+            return ControlFlow::Break(());
+        }
+        broke = visit(header);
+        broke
+    })?;
+    Ok(broke)
+}
+
+/// [`Tables::read`] of what the stream alone has.
+fn read_stream(
+    read: &ReadTransaction,
+    log: LogId,
+    within: Range<i64>,
+    max_bytes: usize,
+    into: &mut Vec<Batch>,
+) -> Result<bool> {
+    if within.is_empty() {
+        return Ok(true);
+    }
+    let data = read.open_table(DATA)?;
+    let Some(position) = locate(&read.open_table(INDEX)?, log, within.start)? else { return Ok(true) };
+    let key = floor_key(&data, log, position)?.ok_or_else(|| missing(log, position))?;
+
+    let there = usize::try_from(end_position(read, log)? - position).unwrap_or(usize::MAX);
+    let mut buffer = BytesMut::with_capacity(there.min(max_bytes.min(LARGEST_READ) + 2 * VALUE_SIZE));
+    let mut skip = usize::try_from(position - key).expect("an offset within a value");
+    let taken = into.iter().map(Batch::size).sum();
+    let is_first = into.is_empty();
+    let mut gather = Gather {
+        from: within.start,
+        cold_end: within.end,
+        max_bytes,
+        is_first,
+        is_full: false,
+        at: 0,
+        taken,
+        bounds: Vec::new(),
+    };
+    for entry in data.range((log.0, key)..=(log.0, u64::MAX))? {
+        let (_, value) = entry?;
+        let value = value.value();
+        buffer.put_slice(value.get(skip..).ok_or_else(|| missing(log, position))?);
+        skip = 0;
+        if gather.take(&buffer)?.is_break() {
+            break;
+        }
+    }
+    let bytes = buffer.freeze();
+    for at in gather.bounds {
+        into.push(whole_batch(log, &bytes, at)?);
+    }
+    Ok(!gather.is_full)
+}
+
+/// The batch at a place, with its CRC checked.
+fn whole_batch(log: LogId, bytes: &Bytes, at: usize) -> Result<Batch> {
+    let batch = Batch::parse(bytes, at).map_err(|error| damaged(log, &error))?;
+    if batch.crc_is_valid() { Ok(batch) } else { Err(wrong_crc(log, batch.header.base_offset)) }
+}
+
 /// Finds the batches wanted in a growing buffer.
 struct Gather {
     from: i64,
     cold_end: i64,
     max_bytes: usize,
+    /// The next batch is taken whatever its size.
+    is_first: bool,
+    /// There was one more, and no room.
+    is_full: bool,
     /// Where the next batch begins; may lie beyond the buffer.
     at: usize,
     taken: usize,
@@ -383,13 +467,15 @@ impl Gather {
                 return Ok(ControlFlow::Break(()));
             }
             if header.last_offset() >= self.from {
-                if self.taken + size > self.max_bytes && !self.bounds.is_empty() {
+                if self.taken + size > self.max_bytes && !self.is_first {
+                    self.is_full = true;
                     return Ok(ControlFlow::Break(()));
                 }
                 if self.at + size > buffer.len() {
                     return Ok(ControlFlow::Continue(()));
                 }
                 self.bounds.push(self.at);
+                self.is_first = false;
                 self.taken += size;
             }
             self.at += size;
@@ -402,6 +488,7 @@ impl Gather {
 struct Writer<'t> {
     data: Table<'t, (u64, u64), &'static [u8]>,
     index: Table<'t, (u64, i64), u64>,
+    rewritten: Table<'t, (u64, i64), &'static [u8]>,
     logs: Table<'t, u64, &'static [u8]>,
 }
 
@@ -422,6 +509,9 @@ impl Writer<'_> {
         } else if let Some(end_offset) = change.cut_to {
             self.cut(log, end_offset, &mut row)?;
         }
+        for rewrite in &change.rewrites {
+            self.rewrite(log, rewrite, row.end_position)?;
+        }
         self.append(log, &change.appends, &mut row)?;
         if change.trimmed {
             self.trim(log, change.extent)?;
@@ -433,11 +523,13 @@ impl Writer<'_> {
     fn clear(&mut self, log: LogId) -> Result<()> {
         self.data.retain_in((log.0, 0)..=(log.0, u64::MAX), |_, _| false)?;
         self.index.retain_in((log.0, i64::MIN)..=(log.0, i64::MAX), |_, _| false)?;
+        self.rewritten.retain_in((log.0, i64::MIN)..=(log.0, i64::MAX), |_, _| false)?;
         Ok(())
     }
 
     /// Removes the batches that hold an offset at or above `end_offset`.
     fn cut(&mut self, log: LogId, end_offset: i64, row: &mut LogRow) -> Result<()> {
+        self.cut_rewritten(log, end_offset)?;
         let Some(from) = locate(&self.index, log, end_offset)? else { return Ok(()) };
         let mut at = None;
         walk(&self.data, log, from, row.end_position, |header, position| {
@@ -494,6 +586,7 @@ impl Writer<'_> {
         if extent.start == extent.end {
             return self.clear(log);
         }
+        self.trim_rewritten(log, extent.start)?;
         let floor_entry = self.index.range((log.0, i64::MIN)..=(log.0, extent.start))?.next_back().transpose()?;
         let Some((offset, position)) = floor_entry.map(|(key, position)| (key.value().1, position.value())) else {
             return Ok(());
@@ -577,7 +670,15 @@ fn walk(
             let at = position + filled as u64;
             if !(value.0..value.0 + value.1.len() as u64).contains(&at) {
                 value = floor(data, log, at)?.ok_or_else(|| missing(log, at))?;
+                if filled == 0 && at >= value.0 + value.1.len() as u64 {
+                    // Where a batch should begin there may be a hole: the stream goes on behind it.
+                    let next = data.range((log.0, at)..(log.0, end_position))?.next().transpose()?;
+                    let Some((key, bytes)) = next else { return Ok(()) };
+                    position = key.value().1;
+                    value = (position, Bytes::copy_from_slice(bytes.value()));
+                }
             }
+            let at = position + filled as u64;
             let from = usize::try_from(at - value.0).expect("an offset within a value");
             let piece = value.1.get(from..).filter(|piece| !piece.is_empty()).ok_or_else(|| missing(log, at))?;
             let n = piece.len().min(HEADER_SIZE - filled);

@@ -216,6 +216,7 @@ impl Journal {
 pub fn op_bytes(op: &StorageOp) -> u64 {
     match op {
         StorageOp::Append { batch, .. } => size_of(batch),
+        StorageOp::Rewrite { batches, .. } => batches.iter().map(size_of).sum(),
         _ => 0,
     }
 }

@@ -3,17 +3,19 @@
 //!
 //! Invariants: a write is readable here at once; the hot batches of a log follow one another without another batch
 //! between them and reach to the log's end; everything a log has before [`TailLog::cold_end`] is in the database below
-//! (or nowhere, in memory mode); a batch leaves the memory only once its flush is known to be done, so a reader always
-//! finds it here or there.
+//! (or nowhere, in memory mode), but for stretches that were rewritten there and not flushed yet, which lie over it
+//! (`rewritten.rs`); a batch leaves the memory only once its flush is known to be done, and that of every rewriting up to
+//! it, so a reader always finds it here or there, and never as it was before.
 //!
 //! Deliberately not here: files, threads, and any knowledge of what is safe.
 
+use crate::cluster::store::rewritten::Overlay;
 use crate::engine::io::{LogInfo, StorageOp};
 use crate::protocol::batch::{Batch, BatchHeader};
 use crate::protocol::ids::{LogId, PartitionId};
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
-use std::ops::{Bound, ControlFlow};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::{Bound, ControlFlow, Range};
 use std::sync::Arc;
 
 /// The number of a write in a broker's store, from 1: what journal, flush and memory agree on.
@@ -84,6 +86,8 @@ pub struct HotBatch {
     pub batch: Batch,
     /// Its write.
     pub op: OpNumber,
+    /// The last rewriting that changed it or took away what was before it; 0 if there was none.
+    pub rewritten: OpNumber,
 }
 
 /// One log in memory.
@@ -99,12 +103,21 @@ pub struct TailLog {
     pub cold_end: i64,
     /// The batches in memory, in order.
     pub hot: VecDeque<HotBatch>,
+    /// What compaction has made of the database's batches since the last flush.
+    pub overlay: Overlay,
 }
 
 impl TailLog {
     /// A log of which nothing is in memory.
     pub fn cold(partition: PartitionId, topic: &str, extent: Extent) -> TailLog {
-        TailLog { partition, topic: Arc::from(topic), extent, cold_end: extent.end, hot: VecDeque::new() }
+        TailLog {
+            partition,
+            topic: Arc::from(topic),
+            extent,
+            cold_end: extent.end,
+            hot: VecDeque::new(),
+            overlay: Overlay::default(),
+        }
     }
 
     /// The index of the first hot batch that holds `from` or lies after it.
@@ -115,6 +128,25 @@ impl TailLog {
     /// The hot batches from the one that holds `from` (or the first after it) on.
     pub fn hot_from(&self, from: i64) -> impl Iterator<Item = &Batch> {
         self.hot.range(self.first_hot(from)..).map(|hot| &hot.batch)
+    }
+
+    /// The hot batches that begin within a stretch of offsets.
+    pub fn hot_in(&self, stretch: &Range<i64>) -> impl Iterator<Item = &HotBatch> {
+        self.hot.range(self.hot_places(stretch))
+    }
+
+    fn hot_places(&self, stretch: &Range<i64>) -> Range<usize> {
+        let place = |offset| self.hot.partition_point(|hot| hot.batch.header.base_offset < offset);
+        place(stretch.start)..place(stretch.end)
+    }
+
+    /// Puts batches in the place of those within a stretch.
+    fn replace_hot(&mut self, stretch: &Range<i64>, batches: Vec<HotBatch>) {
+        let places = self.hot_places(stretch);
+        let after = self.hot.split_off(places.end);
+        self.hot.truncate(places.start);
+        self.hot.extend(batches);
+        self.hot.extend(after);
     }
 
     /// Whether the database may hold a batch at or after `from`.
@@ -133,7 +165,7 @@ impl TailLog {
     }
 
     fn bytes(&self) -> u64 {
-        self.hot.iter().map(|hot| size_of(&hot.batch)).sum()
+        self.hot.iter().map(|hot| size_of(&hot.batch)).sum::<u64>() + self.overlay.bytes()
     }
 }
 
@@ -150,13 +182,15 @@ pub struct Tail {
     /// Hot batches in the order of their writes, for eviction; entries of batches that went otherwise are skipped.
     /// `None`: never evicts.
     order: Option<VecDeque<(OpNumber, LogId)>>,
+    /// Logs that have something in their overlay.
+    overlaid: BTreeSet<LogId>,
     hot_bytes: u64,
 }
 
 impl Tail {
     /// A tail over a database.
     pub fn over_database(logs: BTreeMap<LogId, TailLog>, meta: BTreeMap<String, Bytes>) -> Tail {
-        Tail { logs, meta, order: Some(VecDeque::new()), hot_bytes: 0 }
+        Tail { logs, meta, order: Some(VecDeque::new()), overlaid: BTreeSet::new(), hot_bytes: 0 }
     }
 
     /// Bytes of batches in memory.
@@ -209,6 +243,9 @@ impl Tail {
             StorageOp::Append { log, batch } => self.append(*log, batch, number),
             StorageOp::Truncate { log, end_offset } => self.truncate(*log, *end_offset),
             StorageOp::Trim { log, start_offset } => self.trim(*log, *start_offset),
+            StorageOp::Rewrite { log, first_offset, end_offset, batches } => {
+                self.rewrite(*log, &(*first_offset..*end_offset), batches, number);
+            }
             StorageOp::Reset { log, offset } => {
                 if let Some(found) = self.logs.get_mut(log) {
                     found.extent.reset(*offset);
@@ -236,7 +273,7 @@ impl Tail {
     fn append(&mut self, log: LogId, batch: &Batch, number: OpNumber) {
         let Some(found) = self.logs.get_mut(&log) else { return };
         found.extent.append(&batch.header);
-        found.hot.push_back(HotBatch { batch: batch.clone(), op: number });
+        found.hot.push_back(HotBatch { batch: batch.clone(), op: number, rewritten: 0 });
         self.hot_bytes += size_of(batch);
         if let Some(order) = &mut self.order {
             order.push_back((number, log));
@@ -252,6 +289,7 @@ impl Tail {
                 let kept = found.hot.partition_point(|hot| hot.batch.header.last_offset() < end);
                 self.hot_bytes -= found.hot.drain(kept..).map(|hot| size_of(&hot.batch)).sum::<u64>();
                 found.cold_end = found.cold_end.min(end);
+                self.hot_bytes -= found.overlay.cut(end);
             }
         }
     }
@@ -265,21 +303,65 @@ impl Tail {
         }
     }
 
+    fn rewrite(&mut self, log: LogId, stretch: &Range<i64>, batches: &[Batch], number: OpNumber) {
+        let Some(found) = self.logs.get_mut(&log) else { return };
+        let before = found.bytes();
+        // What replaces hot batches counts as written with the last of them, so that the numbers go on rising.
+        let op = found.hot_in(stretch).last().map(|hot| hot.op);
+        let is_cold = |batch: &&Batch| op.is_none() || batch.header.base_offset < found.cold_end;
+        let cold = batches.iter().take_while(is_cold).cloned().collect::<Vec<_>>();
+        if let Some(op) = op {
+            let hot = batches[cold.len()..].iter();
+            let hot = hot.map(|batch| HotBatch { batch: batch.clone(), op, rewritten: number }).collect();
+            found.replace_hot(stretch, hot);
+        }
+        let next = found.hot_places(stretch).end;
+        if let Some(next) = found.hot.get_mut(next) {
+            next.rewritten = number;
+        }
+        if stretch.start < found.cold_end {
+            found.overlay.put(stretch.start..stretch.end.min(found.cold_end), cold, number);
+            self.overlaid.insert(log);
+        }
+        self.hot_bytes = self.hot_bytes + found.bytes() - before;
+    }
+
+    /// Undoes a rewriting of hot batches.
+    pub fn put_back(&mut self, log: LogId, stretch: Range<i64>, batches: Vec<HotBatch>) {
+        let Some(found) = self.logs.get_mut(&log) else { return };
+        let before = found.bytes();
+        found.replace_hot(&stretch, batches);
+        self.hot_bytes = self.hot_bytes + found.bytes() - before;
+    }
+
+    fn drop_flushed_overlays(&mut self, flushed: OpNumber) {
+        let Tail { overlaid, logs, hot_bytes, .. } = self;
+        overlaid.retain(|log| {
+            let Some(found) = logs.get_mut(log) else { return false };
+            *hot_bytes -= found.overlay.drop_flushed(flushed);
+            !found.overlay.is_empty()
+        });
+    }
+
     /// Lets batches go that were flushed (write number at most `flushed`), the oldest first, until at most `keep_bytes`
     /// are in memory.
     pub fn evict(&mut self, keep_bytes: u64, flushed: OpNumber) {
+        self.drop_flushed_overlays(flushed);
         let Some(order) = &mut self.order else { return };
         while self.hot_bytes > keep_bytes
             && let Some(&(op, log)) = order.front().filter(|(op, _)| *op <= flushed)
         {
-            order.pop_front();
-            let Some(found) = self.logs.get_mut(&log) else { continue };
-            if found.hot.front().is_some_and(|hot| hot.op == op)
-                && let Some(gone) = found.hot.pop_front()
-            {
-                self.hot_bytes -= size_of(&gone.batch);
-                found.cold_end = gone.batch.header.next_offset();
+            if let Some(found) = self.logs.get_mut(&log) {
+                while let Some(first) = found.hot.front().filter(|hot| hot.op <= op) {
+                    if first.rewritten > flushed {
+                        return;
+                    }
+                    self.hot_bytes -= size_of(&first.batch);
+                    found.cold_end = first.batch.header.next_offset();
+                    found.hot.pop_front();
+                }
             }
+            order.pop_front();
         }
     }
 
@@ -306,16 +388,18 @@ impl Tail {
     }
 }
 
-/// Adds batches as long as the sum of sizes stays within `max_bytes`; the first of all is taken whatever its size.
-pub fn take_within<'a>(batches: impl Iterator<Item = &'a Batch>, max_bytes: usize, into: &mut Vec<Batch>) {
+/// Adds batches as long as the sum of sizes stays within `max_bytes`; the first of all is taken whatever its size. Tells
+/// whether all were taken.
+pub fn take_within<'a>(batches: impl Iterator<Item = &'a Batch>, max_bytes: usize, into: &mut Vec<Batch>) -> bool {
     let mut taken: usize = into.iter().map(Batch::size).sum();
     for batch in batches {
         taken = taken.saturating_add(batch.size());
         if taken > max_bytes && !into.is_empty() {
-            return;
+            return false;
         }
         into.push(batch.clone());
     }
+    true
 }
 
 /// Visits headers until the visitor breaks.
@@ -337,6 +421,7 @@ pub fn meta_prefix(log: LogId) -> String {
 fn clear(log: &mut TailLog) -> u64 {
     let bytes = log.bytes();
     log.hot.clear();
+    log.overlay = Overlay::default();
     log.cold_end = log.extent.end;
     bytes
 }

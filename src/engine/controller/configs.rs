@@ -161,6 +161,11 @@ fn resolve_topic(image: &MetadataImage, cluster: &ClusterConfig, broker: Option<
         timestamp_after_max_ms: unsigned("message.timestamp.after.max.ms").unwrap_or(defaults.timestamp_after_max_ms),
         cleanup_delete: has_policy("delete"),
         cleanup_compact: has_policy("compact"),
+        delete_retention_ms: unsigned("delete.retention.ms").unwrap_or(defaults.delete_retention_ms),
+        min_compaction_lag_ms: unsigned("min.compaction.lag.ms").unwrap_or(defaults.min_compaction_lag_ms),
+        max_compaction_lag_ms: unsigned("max.compaction.lag.ms").unwrap_or(defaults.max_compaction_lag_ms),
+        min_cleanable_dirty_millionths: millionths(&value("min.cleanable.dirty.ratio"))
+            .unwrap_or(defaults.min_cleanable_dirty_millionths),
         compression_type: value("compression.type"),
     }
 }
@@ -170,6 +175,15 @@ fn resolve_topic(image: &MetadataImage, cluster: &ClusterConfig, broker: Option<
 pub fn broker_value(image: &MetadataImage, cluster: &ClusterConfig, broker: BrokerId, name: &str) -> Option<String> {
     let def = config_table::find(Scope::Broker, name)?;
     layers(&image.configs, cluster, Some(broker), None, def).first()?.value.clone()
+}
+
+/// A decimal fraction in millionths; what is finer is left out.
+fn millionths(text: &str) -> Option<u64> {
+    let (whole, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
+    let whole = if whole.is_empty() { 0 } else { whole.parse::<u64>().ok()? };
+    let digits = fraction.bytes().chain(std::iter::repeat(b'0')).take(6);
+    let part = digits.map(|digit| char::from(digit).to_digit(10)).try_fold(0, |sum, digit| Some(sum * 10 + digit?))?;
+    whole.checked_mul(1_000_000)?.checked_add(u64::from(part))
 }
 
 /// How booleans are read, whatever their case.

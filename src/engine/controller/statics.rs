@@ -87,6 +87,7 @@ static FIELDS: &[Field] = fields! {
     "group.max.size" => group_max_size;
     "group.min.session.timeout.ms" => group_min_session_timeout_ms;
     "leader.imbalance.per.broker.percentage" => leader_imbalance_percentage;
+    "log.cleaner.backoff.ms" => cleaner_backoff_ms;
     "log.retention.check.interval.ms" => retention_check_interval_ms;
     "max.incremental.fetch.session.cache.slots" => fetch_session_slots;
     "metadata.log.max.record.bytes.between.snapshots" => metadata_snapshot_bytes;
@@ -117,6 +118,11 @@ static FIELDS: &[Field] = fields! {
 
 /// Fields of other shapes.
 static ODD_FIELDS: &[Field] = &[
+    Field {
+        name: "log.cleaner.enable",
+        get: |config| i64::from(config.cleaner_enabled),
+        set: |config, value| config.cleaner_enabled = value == 1,
+    },
     Field {
         name: "auto.create.topics.enable",
         get: |config| i64::from(config.auto_create_topics_enable),

@@ -1,8 +1,8 @@
 //! What may be appended to a log, and appending it (Kafka's `LogValidator`, `UnifiedLog.append`).
 //!
 //! Invariants: an append is refused whole or done whole. Records are not decoded and bodies not copied: a batch is
-//! judged by its header and its CRC. A duplicate of an idempotent producer's batch answers with the offsets of the
-//! first and writes nothing.
+//! judged by its header and its CRC; only a compacted topic's are looked through for keys. A duplicate of an idempotent
+//! producer's batch answers with the offsets of the first and writes nothing.
 //!
 //! Deliberate differences from Kafka: the timestamps of the first record and the largest one are judged, not each;
 //! `max_timestamp` is believed; batches stay as their producer compressed them.
@@ -17,6 +17,7 @@ use crate::engine::time::WallTime;
 use crate::protocol::batch::{Batch, BatchHeader};
 use crate::protocol::error::ErrorCode;
 use crate::protocol::ids::PartitionId;
+use crate::protocol::records;
 
 /// The largest number of a compression codec (zstd).
 const LAST_CODEC: i16 = 4;
@@ -217,6 +218,9 @@ impl PartitionLog {
         }
         if from_client {
             check_client_fields(header)?;
+            if config.cleanup_compact {
+                check_keys(batch)?;
+            }
             if config.message_timestamp_type == TimestampType::CreateTime {
                 check_timestamps(header, wall, config)?;
             }
@@ -287,6 +291,25 @@ fn check_client_fields(header: &BatchHeader) -> Result<(), AppendError> {
         return invalid("a transactional batch needs a producer id");
     }
     Ok(())
+}
+
+/// A compacted topic takes no record without a key (`LogValidator.validateKey`).
+fn check_keys(batch: &Batch) -> Result<(), AppendError> {
+    let records = records::iterate(batch).map_err(|error| {
+        let message = format!("the records of a compacted topic have to be readable: {error}");
+        AppendError::new(ErrorCode::InvalidRecord, message)
+    })?;
+    let mut record_errors = Vec::new();
+    for (batch_index, record) in (0..).zip(records) {
+        let message = match record {
+            Ok(record) if record.key.is_some() => continue,
+            Ok(_) => "a compacted topic cannot take a record without a key".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        record_errors.push(RecordError { batch_index, message });
+    }
+    let Some(first) = record_errors.first() else { return Ok(()) };
+    Err(AppendError { code: ErrorCode::InvalidRecord, message: first.message.clone(), record_errors })
 }
 
 fn check_timestamps(header: &BatchHeader, wall: WallTime, config: &TopicConfig) -> Result<(), AppendError> {

@@ -4,9 +4,10 @@
 //! Invariants: `start_offset <= persisted_end <= end_offset`; the epoch cache holds every epoch that the log's batches
 //! carry; the state rebuilt from the store (checkpoint and headers after it) equals the state kept while running.
 //!
-//! Not here: high watermark, ISR and leadership (`replica/`), coordinators of transactions (`txn/`), compaction.
+//! Not here: high watermark, ISR and leadership (`replica/`), coordinators of transactions (`txn/`).
 
 mod append;
+mod cleaner;
 mod epochs;
 mod partition_log;
 mod producer_state;
@@ -23,6 +24,7 @@ mod model_tests;
 mod testing;
 
 pub use append::{AppendError, Appended, RecordError};
+pub use cleaner::{Cleaned, Cleaning, Dirt, Progress};
 pub use partition_log::PartitionLog;
 pub use producer_state::{ProducerSummary, end_of_transaction};
 pub use read::OffsetAtTime;

@@ -4,7 +4,7 @@
 //! here and the bytes in the store never differ. The order of writes makes any prefix of them recoverable: an epoch is
 //! entered before its first batch, and checkpoints beyond a cut go before the cut.
 //!
-//! Not here: appending (`append.rs`), reading (`read.rs`), recovery and checkpoints (`recovery.rs`), retention
+//! Not here: appending (`append.rs`), reading (`read.rs`), compaction (`cleaner.rs`), recovery and checkpoints (`recovery.rs`), retention
 //! (`retention.rs`).
 
 use crate::engine::config::TopicConfig;
@@ -55,6 +55,10 @@ pub struct PartitionLog {
     pub(super) checkpoints: Vec<i64>,
     pub(super) bytes_since_checkpoint: u64,
     pub(super) last_batch: Option<Anchor>,
+    /// What lies below has been compacted.
+    pub(super) clean_end: i64,
+    /// How often the log has lost its end.
+    pub(super) cuts: u64,
 }
 
 impl PartitionLog {
@@ -74,6 +78,8 @@ impl PartitionLog {
             checkpoints: Vec::new(),
             bytes_since_checkpoint: 0,
             last_batch: None,
+            clean_end: offset,
+            cuts: 0,
         }
     }
 
@@ -198,6 +204,7 @@ impl PartitionLog {
         if self.epochs.truncate_from_end(end_offset) {
             self.write_epochs(cx);
         }
+        self.note_cut(cx);
         self.segments.truncate(end_offset, removed.bytes);
         self.bytes_since_checkpoint = self.bytes_since_checkpoint.saturating_sub(removed.bytes);
         self.rebuild_time_index(cx)?;
@@ -255,6 +262,7 @@ impl PartitionLog {
         }
         self.start_offset = offset;
         self.end_offset = offset;
+        self.note_cut(cx);
         // Nothing lies below the new start, so that nothing false is promised by calling that safe.
         self.persisted_end = offset;
         self.pending.clear();

@@ -179,6 +179,18 @@ impl ProducerState {
         self.producers.get(&producer_id)?.batches.last().map(|batch| batch.last_offset)
     }
 
+    /// Whether compaction has to keep a batch for what it tells of its producer: it is the last one with a sequence
+    /// number, or, if there is none, the last marker of the current epoch (`Cleaner.isBatchLastRecordOfProducer`).
+    pub(super) fn is_last_of(&self, header: &BatchHeader) -> bool {
+        let Some(producer) = self.producers.get(&header.producer_id).filter(|_| header.has_producer()) else {
+            return false;
+        };
+        match producer.batches.last() {
+            Some(last) => last.last_offset == header.last_offset(),
+            None => header.is_control() && header.producer_epoch == producer.epoch,
+        }
+    }
+
     /// Whether a producer has a transaction open, in an epoch.
     pub(super) fn has_open_transaction(&self, producer_id: i64, epoch: i16) -> bool {
         let found = self.producers.get(&producer_id).filter(|producer| producer.epoch == epoch);
@@ -256,7 +268,9 @@ impl ProducerState {
             offset_delta: header.last_offset_delta,
             timestamp: header.max_timestamp,
         });
-        if header.is_transactional() && producer.transaction_first_offset.is_none() {
+        // What compaction has emptied belongs to a transaction that has ended long ago.
+        let begins = header.is_transactional() && header.record_count > 0;
+        if begins && producer.transaction_first_offset.is_none() {
             producer.transaction_first_offset = Some(header.base_offset);
             self.transactions.begin(id, header.base_offset);
         }

@@ -79,6 +79,7 @@ impl PartitionLog {
         log.resolve_markers(read, seen)?;
         log.end_offset = info.end_offset;
         log.persisted_end = info.end_offset;
+        log.recover_clean_end(read.meta(&log.clean_end_name()));
         log.epochs.truncate_from_start(info.start_offset);
         log.segments.trim(info.start_offset);
         log.time_index.trim(info.start_offset);

@@ -8,6 +8,7 @@ use crate::engine::config::TopicConfig;
 use crate::engine::log::transactions::{put_count, take_count};
 use crate::protocol::batch::BatchHeader;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use std::collections::BTreeMap;
 
 const SEGMENT_SIZE: usize = 40;
 
@@ -30,6 +31,11 @@ pub(super) struct Segment {
 impl Segment {
     fn new(base_offset: i64) -> Segment {
         Segment { base_offset, size_bytes: 0, max_timestamp: -1, first_timestamp: -1, written_ms: 0 }
+    }
+
+    /// The time of its first record, in milliseconds, if it is known; `max.compaction.lag.ms` counts from it.
+    pub(super) fn first_written(&self) -> Option<i64> {
+        [self.first_timestamp, self.written_ms].into_iter().find(|timestamp| *timestamp > 0)
     }
 
     /// The time that `retention.ms` counts from; `None` if it is not known.
@@ -64,7 +70,52 @@ impl Segments {
 
     pub(super) fn configure(&mut self, config: &TopicConfig) {
         self.segment_bytes = config.segment_bytes;
-        self.segment_ms = config.segment_ms;
+        self.segment_ms = match config.cleanup_compact {
+            // Only closed segments are compacted (`LogConfig.maxSegmentMs`).
+            true => config.segment_ms.min(config.max_compaction_lag_ms),
+            false => config.segment_ms,
+        };
+    }
+
+    /// Where a segment ends: at the next one's base; the active one has no end.
+    pub(super) fn end_of(&self, segment: &Segment) -> i64 {
+        let after = self.list.partition_point(|other| other.base_offset <= segment.base_offset);
+        self.list.get(after).map_or(i64::MAX, |next| next.base_offset)
+    }
+
+    /// The base offset of the segment that holds an offset.
+    pub(super) fn base_of(&self, offset: i64) -> i64 {
+        let after = self.list.partition_point(|segment| segment.base_offset <= offset);
+        self.list[after.saturating_sub(1)].base_offset
+    }
+
+    /// Compaction has gone over the log up to an offset, and has left so many bytes in each segment. Small ones grow
+    /// together, within `segment.bytes` (`Cleaner.groupSegmentsBySize`).
+    pub(super) fn cleaned(&mut self, left: &BTreeMap<i64, u64>, end: i64) {
+        let active = self.list.last().expect("a log has a segment").base_offset;
+        let mut list: Vec<Segment> = Vec::with_capacity(self.list.len());
+        let ends: Vec<i64> = self.list.iter().map(|segment| self.end_of(segment)).collect();
+        for (mut segment, segment_end) in self.list.drain(..).zip(ends) {
+            let is_done = segment_end <= end && segment.base_offset < active;
+            if is_done {
+                segment.size_bytes = left.get(&segment.base_offset).copied().unwrap_or(0);
+            }
+            let into = list.last_mut().filter(|into| {
+                is_done
+                    && into.size_bytes + segment.size_bytes <= self.segment_bytes
+                    && segment_end - into.base_offset <= i64::from(i32::MAX)
+            });
+            match into {
+                Some(into) => {
+                    into.size_bytes += segment.size_bytes;
+                    into.max_timestamp = into.max_timestamp.max(segment.max_timestamp);
+                    into.written_ms = into.written_ms.max(segment.written_ms);
+                }
+                None => list.push(segment),
+            }
+        }
+        self.list = list;
+        self.size_bytes = self.list.iter().map(|segment| segment.size_bytes).sum();
     }
 
     pub(super) fn size_bytes(&self) -> u64 {

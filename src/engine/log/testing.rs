@@ -66,6 +66,11 @@ impl OneLog {
         self.harness.sequences.persist
     }
 
+    /// Restarts with everything that was written.
+    pub(super) fn restart(&mut self) {
+        self.log = self.recovered();
+    }
+
     /// The log as a restart finds it.
     pub(super) fn recovered(&self) -> PartitionLog {
         recover(&self.harness.store, &self.config)

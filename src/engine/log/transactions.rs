@@ -86,6 +86,11 @@ impl Transactions {
         self.aborted.drain(..gone);
     }
 
+    /// Compaction has removed these markers, and all records of their transactions before: nobody has to skip any more.
+    pub(super) fn forget_aborted(&mut self, marker_offsets: &BTreeSet<i64>) {
+        self.aborted.retain(|aborted| !marker_offsets.contains(&aborted.last_offset));
+    }
+
     /// The aborted transactions that touch the offsets from `from` up to but without `upper`.
     pub(super) fn aborted_between(&self, from: i64, upper: i64) -> Vec<AbortedTransaction> {
         let first = self.aborted.partition_point(|aborted| aborted.last_offset < from);

@@ -12,6 +12,7 @@
 //! do).
 
 pub(in crate::engine) mod checkpoint;
+mod cleaner;
 pub(in crate::engine) mod coordinated;
 pub(in crate::engine) mod follower;
 pub(in crate::engine) mod isr;
@@ -79,6 +80,7 @@ pub struct Replicas {
     /// Steps that wrote to logs and are not known to be safe yet, in order.
     unsafe_writes: VecDeque<(u64, PartitionId)>,
     timers: Timers,
+    cleaner: cleaner::Cleaner,
     fetchers: BTreeMap<BrokerId, follower::Fetcher>,
     touched_fetchers: BTreeSet<BrokerId>,
     peers: BTreeMap<BrokerId, peer_fetch::PeerSession>,
@@ -288,6 +290,7 @@ impl Replicas {
             Timer::Checkpoint => self.write_checkpoint(cx),
             Timer::Retention => self.retention_round(cx, env),
             Timer::Producers => self.expire_producers(cx, env),
+            Timer::Cleaner => self.clean_logs(cx, env),
         }
     }
 
@@ -302,6 +305,7 @@ impl Replicas {
             if registered == env.broker_epoch {
                 self.is_current = true;
                 self.timers.set(cx.now.plus_millis(env.config.retention_check_interval_ms), Timer::Retention);
+                self.timers.set(cx.now.plus_millis(env.config.cleaner_backoff_ms), Timer::Cleaner);
                 self.timers.set(cx.now.plus_millis(PRODUCER_CHECK_INTERVAL_MS), Timer::Producers);
                 self.apply_whole_image(cx, env);
             }

@@ -31,6 +31,8 @@ pub(in crate::engine) enum Timer {
     Retention,
     /// Producers that were not heard of for long are forgotten.
     Producers,
+    /// A log is compacted, or looked for.
+    Cleaner,
 }
 
 impl Timer {
@@ -45,6 +47,7 @@ impl Timer {
             Timer::Isr(_) | Timer::AlterPartition => "a leader asks again for a change of its ISR",
             Timer::Checkpoint => "high watermarks are written down",
             Timer::Retention => "old records are looked for",
+            Timer::Cleaner => "a log is compacted",
             Timer::Producers => "forgotten producers are looked for",
         }
     }

@@ -18,6 +18,7 @@ fn ops() -> Vec<StorageOp> {
         StorageOp::CreateLog { log, partition, topic: "orders".to_owned() },
         StorageOp::Append { log, batch: batch(0, 10) },
         StorageOp::Append { log, batch: batch(4, COPY_LIMIT + 1) },
+        StorageOp::Rewrite { log, first_offset: 0, end_offset: 4, batches: vec![batch(0, 3)] },
         StorageOp::Truncate { log, end_offset: 4 },
         StorageOp::PutMeta { key: "quorum".to_owned(), value: Bytes::from_static(b"vote") },
         StorageOp::DeleteMeta { key: "quorum".to_owned() },
