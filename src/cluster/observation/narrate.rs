@@ -7,6 +7,7 @@
 
 use super::facts::NewFact;
 use super::partition::{Life, Told, life};
+use super::why::grouped;
 use super::{Observer, Report};
 use crate::cluster::command::values::join_ids;
 use crate::cluster::view::{BrokerState, EventKind as Shown, PartitionName};
@@ -98,8 +99,9 @@ impl Observer {
 
     fn cleaned(&self, broker: BrokerId, partition: PartitionId, done: &Cleaned) -> Option<Line> {
         let partition = self.partitions.get(partition)?;
-        let (before, after) = (plural(i64::try_from(done.records_before).ok()?, "record"), done.records_after);
-        let text = format!("{} compacted on broker {broker}: {before} to {after}", partition.name);
+        let number = |count: u64| i64::try_from(count).map_or_else(|_| count.to_string(), grouped);
+        let (before, after) = (number(done.records_before), number(done.records_after));
+        let text = format!("{} compacted on broker {broker}: {before} records to {after}", partition.name);
         let about = Some((partition.id, partition.name.clone()));
         Some(Line { partition: about, ..Line::new(Shown::TopicChanged, text) }.broker(broker))
     }

@@ -18,7 +18,7 @@ use std::time::Duration;
 const STEPS_MAX: usize = 12;
 
 /// `12,866`.
-fn grouped(number: i64) -> String {
+pub(super) fn grouped(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
