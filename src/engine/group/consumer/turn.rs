@@ -113,9 +113,7 @@ impl Shard {
             waiting.abandon(ErrorCode::RebalanceInProgress, &mut outcome);
         }
         self.carry_out(cx, turn, outcome);
-        if after.0 > before.0 {
-            self.remember_rebalance(cx, id, before.0, cause);
-        }
+        self.has_decided(cx, turn, id, (before.0, after.0), cause);
         self.wait_for(cx, turn, id, beat, &told);
         Ok(())
     }
@@ -146,7 +144,6 @@ impl Shard {
         let found = self.appended.group(id).and_then(|group| group.consumer.member(&beat.member));
         let Some(member) = found.cloned() else { return };
         let Some(group) = self.consumers.get_mut(id) else { return };
-        group.has_looked(turn.env.image.end_offset);
         group.set(&beat.member, Lateness::Session, cx.now.plus_millis(config.group_consumer_session_timeout_ms));
         group.clear(&beat.member, Lateness::Join);
         group.clear(&beat.member, Lateness::Sync);
@@ -214,7 +211,7 @@ impl Shard {
         let mut outcome = Outcome { records: draft.into_records(), after, ..Outcome::default() };
         tell(&mut outcome, id, before, now, cause);
         self.carry_out(cx, turn, outcome);
-        self.remember_rebalance(cx, id, before.0, cause.to_owned());
+        self.has_decided(cx, turn, id, (before.0, now.0), cause.to_owned());
         let image = self.appended.group(id).map(|group| &group.consumer);
         let is_in = |member: &Arc<str>| image.is_some_and(|image| image.member(member).is_some());
         let gone: Vec<&Arc<str>> = members.iter().filter(|member| !is_in(member)).collect();
@@ -224,9 +221,14 @@ impl Shard {
         self.arm(id);
     }
 
-    fn remember_rebalance(&mut self, cx: &Ctx, id: &str, epoch: i32, cause: String) {
-        if let Some(group) = self.consumers.get_mut(id) {
-            group.remember(Rebalance { at: cx.now, generation: epoch, cause });
+    /// A decision that looked at the topics was to take the group from one epoch to another. If it could not be written,
+    /// the next one has to look again.
+    fn has_decided(&mut self, cx: &Ctx, turn: &Turn, id: &str, (before, after): (i32, i32), cause: String) {
+        let is_written = self.consumer_group(id).is_some_and(|image| image.epoch() == after);
+        let Some(group) = self.consumers.get_mut(id).filter(|_| is_written) else { return };
+        group.has_looked(turn.env.image.end_offset);
+        if after > before {
+            group.remember(Rebalance { at: cx.now, generation: before, cause });
         }
     }
 
@@ -297,11 +299,8 @@ impl Shard {
         };
         tell(&mut outcome, id, before, after, &cause);
         self.carry_out(cx, turn, outcome);
-        if after.0 > before.0 {
-            self.remember_rebalance(cx, id, before.0, cause);
-        }
+        self.has_decided(cx, turn, id, (before.0, after.0), cause);
         if let Some(group) = self.consumers.get_mut(id) {
-            group.has_looked(turn.env.image.end_offset);
             group.clear(member, Lateness::Join);
             group.clear(member, Lateness::Revocation);
             group.set(member, Lateness::Session, cx.now.plus_millis(join.session_timeout_ms));
