@@ -9,7 +9,7 @@ use fake::{FakeCluster, Scene};
 use kafkarium::cluster::view::ClusterPort;
 use kafkarium::tui::commands;
 use kafkarium::tui::draw::draw;
-use kafkarium::tui::model::Model;
+use kafkarium::tui::model::{Model, Screen};
 use kafkarium::tui::msg::Msg;
 use kafkarium::tui::theme::{Theme, ThemeName};
 use kafkarium::tui::update::update;
@@ -42,6 +42,18 @@ fn frame_of_ten_thousand_partitions(bencher: Bencher<'_, '_>, size: (u16, u16)) 
 fn frame_of_a_failover(bencher: Bencher<'_, '_>) {
     let mut cluster = FakeCluster::new(Scene::Failover);
     let model = model(&mut cluster, 160, 45);
+    let mut buffer = Buffer::empty(model.area);
+    bencher.bench_local(|| draw(&model, &model.view, &model.theme, model.area, &mut buffer));
+}
+
+/// The Groups screen with 500 groups.
+#[divan::bench]
+fn frame_of_five_hundred_groups(bencher: Bencher<'_, '_>) {
+    let mut cluster = FakeCluster::new(Scene::Large);
+    let mut model = model(&mut cluster, 160, 45);
+    model.screen = Screen::Groups;
+    let view = cluster.view(&model.view_request());
+    update(&mut model, Msg::View(view));
     let mut buffer = Buffer::empty(model.area);
     bencher.bench_local(|| draw(&model, &model.view, &model.theme, model.area, &mut buffer));
 }

@@ -10,10 +10,14 @@
 //! Units: times are milliseconds of *cluster time* (which stands still while paused and slows down with `speed`)
 //! unless the name says `wall`; rates are means over the last second of cluster time.
 
+mod groups;
 mod lesson;
 mod port;
 
 pub use crate::protocol::ids::BrokerId;
+pub use groups::{
+    GroupDetail, GroupMember, GroupPartition, GroupRebalance, GroupRow, GroupState, GroupsRequest, GroupsView,
+};
 pub use lesson::{LessonState, LessonView, Page, Turn};
 pub use port::*;
 
@@ -65,6 +69,8 @@ pub struct ViewRequest {
     pub strip_samples: usize,
     /// How many samples each broker's rate history has.
     pub spark_samples: usize,
+    /// Tell of consumer groups.
+    pub groups: Option<GroupsRequest>,
 }
 
 impl Default for ViewRequest {
@@ -80,6 +86,7 @@ impl Default for ViewRequest {
             window_ms: 60_000,
             strip_samples: 120,
             spark_samples: 16,
+            groups: None,
         }
     }
 }
@@ -129,6 +136,8 @@ pub struct ClusterView {
     pub faults: Vec<ActiveFault>,
     /// The lesson that is read, if one is.
     pub lesson: Option<LessonView>,
+    /// The consumer groups, as far as they were asked for.
+    pub groups: Option<GroupsView>,
 }
 
 /// Which time a view shows.

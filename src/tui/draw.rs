@@ -16,11 +16,11 @@ use super::glyphs;
 use super::headline::{self, Mood, Tone};
 use super::keymap::{self, Action};
 use super::layout::{Frame, Height, Width};
-use super::model::{Model, Pane};
+use super::model::{Model, Pane, Screen};
 use super::numbers::{clock, count, plural, span_ms};
 use super::overlays::{self, toast};
 use super::pen::{Pen, Piece, piece, pieces_width, width};
-use super::screens::{cluster, empty, start};
+use super::screens::{cluster, empty, groups, start};
 use super::theme::{Ground, Role, Theme};
 use super::widgets::timeline;
 use crate::cluster::view::{ClockMode, ClusterView, Weight, WorldFacts};
@@ -48,7 +48,7 @@ pub fn finish(theme: &Theme, buffer: &mut Buffer) {
 }
 
 fn framed(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
-    header(pen, view, frame);
+    header(pen, model, view, frame);
     headline_row(pen, view, frame);
     if let Some(y) = frame.ledger {
         ledger(pen, view, frame, y);
@@ -56,6 +56,9 @@ fn framed(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
     if model.is_empty() {
         let body = Rect { height: frame.body.height + frame.timeline.height, ..frame.body };
         empty::draw(pen, view, body);
+    } else if model.screen == Screen::Groups {
+        groups::draw(pen, model, view, frame);
+        timeline::draw(pen, &frame, view, model.cluster.event, false);
     } else {
         cluster::draw(pen, model, view, frame);
         let focused = model.cluster.pane == Pane::Timeline;
@@ -88,7 +91,7 @@ fn clock_chip(view: &ClusterView) -> (String, Role) {
     }
 }
 
-fn header(pen: &mut Pen<'_>, view: &ClusterView, frame: Frame) {
+fn header(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
     let theme = pen.theme;
     let (x, y, end) = (frame.area.x, frame.header, frame.area.right());
     pen.ground(Rect { y, height: 1, ..frame.area }, Ground::Raise);
@@ -98,7 +101,15 @@ fn header(pen: &mut Pen<'_>, view: &ClusterView, frame: Frame) {
         let brand = pen.text(x + 1, y, 5, "kafka", theme.bold(Role::Focus));
         pen.text(brand, y, 4, "rium", theme.bold(Role::Text)) + 2
     };
-    at = pen.text(at, y, 11, " 1 Cluster ", theme.chip(Role::Focus)) + 1;
+    for (screen, digit, name) in Screen::ALL {
+        // Narrow tabs are digits, but for the one that is open.
+        let is_open = screen == model.screen;
+        let text =
+            if is_open || frame.width >= Width::Medium { format!(" {digit} {name} ") } else { format!(" {digit} ") };
+        let style = if is_open { theme.chip(Role::Focus) } else { theme.fg(Role::Dim) };
+        at = pen.text(at, y, width(&text), &text, style);
+    }
+    at += 1;
     let decimals = if frame.width >= Width::Full { 3 } else { 1 };
     let time = match view.host.world {
         // Virtual time has no wall.
@@ -286,6 +297,10 @@ fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
                 piece(" show all   ! inverts", theme.fg(Role::Dim)),
             ],
         );
+        return;
+    }
+    if model.screen == Screen::Groups {
+        groups::hints(pen, view, frame);
         return;
     }
     let bindings = keymap::hints(view.host.can);

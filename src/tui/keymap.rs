@@ -13,6 +13,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 #[allow(missing_docs, reason = "each is explained by its row of the table")]
 pub enum Action {
     ScreenCluster,
+    ScreenGroups,
     NextPane,
     PreviousPane,
     Up,
@@ -158,6 +159,7 @@ macro_rules! keymap {
 use KeyCode as K;
 keymap! {
     Everywhere Nothing 0 ScreenCluster [key('1')] "1" "cluster" "the cluster";
+    Everywhere Nothing 0 ScreenGroups [key('4')] "4" "groups" "consumer groups";
     Everywhere Nothing 0 NextPane [code(K::Tab)] "Tab" "pane" "next pane";
     Everywhere Nothing 0 PreviousPane [code(K::BackTab)] "⇧Tab" "pane" "previous pane";
     Everywhere Nothing 0 Open [code(K::Enter)] "↵" "actions" "open: actions on this";

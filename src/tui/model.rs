@@ -10,7 +10,7 @@ use super::overlays::toast::Toast;
 use super::screens;
 use super::theme::{Depth, Theme};
 use crate::cluster::view::{
-    BrokerId, ClusterView, CommandDoc, PartitionName, PartitionRow, RowSort, ViewRequest, WhyAbout,
+    BrokerId, ClusterView, CommandDoc, GroupsRequest, PartitionName, PartitionRow, RowSort, ViewRequest, WhyAbout,
 };
 use ratatui::layout::Rect;
 use std::sync::Arc;
@@ -35,8 +35,12 @@ pub struct Model {
     pub mouse: bool,
     /// Whether the legend is shown.
     pub legend: bool,
+    /// What the body shows.
+    pub screen: Screen,
     /// The Cluster screen.
     pub cluster: ClusterScreen,
+    /// The Groups screen.
+    pub groups: GroupsScreen,
     /// Dialogs, the top one last.
     pub overlays: Vec<Overlay>,
     /// Short messages, the newest last.
@@ -70,6 +74,40 @@ pub enum Pane {
     Matrix,
     /// The timeline.
     Timeline,
+}
+
+/// What the body shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Screen {
+    /// Brokers and partitions.
+    #[default]
+    Cluster,
+    /// Consumer groups.
+    Groups,
+}
+
+impl Screen {
+    /// Every screen with its digit and its name, in the order of the tabs.
+    pub const ALL: [(Screen, char, &'static str); 2] =
+        [(Screen::Cluster, '1', "Cluster"), (Screen::Groups, '4', "Groups")];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Screen::ALL.iter().find(|(screen, ..)| *screen == self).expect("every screen has a tab").2
+    }
+}
+
+/// The state of the Groups screen.
+#[derive(Debug, Clone, Default)]
+pub struct GroupsScreen {
+    /// The selected group.
+    pub selected: Option<Arc<str>>,
+    /// Where it was last.
+    pub selected_index: usize,
+    /// The first row in view.
+    pub first_row: usize,
+    /// The row at `selected_index` is the selected one: the next picture tells its name.
+    pub find_name: bool,
 }
 
 /// The state of the Cluster screen.
@@ -115,6 +153,8 @@ impl Model {
             depth: theme.depth,
             mouse: true,
             legend: true,
+            screen: Screen::Cluster,
+            groups: GroupsScreen::default(),
             cluster: ClusterScreen { window_ms: 60_000, ..ClusterScreen::default() },
             overlays: Vec::new(),
             toasts: Vec::new(),
@@ -150,6 +190,12 @@ impl Model {
             window_ms: self.cluster.window_ms,
             strip_samples: usize::from(self.area.width.clamp(60, 240)),
             spark_samples: 32,
+            groups: (self.screen == Screen::Groups).then(|| GroupsRequest {
+                first_row: self.groups.first_row,
+                row_count: rows,
+                selected: self.groups.selected.clone(),
+                spark_samples: 24,
+            }),
         }
     }
 
@@ -161,7 +207,10 @@ impl Model {
 
     /// Whether the page for an empty cluster is shown.
     pub fn is_empty(&self) -> bool {
-        self.view.situation.no_topics && self.view.rows.total == 0 && self.cluster.filter.is_empty()
+        self.screen == Screen::Cluster
+            && self.view.situation.no_topics
+            && self.view.rows.total == 0
+            && self.cluster.filter.is_empty()
     }
 
     /// What `w` is about: a partition that needs attention, else the headline.

@@ -5,13 +5,14 @@
 //! a broker is killed only while the consequence of exactly that stands in the hint row.
 
 mod changes;
+mod groups;
 mod mouse;
 mod news;
 
 use super::commands::{self, Own};
 use super::headline::Mood;
 use super::keymap::{self, Action};
-use super::model::{Model, Pane};
+use super::model::{Model, Pane, Screen};
 use super::msg::{Cmd, Msg, Outcome};
 use super::overlays::{self, Overlay, ask, form, help, palette, tail, toast::Toast};
 use crate::cluster::view::{ClockMode, RowSort, WhyAbout};
@@ -163,6 +164,11 @@ pub(super) fn on_action(model: &mut Model, action: Action) -> Vec<Cmd> {
     if !keymap::binding(action).need.met(model.view.host.can) {
         return Vec::new();
     }
+    if model.screen == Screen::Groups
+        && let Some(cmds) = groups::on_action(model, action)
+    {
+        return cmds;
+    }
     match action {
         Action::Up | Action::Down | Action::PageUp | Action::PageDown | Action::First | Action::Last => {
             move_rows(model, action);
@@ -212,7 +218,12 @@ pub(super) fn on_action(model: &mut Model, action: Action) -> Vec<Cmd> {
 /// Actions that change the picture only, or open a dialog.
 fn looks(model: &mut Model, action: Action) -> Vec<Cmd> {
     match action {
-        Action::ScreenCluster | Action::Back => back(model),
+        Action::ScreenCluster => {
+            model.screen = Screen::Cluster;
+            back(model);
+        }
+        Action::ScreenGroups => model.screen = Screen::Groups,
+        Action::Back => back(model),
         Action::Command => return open_palette(model, ""),
         Action::Filter => model.cluster.filter_input = Some(Input::new(model.cluster.filter.clone())),
         Action::Help => model.overlays.push(Overlay::Help(help::Help::default())),

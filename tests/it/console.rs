@@ -3,6 +3,7 @@
 
 mod end_to_end;
 mod fake;
+mod groups;
 mod terminal;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};

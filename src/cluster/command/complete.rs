@@ -19,6 +19,8 @@ pub trait Names {
     fn topics(&self, start: &str) -> Vec<CompletionValue>;
     /// Partitions that start so: `orders-0`.
     fn partitions(&self, start: &str) -> Vec<CompletionValue>;
+    /// Consumer groups that start so.
+    fn groups(&self, start: &str) -> Vec<CompletionValue>;
     /// Settings of Kafka's that start so: `retention.ms`.
     fn settings(&self, start: &str) -> Vec<CompletionValue>;
 }
@@ -144,6 +146,7 @@ fn values_of(name: &str, argument: &clap::Arg, said: &[&str], typed: &str, names
         ("ENTITY", ["topic"]) => names.topics(typed),
         ("ENTITY", ["broker"]) => names.brokers(),
         ("TOPIC", _) => names.topics(typed),
+        ("GROUP", _) => names.groups(typed),
         ("PARTITION", _) => names.partitions(typed),
         ("KEY" | "KEY=VALUE", _) => names.settings(typed),
         ("ACKS", _) => words(&["all", "1", "0"]),
@@ -171,6 +174,9 @@ mod tests {
         }
         fn partitions(&self, _: &str) -> Vec<CompletionValue> {
             vec![plain("orders-0"), plain("orders-1")]
+        }
+        fn groups(&self, start: &str) -> Vec<CompletionValue> {
+            vec![plain("orders-app")].into_iter().filter(|group| group.text.starts_with(start)).collect()
         }
         fn settings(&self, _: &str) -> Vec<CompletionValue> {
             vec![plain("retention.ms")]

@@ -9,7 +9,7 @@ use super::partition::Partition as Known;
 use crate::cluster::command::Names;
 use crate::cluster::command::predicate::{Count, Facts, Measure, Members};
 use crate::cluster::command::{Partition, Who};
-use crate::cluster::view::{BrokerState, CompletionValue, PartitionSeverity, TopicSummary};
+use crate::cluster::view::{BrokerState, CompletionValue, GroupState, PartitionSeverity, TopicSummary};
 use crate::engine::controller::config_table;
 use crate::protocol::ids::{BrokerId, PartitionId};
 use std::collections::BTreeSet;
@@ -158,6 +158,23 @@ impl Names for Observer {
             CompletionValue { text: name.to_string(), note, refused: false }
         };
         names.map(value).filter(|value| value.text.starts_with(start)).collect()
+    }
+
+    fn groups(&self, start: &str) -> Vec<CompletionValue> {
+        let word = |state: GroupState| match state {
+            GroupState::Empty => "empty",
+            GroupState::Stable => "stable",
+            GroupState::NoCoordinator => "without a coordinator",
+            GroupState::Preparing | GroupState::Completing | GroupState::Assigning | GroupState::Reconciling => {
+                "rebalancing"
+            }
+        };
+        let value = |(name, state): (&Arc<str>, GroupState)| CompletionValue {
+            text: name.to_string(),
+            note: word(state).to_owned(),
+            refused: false,
+        };
+        self.groups.starting_with(start).take(VALUES_MAX).map(value).collect()
     }
 
     fn settings(&self, start: &str) -> Vec<CompletionValue> {

@@ -15,6 +15,7 @@ mod broker;
 mod facts;
 mod forecast;
 pub mod found;
+mod groups;
 mod meter;
 mod narrate;
 mod partition;
@@ -46,6 +47,8 @@ use partitions::{Partitions, Turned};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Where groups live.
+const GROUPS_TOPIC: &str = "__consumer_offsets";
 /// A sample of the strips stands for so long, in milliseconds.
 const STRIP_EVERY_MS: u64 = 250;
 /// An hour of them is kept.
@@ -114,6 +117,22 @@ pub struct Fault {
     pub chips: Vec<(BrokerId, FaultChip)>,
 }
 
+/// What groups have to know of partitions.
+struct Ends<'a> {
+    partitions: &'a Partitions,
+    lives: &'a Lives,
+}
+
+impl groups::Ends for Ends<'_> {
+    fn high_watermark(&self, topic: &str, partition: i32) -> Option<i64> {
+        self.partitions.by_name(topic, partition)?.high_watermark
+    }
+
+    fn coordinator(&self, partition: i32) -> Option<BrokerId> {
+        self.partitions.by_name(GROUPS_TOPIC, partition)?.leader(self.lives)
+    }
+}
+
 /// See the module. A clone goes on from where it is, independent of the other.
 #[derive(Debug, Clone)]
 pub struct Observer {
@@ -138,6 +157,7 @@ pub struct Observer {
     /// Partitions of which an event told more than the metadata holds, and since when.
     ahead: BTreeMap<PartitionId, u64>,
     deleted_topics: Vec<String>,
+    groups: groups::Groups,
     /// Rises with everything that is a fact on the screen.
     revision: u64,
     /// Rises with every number.
@@ -174,6 +194,7 @@ impl Observer {
             controller_lost: None,
             ahead: BTreeMap::new(),
             deleted_topics: Vec::new(),
+            groups: groups::Groups::default(),
             revision: 0,
             progress: 0,
             shown: (u64::MAX, u64::MAX),
@@ -374,6 +395,8 @@ impl Observer {
             broker.hear_of_logs(bytes);
         }
         self.settle();
+        let ends = Ends { partitions: &self.partitions, lives: &self.lives };
+        self.groups.hear(id, at_ms, &snapshot.groups, &ends);
     }
 
     /// What a broker's store holds, read after the broker ended.
@@ -693,6 +716,10 @@ impl Observer {
             faults: self.faults.iter().map(|fault| fault.active.clone()).collect(),
             // Whoever plays one puts it in.
             lesson: None,
+            groups: want
+                .groups
+                .as_ref()
+                .map(|want| self.groups.view(want, &Ends { partitions: &self.partitions, lives: &self.lives })),
             brokers,
         }
     }

@@ -47,6 +47,7 @@ const READING: &[&str] = &[
      promised to nobody yet. A dot is missing: the leader has it, this replica does not.",
     "Follow a failover: the diamond leaves the dead column and appears in another, the epoch grows by one, the ISR \
      shrinks, the high watermark moves on. When the broker is back, its bar fills and the row sinks to Healthy.",
+    "4 shows consumer groups: who reads which partition, and how far each is behind. There R resets offsets, D deletes.",
     "K acts on the broker of the selected column (h l). Every fault can be undone with u, all of them with H.",
 ];
 
@@ -80,7 +81,7 @@ impl Help {
     pub fn draw(&self, pen: &mut Pen<'_>, view: &ClusterView, area: Rect) {
         let keys = [("type", "to search keys"), ("↑ ↓", "scroll"), ("Esc", "close")];
         let (width, height) = (136.min(area.width.saturating_sub(2)), 38.min(area.height));
-        let inside = dialog(pen, area, width, height, Role::Focus, "Keys on Cluster", &keys);
+        let inside = dialog(pen, area, width, height, Role::Focus, "Keys", &keys);
         let mut body = Rect { height: inside.height.saturating_sub(1), ..inside };
         if !self.search.value().is_empty() {
             let x = pen.text(body.x, body.y, 10, "search ", pen.theme.fg(Role::Dim));

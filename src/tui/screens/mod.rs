@@ -2,4 +2,5 @@
 
 pub mod cluster;
 pub mod empty;
+pub mod groups;
 pub mod start;

@@ -36,6 +36,7 @@ pub(super) fn on_view(model: &mut Model, view: Arc<ClusterView>) {
     if model.cluster.first_row >= rows.total {
         model.keep_selection_in_view();
     }
+    super::groups::on_view(model);
 }
 
 /// Turns new serious facts into messages, many of a kind into one.

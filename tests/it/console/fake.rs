@@ -2,6 +2,10 @@
 //!
 //! It answers like a host would, from a table; it runs nothing. Commands are written down for the test to read.
 
+// The benchmark of the console takes this file by its path, too.
+#[path = "fake_groups.rs"]
+mod fake_groups;
+
 use kafkarium::cluster::command::{Names, catalogue, complete};
 use kafkarium::cluster::view::*;
 use std::sync::Arc;
@@ -433,6 +437,7 @@ impl ClusterPort for FakeCluster {
             at_ms: NOW_MS,
             wall_ms: WALL_MS,
             lesson: None,
+            groups: want.groups.as_ref().map(|want| fake_groups::view(want, NOW_MS, self.scene)),
             utc_offset_s: 0,
             clock: if self.paused { ClockMode::Paused { stale_ms: None } } else { ClockMode::default() },
             host: HostFacts {
@@ -522,6 +527,9 @@ impl ClusterPort for FakeCluster {
                 names.iter().filter(|name| name.starts_with(start)).map(value).collect()
             }
             fn partitions(&self, _: &str) -> Vec<CompletionValue> {
+                Vec::new()
+            }
+            fn groups(&self, _: &str) -> Vec<CompletionValue> {
                 Vec::new()
             }
             fn settings(&self, _: &str) -> Vec<CompletionValue> {

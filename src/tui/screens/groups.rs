@@ -1,0 +1,515 @@
+//! The Groups screen: who reads what, and how far each group is behind.
+//!
+//! ```text
+//! ╭─ Groups ──────────── 2 ─╮ ╭─ orders-app ── classic · range · generation 3 · coordinator ◆ 2 ─╮
+//! │ GROUP       STATE   LAG │ │  Empty → Preparing → Completing → ●Stable                        │
+//! │▍● orders-app stable  12 │ ╰──────────────────────────────────────────────────────────────────╯
+//! │ ○ reports    empty 1.2M │ ╭─ Who reads what ─────────────────────────────────────────────────╮
+//! │                         │ │             orders-0 orders-1 orders-2                           │
+//! │                         │ │ app-1       ■■■■■■■■ ■■■■■■■■    ·                               │
+//! ╰─────────────────────────╯ ╰──────────────────────────────────────────────────────────────────╯
+//! ```
+//! Invariants: draws the window of groups and the one in detail; members and partitions beyond the room are counted, never dropped in
+//! silence.
+
+use crate::cluster::view::{
+    ClockMode, ClusterView, GroupDetail, GroupMember, GroupRow, GroupState, GroupsView, PartitionName,
+};
+use crate::tui::glyphs;
+use crate::tui::layout::{Frame, Height, Width};
+use crate::tui::model::Model;
+use crate::tui::numbers::{UNKNOWN, count, lag, offset, plural, span_ms};
+use crate::tui::pen::{Pen, Piece, cut_middle, piece, width};
+use crate::tui::theme::{Ground, Role};
+use crate::tui::widgets::spark;
+use ratatui::layout::Rect;
+
+/// A member reads a partition.
+const READS: &str = "■";
+/// It reads it and is to give it back.
+const GIVES_BACK: &str = "□";
+/// It is to read it.
+const AWAITS: &str = "▢";
+/// A group this far behind is worth a look.
+const LAG_NOTICED: u64 = 1_000;
+/// How wide the list of groups is beside the detail.
+const LIST_CELLS: u16 = 40;
+
+/// How a state is shown: glyph, role and word.
+fn mark(state: GroupState) -> (&'static str, Role, &'static str) {
+    match state {
+        GroupState::Empty => (glyphs::OUT_OF_SYNC, Role::Dim, "empty"),
+        GroupState::Preparing => (glyphs::STARTING, Role::Lag, "joining"),
+        GroupState::Completing => (glyphs::STARTING, Role::Lag, "syncing"),
+        GroupState::Assigning => (glyphs::STARTING, Role::Lag, "assigning"),
+        GroupState::Reconciling => (glyphs::STARTING, Role::Lag, "moving"),
+        GroupState::Stable => (glyphs::ALIVE, Role::Sync, "stable"),
+        GroupState::NoCoordinator => (glyphs::DEAD, Role::Dead, "waits"),
+    }
+}
+
+/// The states of a group in the order in which it goes through them.
+fn states(group: &GroupDetail) -> &'static [(GroupState, &'static str, &'static str)] {
+    if group.is_consumer_protocol {
+        &[
+            (GroupState::Empty, "Empty", "no members"),
+            (GroupState::Assigning, "Assigning", "broker assigns"),
+            (GroupState::Reconciling, "Reconciling", "members move"),
+            (GroupState::Stable, "Stable", "everybody reads"),
+        ]
+    } else {
+        &[
+            (GroupState::Empty, "Empty", "no members"),
+            (GroupState::Preparing, "Preparing", "members join"),
+            (GroupState::Completing, "Completing", "leader assigns"),
+            (GroupState::Stable, "Stable", "everybody reads"),
+        ]
+    }
+}
+
+/// How many groups the list shows.
+pub fn rows_in_view(frame: Frame) -> u16 {
+    if has_list(frame) { frame.body.height.saturating_sub(3) } else { list_rows(frame) }
+}
+
+fn has_list(frame: Frame) -> bool {
+    frame.width >= Width::Medium
+}
+
+/// Where there is no room beside the detail, the list stands above it.
+fn list_rows(frame: Frame) -> u16 {
+    if frame.body.height >= 18 { 4 } else { 2 }
+}
+
+/// Draws the screen into the frame's body.
+pub fn draw(pen: &mut Pen<'_>, _model: &Model, view: &ClusterView, frame: Frame) {
+    let Some(groups) = &view.groups else { return };
+    let Some(detail) = &groups.detail else {
+        nobody(pen, frame.body);
+        return;
+    };
+    if has_list(frame) {
+        let list = Rect { width: LIST_CELLS.min(frame.body.width / 3), ..frame.body };
+        let title = [piece("Groups", pen.theme.bold(Role::Focus))];
+        let facts = [piece(count(groups.total as u64), pen.theme.fg(Role::Dim))];
+        let inside = pen.frame(list, pen.theme.fg(Role::Focus), false, &title, &facts);
+        list_of(pen, groups, Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside });
+        let x = list.right() + 1;
+        let area = Rect { x, width: frame.body.right().saturating_sub(x), ..frame.body };
+        panels(pen, view, detail, area);
+    } else {
+        let rows = (list_rows(frame) + 1).min(groups.total as u16 + 1);
+        let list = Rect { x: frame.body.x + 1, width: frame.body.width.saturating_sub(2), height: rows, ..frame.body };
+        list_of(pen, groups, list);
+        let y = list.bottom();
+        let area = Rect { y, height: frame.body.bottom().saturating_sub(y), ..list };
+        rows_only(pen, view, detail, area, frame);
+    }
+}
+
+fn nobody(pen: &mut Pen<'_>, body: Rect) {
+    let theme = pen.theme;
+    let lines = [
+        ("No consumer group has come yet.", theme.bold(Role::Text)),
+        ("A group appears as soon as a client joins it or commits an offset:", theme.fg(Role::Dim)),
+        ("kafkarium consume orders --group my-group", theme.fg(Role::Client)),
+    ];
+    let mut y = body.y + body.height.saturating_sub(5) / 2;
+    for (text, style) in lines {
+        let x = body.x + body.width.saturating_sub(width(text)) / 2;
+        pen.text(x, y, body.width, text, style);
+        y += 2;
+    }
+}
+
+fn list_of(pen: &mut Pen<'_>, groups: &GroupsView, area: Rect) {
+    let theme = pen.theme;
+    let state_at = area.x + area.width.saturating_sub(17).max(10);
+    pen.text(area.x + 2, area.y, 12, "GROUP", theme.fg(Role::Faint));
+    pen.text(state_at, area.y, 10, "STATE", theme.fg(Role::Faint));
+    pen.right(area.x, area.right(), area.y, "LAG", theme.fg(Role::Faint));
+    let room = usize::from(area.height.saturating_sub(1));
+    let skip = (groups.selected_index + 1).saturating_sub(groups.first_row + room);
+    for (at, row) in groups.rows.iter().enumerate().skip(skip).take(room) {
+        let y = area.y + 1 + u16::try_from(at - skip).unwrap_or(0);
+        list_row(pen, row, groups.first_row + at == groups.selected_index, Rect { y, height: 1, ..area }, state_at);
+    }
+    histories(pen, groups, skip, area);
+}
+
+/// The lag of the last minute below the list, where there is room.
+fn histories(pen: &mut Pen<'_>, groups: &GroupsView, skip: usize, area: Rect) {
+    let theme = pen.theme;
+    let mut y = area.y + 1 + u16::try_from(groups.rows.len() - skip).unwrap_or(u16::MAX).min(area.height) + 1;
+    if y + 2 > area.bottom() {
+        return;
+    }
+    pen.rule(area.x, area.right(), y, &[piece("Lag, 60 s", theme.bold(Role::Text))], &[]);
+    for row in groups.rows.iter().skip(skip) {
+        y += 1;
+        if y >= area.bottom() {
+            return;
+        }
+        let cells = area.width / 2;
+        pen.text(
+            area.x,
+            y,
+            cells.saturating_sub(1),
+            &cut_middle(&row.name, cells.saturating_sub(1)),
+            theme.fg(Role::Dim),
+        );
+        let role = if row.lag.is_some_and(|lag| lag >= LAG_NOTICED) { Role::LagLow } else { Role::SyncLow };
+        spark::spark(pen, area.x + cells, y, area.width - cells, &row.lag_history, theme.fg(role));
+    }
+}
+
+fn list_row(pen: &mut Pen<'_>, row: &GroupRow, is_selected: bool, area: Rect, state_at: u16) {
+    let theme = pen.theme;
+    let y = area.y;
+    if is_selected {
+        pen.ground(area, Ground::Raise);
+        pen.text(area.x, y, 1, glyphs::SELECTED, theme.fg(Role::Focus));
+    }
+    let (glyph, role, word) = mark(row.state);
+    pen.text(area.x + 1, y, 1, glyph, theme.bold(role));
+    let cells = state_at.saturating_sub(area.x + 4);
+    let style = if is_selected { theme.bold(Role::Text) } else { theme.fg(Role::Text) };
+    pen.text(area.x + 3, y, cells, &cut_middle(&row.name, cells), style);
+    let end = area.right();
+    let told = row.lag.map_or(UNKNOWN.to_owned(), lag);
+    let style = theme.bold(if row.lag.is_some_and(|lag| lag >= LAG_NOTICED) { Role::Lag } else { Role::Text });
+    let from = pen.right(state_at, end, y, &told, style);
+    pen.text(state_at, y, from.saturating_sub(state_at + 1), word, theme.fg(role));
+}
+
+/// The detail with borders: state, members, lag, rebalances.
+fn panels(pen: &mut Pen<'_>, view: &ClusterView, group: &GroupDetail, area: Rect) {
+    let theme = pen.theme;
+    let members = u16::try_from(group.members.len()).unwrap_or(u16::MAX);
+    let partitions = u16::try_from(group.partitions.len()).unwrap_or(u16::MAX);
+    let state = 5.min(area.height);
+    let left = area.height.saturating_sub(state);
+    let who = members.saturating_add(4).min(left * 2 / 5).max(4.min(left));
+    let rebalances = if left >= 18 { 7 } else { 0 };
+    let lags = partitions.saturating_add(3).min(left.saturating_sub(who + rebalances));
+    let mut y = area.y;
+    let mut panel = |pen: &mut Pen<'_>, height: u16, title: &str, facts: &[Piece<'_>]| {
+        let outside = Rect { y, height, ..area };
+        y += height;
+        let title = [piece(title.to_owned(), theme.bold(Role::Text))];
+        let inside = pen.frame(outside, theme.fg(Role::Line), false, &title, facts);
+        Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside }
+    };
+    let facts = facts_of(pen, group, area.width >= 90);
+    let inside = panel(pen, state, &group.name, &facts);
+    machine(pen, view, group, inside);
+    let legend = format!("{READS} reads  {GIVES_BACK} gives back  {AWAITS} will read");
+    let inside = panel(pen, who, "Who reads what", &[piece(legend, theme.fg(Role::Dim))]);
+    matrix(pen, group, inside);
+    if lags >= 4 {
+        let inside = panel(pen, lags, "Lag per partition", &[piece("committed → end", theme.fg(Role::Dim))]);
+        lag_table(pen, group, inside);
+    }
+    let rest = area.bottom().saturating_sub(area.y + state + who + lags);
+    if rest >= 3 {
+        let inside = panel(pen, rest, "Rebalances", &[piece("newest first", theme.fg(Role::Dim))]);
+        rebalances_of(pen, view, group, inside);
+    }
+}
+
+/// The detail without borders, for a narrow terminal.
+fn rows_only(pen: &mut Pen<'_>, view: &ClusterView, group: &GroupDetail, area: Rect, frame: Frame) {
+    let facts = facts_of(pen, group, false);
+    let title = [piece(group.name.to_string(), pen.theme.bold(Role::Text))];
+    let mut y = area.y;
+    pen.rule(area.x, area.right(), y, &title, &facts);
+    y += 1;
+    let is_short = frame.height == Height::Short;
+    let state = Rect { y, height: if is_short { 1 } else { 2 }, ..area };
+    machine(pen, view, group, state);
+    y = state.bottom();
+    let left = area.bottom().saturating_sub(y);
+    let members = u16::try_from(group.members.len()).unwrap_or(u16::MAX).saturating_add(1).min(left / 2);
+    matrix(pen, group, Rect { y, height: members, ..area });
+    y += members;
+    lag_table(pen, group, Rect { y, height: area.bottom().saturating_sub(y), ..area });
+}
+
+fn facts_of(pen: &Pen<'_>, group: &GroupDetail, is_long: bool) -> Vec<Piece<'static>> {
+    let theme = pen.theme;
+    let protocol = if group.is_consumer_protocol { "consumer protocol" } else { "classic protocol" };
+    let count_word = if group.is_consumer_protocol { "epoch" } else { "generation" };
+    let mut pieces = Vec::new();
+    if is_long {
+        pieces.push(piece(format!("{protocol}   "), theme.fg(Role::Dim)));
+    }
+    if let Some(assignor) = &group.assignor {
+        pieces.push(piece(format!("{assignor}   "), theme.fg(Role::Dim)));
+    }
+    pieces.push(piece(format!("{count_word} {}   ", group.generation), theme.fg(Role::Dim)));
+    let is_gone = group.state == GroupState::NoCoordinator;
+    pieces.push(piece(if is_long { "coordinator " } else { "" }, theme.fg(Role::Dim)));
+    let (glyph, role) = if is_gone { (glyphs::DEAD, Role::Dead) } else { (glyphs::LEADER, Role::Lead) };
+    pieces.push(piece(format!("{glyph} broker {}", group.coordinator), theme.bold(role)));
+    if let Some(before) = group.coordinator_before.filter(|_| is_long) {
+        pieces.push(piece(format!(" (was {before})"), theme.fg(Role::Dim)));
+    }
+    pieces
+}
+
+/// The states in a row, the present one lit, the last stable one told.
+fn machine(pen: &mut Pen<'_>, view: &ClusterView, group: &GroupDetail, area: Rect) {
+    let theme = pen.theme;
+    let states = states(group);
+    let step = (area.width / states.len() as u16).max(8);
+    let has_notes = area.height >= 2;
+    for (at, (state, word, note)) in (0..).zip(states) {
+        let x = area.x + at * step;
+        let is_now = *state == group.state;
+        let cells = step.saturating_sub(3);
+        let role = mark(*state).1;
+        let name = if width(word) + 2 > cells { cut_middle(word, cells) } else { (*word).into() };
+        let after = if is_now {
+            pen.text(x, area.y, cells, &format!(" {name} "), theme.chip(role))
+        } else {
+            pen.text(x, area.y, cells, &format!(" {name} "), theme.fg(Role::Dim))
+        };
+        if at + 1 < states.len() as u16 && after + 2 <= x + step {
+            pen.text(after + 1, area.y, 1, "→", theme.fg(Role::Faint));
+        }
+        if !has_notes {
+            continue;
+        }
+        let ago = |since: u64| span_ms(view.at_ms.saturating_sub(since));
+        let (text, style) = match (is_now, *state, group.stable_until_ms) {
+            (true, ..) => {
+                let long = format!(" {note}, {}", ago(group.since_ms));
+                let text = if width(&long) < step { long } else { format!(" for {}", ago(group.since_ms)) };
+                (text, theme.fg(role))
+            }
+            (false, GroupState::Stable, Some(until)) => (format!(" until {} ago", ago(until)), theme.fg(Role::Lag)),
+            _ => (format!(" {note}"), theme.fg(Role::Faint)),
+        };
+        pen.text(x, area.y + 1, step.saturating_sub(1), &text, style);
+    }
+    if group.state == GroupState::NoCoordinator && area.height >= 3 {
+        let text = format!(
+            "broker {} coordinated it and is gone: members wait until another leads its partition of __consumer_offsets",
+            group.coordinator
+        );
+        pen.text(area.x, area.y + 2, area.width, &text, theme.fg(Role::Dead));
+    } else if group.state == GroupState::Empty && area.height >= 3 {
+        let text = "nobody reads: what is committed stays, and lag grows with what is written";
+        pen.text(area.x + 1, area.y + 2, area.width, text, theme.fg(Role::Dim));
+    }
+}
+
+/// Members and partitions, and a mark where they meet.
+fn matrix(pen: &mut Pen<'_>, group: &GroupDetail, area: Rect) {
+    let theme = pen.theme;
+    if area.height == 0 {
+        return;
+    }
+    if group.members.is_empty() {
+        pen.text(area.x, area.y, area.width, "no members", theme.fg(Role::Dim));
+        return;
+    }
+    let name_cells =
+        group.members.iter().map(|member| width(&label(member))).max().unwrap_or(8).clamp(8, area.width / 3);
+    let x = area.x + name_cells + 2;
+    let names: Vec<String> = group.partitions.iter().map(|partition| partition.name.to_string()).collect();
+    let longest = names.iter().map(|name| width(name)).max().unwrap_or(6);
+    let room = area.right().saturating_sub(x);
+    let fits = |cells: u16| (room / (cells + 1)) as usize >= names.len();
+    // Full names where they fit, else the numbers alone, else single marks.
+    let cells = [longest, 4, 1].into_iter().find(|cells| fits(*cells)).unwrap_or(1);
+    let gap = u16::from(cells > 1);
+    let shown = names.len().min((room / (cells + gap)).into());
+    let has_topics = cells != longest && area.height >= 3;
+    let area = if has_topics {
+        topics_of(pen, group, x, area.y, cells + gap, shown);
+        Rect { y: area.y + 1, height: area.height - 1, ..area }
+    } else {
+        area
+    };
+    for (at, partition) in group.partitions.iter().take(shown).enumerate() {
+        let at = x + at as u16 * (cells + gap);
+        let text = if cells == longest { names_of(&partition.name) } else { partition.name.partition.to_string() };
+        if cells > 1 {
+            pen.text(at, area.y, cells, &text, theme.fg(Role::Faint));
+        }
+    }
+    if cells == 1 || shown < names.len() {
+        let text = format!("{} of {}", shown, plural(names.len() as u64, "partition"));
+        pen.text(area.x, area.y, name_cells + 2, &text, theme.fg(Role::Faint));
+    }
+    let rows = usize::from(area.height.saturating_sub(1));
+    let is_cut = group.members.len() > rows;
+    for (at, member) in group.members.iter().take(rows).enumerate() {
+        let y = area.y + 1 + at as u16;
+        if is_cut && at + 1 == rows {
+            let more = format!("and {} more", plural((group.members.len() - at) as u64, "member"));
+            pen.text(area.x, y, area.width, &more, theme.fg(Role::Dim));
+            break;
+        }
+        pen.text(area.x, y, name_cells, &cut_middle(&label(member), name_cells), theme.bold(Role::Client));
+        for (at, partition) in group.partitions.iter().take(shown).enumerate() {
+            let at = x + at as u16 * (cells + gap);
+            let (glyph, role) = relation(member, &partition.name);
+            let marks = if glyph == glyphs::MISSING { 1 } else { cells.min(8) };
+            pen.repeat(at, y, marks, glyph, theme.fg(role));
+        }
+    }
+}
+
+/// The topics' names, each above its first partition, as far as there is room before the next one.
+fn topics_of(pen: &mut Pen<'_>, group: &GroupDetail, x: u16, y: u16, step: u16, shown: usize) {
+    let mut at = 0;
+    for same in group.partitions[..shown].chunk_by(|left, right| left.name.topic == right.name.topic) {
+        let cells = (same.len() as u16 * step).saturating_sub(1);
+        pen.text(x + at * step, y, cells, &cut_middle(&same[0].name.topic, cells), pen.theme.fg(Role::Faint));
+        at += same.len() as u16;
+    }
+}
+
+fn names_of(name: &PartitionName) -> String {
+    name.to_string()
+}
+
+fn label(member: &GroupMember) -> String {
+    let name = member.instance.as_ref().unwrap_or(&member.client);
+    let own = member.id.rsplit('-').next().unwrap_or(&member.id);
+    let short: String = own.chars().take(4).collect();
+    if member.instance.is_some() { name.to_string() } else { format!("{name} {short}") }
+}
+
+fn relation(member: &GroupMember, name: &PartitionName) -> (&'static str, Role) {
+    if member.gives_back.contains(name) {
+        (GIVES_BACK, Role::Lag)
+    } else if member.owns.contains(name) {
+        (READS, Role::Sync)
+    } else if member.awaits.contains(name) {
+        (AWAITS, Role::Lag)
+    } else {
+        (glyphs::MISSING, Role::Faint)
+    }
+}
+
+/// A row a partition, the one that is most behind first.
+fn lag_table(pen: &mut Pen<'_>, group: &GroupDetail, area: Rect) {
+    let theme = pen.theme;
+    if area.height < 2 {
+        return;
+    }
+    let head = theme.fg(Role::Faint);
+    let name_cells = group.partitions.iter().map(|one| width(&one.name.to_string())).max().unwrap_or(9).clamp(9, 28);
+    let columns = [("COMMITTED", 12), ("END", 12), ("LAG", 10)];
+    let mut end = area.x + name_cells;
+    pen.text(area.x, area.y, name_cells, "PARTITION", head);
+    for (word, cells) in columns {
+        end += cells;
+        pen.right(end - cells, end, area.y, word, head);
+    }
+    let reader_at = end + 2;
+    pen.text(reader_at, area.y, 12, "READ BY", head);
+    let bar_at = reader_at + 20;
+    let mut rows: Vec<_> = group.partitions.iter().collect();
+    rows.sort_by_key(|one| std::cmp::Reverse(one.lag()));
+    let most = rows.iter().filter_map(|one| one.lag()).max().unwrap_or(0).max(1);
+    let room = usize::from(area.height - 1);
+    for (at, one) in rows.iter().take(room).enumerate() {
+        let y = area.y + 1 + at as u16;
+        if rows.len() > room && at + 1 == room {
+            let more = format!("and {} less behind", plural((rows.len() - at) as u64, "partition"));
+            pen.text(area.x, y, area.width, &more, theme.fg(Role::Dim));
+            break;
+        }
+        let name = one.name.to_string();
+        pen.text(area.x, y, name_cells, &cut_middle(&name, name_cells), theme.fg(Role::Text));
+        let behind = one.lag();
+        let role = if behind.is_some_and(|lag| lag >= LAG_NOTICED) { Role::Lag } else { Role::Text };
+        let mut end = area.x + name_cells;
+        let unknown = || UNKNOWN.to_owned();
+        let values = [
+            (one.committed.map_or_else(unknown, offset), 12, theme.fg(Role::Dim)),
+            (one.end.map_or_else(unknown, offset), 12, theme.fg(Role::Dim)),
+            (behind.map_or_else(unknown, count), 10, theme.bold(role)),
+        ];
+        for (text, cells, style) in values {
+            end += cells;
+            pen.right(end - cells, end, y, &text, style);
+        }
+        let reader = one.owner.and_then(|owner| group.members.get(owner)).map_or("nobody".to_owned(), label);
+        let style = theme.fg(if one.owner.is_some() { Role::Client } else { Role::Dim });
+        pen.text(reader_at, y, 18.min(area.right().saturating_sub(reader_at)), &cut_middle(&reader, 18), style);
+        if let (Some(behind), room @ 8..) = (behind, area.right().saturating_sub(bar_at)) {
+            let cells = u16::try_from(u128::from(behind) * u128::from(room) / u128::from(most)).unwrap_or(room);
+            pen.repeat(bar_at, y, room, "─", theme.fg(Role::Line));
+            pen.repeat(bar_at, y, cells, glyphs::COMMITTED, theme.fg(role.low()));
+        }
+    }
+}
+
+fn rebalances_of(pen: &mut Pen<'_>, view: &ClusterView, group: &GroupDetail, area: Rect) {
+    let theme = pen.theme;
+    if group.rebalances.is_empty() {
+        pen.text(area.x, area.y, area.width, "none since this coordinator began", theme.fg(Role::Dim));
+        return;
+    }
+    let head = theme.fg(Role::Faint);
+    pen.text(area.x + 2, area.y, 12, "WHEN", head);
+    pen.text(area.x + 16, area.y, 6, "ENDED", head);
+    pen.text(area.x + 24, area.y, 6, "WHY", head);
+    for (at, rebalance) in group.rebalances.iter().take(usize::from(area.height.saturating_sub(1))).enumerate() {
+        let y = area.y + 1 + at as u16;
+        let is_now = at == 0 && !matches!(group.state, GroupState::Stable | GroupState::Empty);
+        let (glyph, role) = if is_now { (glyphs::STARTING, Role::Lag) } else { (glyphs::ALIVE, Role::Sync) };
+        pen.text(area.x, y, 1, glyph, theme.fg(role));
+        let when = if is_now {
+            "now".to_owned()
+        } else {
+            format!("{} ago", span_ms(view.at_ms.saturating_sub(rebalance.at_ms)))
+        };
+        pen.text(area.x + 2, y, 13, &when, theme.fg(Role::Text));
+        pen.text(area.x + 16, y, 7, &rebalance.generation.to_string(), theme.fg(Role::Dim));
+        let style = if is_now { theme.fg(Role::Lag) } else { theme.fg(Role::Text) };
+        // Ids are long; who is still here has a shorter name.
+        let cause = group.members.iter().fold(rebalance.cause.clone(), |cause, member| {
+            if member.id.is_empty() { cause } else { cause.replace(&*member.id, &label(member)) }
+        });
+        pen.text(area.x + 24, y, area.width.saturating_sub(24), &cause, style);
+    }
+}
+
+/// The hint row of this screen.
+pub fn hints(pen: &mut Pen<'_>, view: &ClusterView, frame: Frame) {
+    let theme = pen.theme;
+    let (mut at, y, end) = (frame.area.x + 1, frame.hints, frame.area.right().saturating_sub(1));
+    let tail = [
+        piece(":", theme.bold(Role::Focus)),
+        piece(" command  ", theme.fg(Role::Dim)),
+        piece("?", theme.bold(Role::Focus)),
+        piece(" help", theme.fg(Role::Dim)),
+    ];
+    let until = pen.pieces_right(at, end, y, &tail);
+    let time = if matches!(view.clock, ClockMode::Paused { .. }) { "run" } else { "pause" };
+    let keys = [
+        ("j k", "group"),
+        ("R", "reset offsets"),
+        ("D", "delete"),
+        ("↵", "describe"),
+        ("Space", time),
+        ("Esc", "cluster"),
+    ];
+    for (key, word) in keys {
+        if key == "Space" && !view.host.can.pause {
+            continue;
+        }
+        let cells = width(key) + width(word) + 3;
+        if at + cells > until {
+            break;
+        }
+        at = pen.text(at, y, cells, key, theme.bold(Role::Focus));
+        at = pen.text(at, y, cells, &format!(" {word}"), theme.fg(Role::Dim)) + 2;
+    }
+}
