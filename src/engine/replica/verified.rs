@@ -149,7 +149,18 @@ impl Replicas {
         Some(Question { id: Arc::from(id.as_str()), producer, adds, partitions })
     }
 
-    /// The same for one partition of the offsets' topic, which the coordinator of groups writes to.
+    /// Takes guards anew before a question is put again, as Kafka does (`ReplicaManager.handleProduceAppend`): while the
+    /// coordinator was busy, the marker of the transaction before may have ended the ones there were. The answer that is
+    /// still to come is the one that counts, so that these hold as those did.
+    pub(in crate::engine) fn renew_guards(&mut self, question: &mut Question) {
+        for (_, id, guard) in &mut question.partitions {
+            if let Some(replica) = self.replica_mut(*id).filter(|replica| replica.is_leader()) {
+                *guard = replica.begin_verifying(question.producer, question.adds);
+            }
+        }
+    }
+
+    /// What a coordinator has to be asked for one partition of the offsets' topic, which the coordinator of groups writes to.
     pub(in crate::engine) fn question_of_offsets(
         &mut self,
         env: &ReplicaEnv,

@@ -2,8 +2,8 @@
 //! partition in it, or, for clients of version 2, that it take it in (KIP-890; Kafka's `AddPartitionsToTxnManager`).
 //! Meanwhile the request waits here, and what the same connection sends after it waits behind it.
 //!
-//! Invariants: what is appended after an answer is checked against the guard that was taken before the question, so
-//! that a marker in between is noticed. The requests of a connection are carried out in their order.
+//! Invariants: what is appended after an answer is checked against the guard that was taken before the question was put
+//! (for the last time), so that a marker in between is noticed. The requests of a connection are carried out in their order.
 
 use crate::engine::broker::Broker;
 use crate::engine::io::{Ctx, RequestToken, Wake};
@@ -143,6 +143,9 @@ impl Broker {
                 break;
             }
             self.verifications.again.pop_first();
+            if let Some(asked) = self.verifications.asked.get_mut(&number) {
+                self.replicas.renew_guards(&mut asked.question);
+            }
             self.ask_coordinator(cx, number);
         }
     }

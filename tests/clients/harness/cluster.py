@@ -142,6 +142,8 @@ class ApacheKafka:
         "min.insync.replicas": 2,
         "num.partitions": 3,
         "offsets.topic.replication.factor": 3,
+        "transaction.state.log.replication.factor": 3,
+        "group.initial.rebalance.delay.ms": 0,
         "log.cleaner.enable": "false",
     }
 

@@ -115,6 +115,11 @@ impl World {
     }
 
     fn produce(&mut self, version: i16, producer: Producer, partition: i32, sequence: i32, value: &str) -> ErrorCode {
+        let token = self.send_batch(version, producer, partition, sequence, value);
+        self.produced(token)
+    }
+
+    fn send_batch(&mut self, version: i16, producer: Producer, partition: i32, sequence: i32, value: &str) -> u64 {
         let leader = self.leader(TOPIC, partition);
         let batch = BatchBuilder::new()
             .producer(producer.id, producer.epoch, sequence)
@@ -133,9 +138,11 @@ impl World {
             .with_acks(-1)
             .with_timeout_ms(1_000)
             .with_topic_data(vec![data]);
-        let Response::Produce(answer) = self.ask(leader, version, Request::Produce(produce)) else {
-            panic!("an answer")
-        };
+        self.send(leader, version, Request::Produce(produce))
+    }
+
+    fn produced(&mut self, token: u64) -> ErrorCode {
+        let Response::Produce(answer) = self.answer(token) else { panic!("an answer") };
         error(answer.responses[0].partition_responses[0].error_code)
     }
 
@@ -255,6 +262,26 @@ fn version_two_adds_partitions_by_itself_and_bumps_the_epoch_at_each_end() {
     world.settle();
     assert_eq!(world.committed(0), (4, vec!["a".to_owned()]));
     assert_eq!(world.end(5, third, false).1.epoch, 3, "nothing was begun, and the epoch is another all the same");
+}
+
+#[test]
+fn a_transaction_can_begin_while_the_markers_of_the_one_before_are_on_their_way() {
+    let mut world = World::new(3);
+    let first = world.init();
+    let coordinator = world.coordinator();
+    let partition = (0..2).find(|number| world.leader(TOPIC, *number) != coordinator).expect("two leaders");
+    assert_eq!(world.produce(12, first, partition, 0, "a"), ErrorCode::None);
+    world.late_markers = Some(Vec::new());
+    let (result, second) = world.end(5, first, true);
+    assert_eq!(result, ErrorCode::None);
+    // The leader has asked the coordinator, which is busy, and will ask it again; the marker ends the guard of the first question.
+    let token = world.send_batch(12, second, partition, 0, "b");
+    assert_eq!(world.late_markers.as_ref().map(Vec::len), Some(1));
+    world.deliver_markers();
+    assert_eq!(world.produced(token), ErrorCode::None);
+    assert_eq!(world.end(5, second, true).0, ErrorCode::None);
+    world.settle();
+    assert_eq!(world.committed(partition).1, ["a", "b"]);
 }
 
 #[test]

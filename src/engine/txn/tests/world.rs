@@ -39,6 +39,8 @@ pub(super) struct World {
     last_token: u64,
     /// Markers of transactions are lost on their way.
     pub(super) lose_markers: bool,
+    /// Requests for markers that are on their way for as long as they are kept here.
+    pub(super) late_markers: Option<Vec<(i32, BrokerId, PeerMessage)>>,
     /// So many writes become safe, if not all.
     pub(super) disks_answer: Option<usize>,
     /// What producers ask for.
@@ -69,6 +71,7 @@ impl World {
             headers: BTreeMap::new(),
             last_token: 0,
             lose_markers: false,
+            late_markers: None,
             disks_answer: None,
             transaction_timeout_ms: 2_000,
             lives: 100,
@@ -183,8 +186,10 @@ impl World {
         loop {
             if let Some((to, from, message)) = self.mail.pop_front() {
                 let is_marker = matches!(&message.body, PeerBody::Request(PeerRequest::WriteTxnMarkers(_)));
-                if !(is_marker && self.lose_markers) {
-                    self.step(to, Input::Peer { from, message });
+                match &mut self.late_markers {
+                    Some(late) if is_marker => late.push((to, from, message)),
+                    _ if is_marker && self.lose_markers => {}
+                    _ => self.step(to, Input::Peer { from, message }),
                 }
                 continue;
             }
@@ -197,6 +202,12 @@ impl World {
             self.nodes.get_mut(&id).expect("just seen").unsafe_writes.pop_front();
             self.step(id, Input::Persisted { seq });
         }
+    }
+
+    /// The markers that were on their way arrive.
+    pub(super) fn deliver_markers(&mut self) {
+        self.mail.extend(self.late_markers.take().into_iter().flatten());
+        self.run();
     }
 
     /// Lets time go on.
@@ -247,6 +258,11 @@ impl World {
     /// Sends a request and waits for its answer.
     pub(super) fn ask(&mut self, to: i32, version: i16, request: Request) -> Response {
         let token = self.send(to, version, request);
+        self.answer(token)
+    }
+
+    /// Waits for the answer to a request.
+    pub(super) fn answer(&mut self, token: u64) -> Response {
         for _ in 0..500 {
             if let Some(answer) = self.answers.remove(&token) {
                 return answer;
