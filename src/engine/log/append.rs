@@ -247,7 +247,9 @@ impl PartitionLog {
             self.segments.roll(self.end_offset);
             self.write_checkpoint(cx);
         }
-        if self.epochs.assign(header.leader_epoch, header.base_offset) {
+        // Not at the batch's own offset: compaction may have taken the epoch's first records from the leader's log, and
+        // what another replica wrote there in an earlier epoch must not pass for what was committed.
+        if self.epochs.assign(header.leader_epoch, self.end_offset) {
             self.write_epochs(cx);
         }
         let marker = Marker::of(&batch);

@@ -16,7 +16,6 @@ use crate::engine::io::{Ctx, ReadError, StorageOp};
 use crate::engine::log::partition_log::PartitionLog;
 use crate::engine::log::producer_state::Marker;
 use crate::engine::log::transactions::AbortedTransaction;
-use crate::engine::mutant::Mutant;
 use crate::engine::observe::EventKind;
 use crate::engine::time::WallTime;
 use crate::protocol::batch::{Batch, BatchHeader};
@@ -147,11 +146,7 @@ impl PartitionLog {
 
     /// Begins a pass over what may be cleaned now.
     pub fn begin_cleaning(&self, cx: &Ctx<'_>, high_watermark: i64, config: &TopicConfig) -> Cleaning {
-        let stable_end = match cx.has(Mutant::CleanerBeyondStableOffset) {
-            true => self.end_offset,
-            false => self.last_stable_offset(high_watermark),
-        };
-        let end = self.cleanable_end(cx.wall, stable_end, config);
+        let end = self.cleanable_end(cx.wall, self.last_stable_offset(high_watermark), config);
         Cleaning {
             cuts: self.cuts,
             first_dirty: self.clean_end(),
@@ -253,7 +248,7 @@ impl PartitionLog {
     fn fate(&mut self, cx: &Ctx<'_>, cleaning: &mut Cleaning, config: &TopicConfig, batch: &Batch) -> Fate {
         let header = &batch.header;
         let horizon = header.delete_horizon_ms();
-        let is_past = horizon.is_some_and(|horizon| horizon <= cx.wall.0) || cx.has(Mutant::TombstonesGoAtOnce);
+        let is_past = horizon.is_some_and(|horizon| horizon <= cx.wall.0);
         let retention_ms = i64::try_from(config.delete_retention_ms).unwrap_or(i64::MAX);
         let new_horizon = cx.wall.0.saturating_add(retention_ms);
         let is_marker = Marker::is_in(header);
@@ -263,7 +258,7 @@ impl PartitionLog {
         } else if is_marker && is_unneeded && horizon.is_none() && header.record_count > 0 {
             records::filter(batch, Some(new_horizon), |_| true)
         } else if header.is_control() {
-            return if header.record_count > 0 { Fate::Stays } else { self.emptied(cx, cleaning, batch) };
+            return if header.record_count > 0 { Fate::Stays } else { self.emptied(cleaning, batch) };
         } else if is_unneeded {
             Ok(Filtered::Nothing)
         } else {
@@ -285,16 +280,16 @@ impl PartitionLog {
         };
         match filtered {
             Ok(Filtered::Some(other)) => Fate::Becomes(other),
-            Ok(Filtered::Nothing) => self.emptied(cx, cleaning, batch),
+            Ok(Filtered::Nothing) => self.emptied(cleaning, batch),
             Ok(Filtered::Same) | Err(_) => Fate::Stays,
         }
     }
 
     /// A batch without records: it stays if its producer's last sequence number is in it, or its epoch in a last marker,
     /// and if the log would end in a gap without it.
-    fn emptied(&self, cx: &Ctx<'_>, cleaning: &Cleaning, batch: &Batch) -> Fate {
+    fn emptied(&self, cleaning: &Cleaning, batch: &Batch) -> Fate {
         let header = &batch.header;
-        let tells_producer = self.producers.is_last_of(header) && !cx.has(Mutant::LastSequenceCompacted);
+        let tells_producer = self.producers.is_last_of(header);
         match tells_producer || header.next_offset() == cleaning.end {
             true if header.record_count == 0 => Fate::Stays,
             true => Fate::Becomes(batch.emptied()),

@@ -218,6 +218,25 @@ fn a_record_without_a_key_is_refused() {
     one.append(1, batch).expect("any other topic takes it");
 }
 
+#[test]
+fn a_replica_that_copies_a_compacted_log_dates_an_epoch_from_where_the_one_before_ends() {
+    let mut leader = OneLog::with(compacted());
+    put(&mut leader, &[("a", Some("1"))]);
+    // The first batch of epoch 2 is compacted away.
+    for value in ["2", "3"] {
+        leader.append(2, keyed(&[("b", Some(value))]).build().expect("a batch")).expect("appended");
+    }
+    leader.append(2, keyed(&[("c", Some("1"))]).build().expect("a batch")).expect("appended");
+    clean(&mut leader).expect("dirty");
+    let mut follower = OneLog::with(compacted());
+    let (log, copied) = (&mut follower.log, batches(&leader));
+    assert_eq!(copied.iter().map(|batch| batch.header.base_offset).collect::<Vec<_>>(), [0, 2, 3]);
+    follower.harness.step(|cx| log.append_as_follower(cx, &copied)).expect("appended");
+    assert_eq!(follower.log.end_offset(), 4);
+    // What somebody wrote at offset 1 in epoch 1, and was never committed, has to go.
+    assert_eq!(follower.log.epoch_end(1).end_offset, 1);
+}
+
 #[derive(Debug, Clone)]
 enum Deed {
     Put(Vec<(u8, bool)>, usize),
