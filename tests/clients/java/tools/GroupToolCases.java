@@ -180,7 +180,10 @@ final class GroupToolCases extends Tools {
             String[] about = {"find-hanging", "--topic", topic, "--max-transaction-timeout", "0"};
             Report.equal(0, all(tool(TRANSACTIONS, about), "(?m)^" + topic).size(), "hanging transactions");
             producer.commitTransaction();
-            has(tool(TRANSACTIONS, "describe", "--transactional-id", name), name + "\\s+\\d+\\s+\\d+\\s+CompleteCommit\\s");
+            // The producer is told as soon as it is decided.
+            String complete = name + "\\s+\\d+\\s+\\d+\\s+CompleteCommit\\s";
+            Report.eventually("it is complete",
+                    () -> !all(tool(TRANSACTIONS, "describe", "--transactional-id", name), complete).isEmpty());
             Report.equal(0, all(tool(TRANSACTIONS, "find-hanging", "--broker-id", "1", "--max-transaction-timeout", TOO_LONG_MINUTES),
                     "(?m)^" + topic).size(), "hanging transactions");
         }
