@@ -13,10 +13,12 @@ use super::remote::{Bootstrap, CLIENT_ID};
 use crate::client::consumer::{ConsumerOptions, ConsumerRecord, Start};
 use crate::client::member::Event;
 use crate::cluster::command::values::From;
-use crate::cluster::command::{Consume as Wanted, ResetTo};
+use crate::cluster::command::{Consume as Wanted, GroupProtocol, ResetTo};
 use crate::cluster::dial::Driver;
 use crate::cluster::reading::Reader;
+use crate::protocol::codec::Request;
 use clap::Args;
+use kafka_protocol::messages::ConsumerGroupDescribeRequest;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -66,6 +68,9 @@ impl Consume {
     /// Reads until the end, as many as were wanted, or until it is interrupted.
     pub fn run(&self) -> Outcome {
         self.cluster.find_topic(&self.wanted.topic, false)?;
+        if self.wanted.membership.group.is_some() && self.wanted.membership.protocol == GroupProtocol::Consumer {
+            self.cluster.serves(Request::ConsumerGroupDescribe(ConsumerGroupDescribeRequest::default()))?;
+        }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -8,7 +8,7 @@ use crate::client::Target;
 use crate::client::metadata::Metadata;
 use crate::cluster::admin::Ask;
 use crate::cluster::admin::remote::Remote;
-use crate::protocol::codec::Response;
+use crate::protocol::codec::{Request, Response};
 use crate::protocol::error::ErrorCode;
 use clap::Args;
 use std::time::Duration;
@@ -59,6 +59,12 @@ impl Bootstrap {
                 error => return Err(Failure::new(Exit::Failed, format!("{topic}: {error}"))),
             }
         }
+    }
+
+    /// Fails unless the cluster knows a request that changes nothing.
+    pub fn serves(&self, request: Request) -> Result<(), Failure> {
+        let answer = self.remote()?.ask(Target::Any, request);
+        answer.map(drop).map_err(|reason| Failure::new(Exit::Failed, reason))
     }
 
     /// The failure to reach it.

@@ -25,6 +25,9 @@ use serde_json::{Value, json};
 /// The kind of key that is a transactional id.
 const TRANSACTION: i8 = 1;
 
+/// The longest line.
+const LINE_CHARS: usize = 80;
+
 /// Carries out a verb about transactions.
 pub fn run(command: &TransactionCommand, ask: &mut dyn Ask) -> Reply {
     let outcome = match command {
@@ -118,7 +121,7 @@ fn describe(name: &str, ask: &mut dyn Ask) -> Result<Reply, Trouble> {
     )];
     lines.push(match partitions.is_empty() {
         true => "no partitions".to_owned(),
-        false => format!("partitions: {}", partitions.join(" ")),
+        false => folded("partitions:", &partitions),
     });
     let data = json!({
         "transactional_id": name, "state": state.transaction_state.as_str(), "producer_id": state.producer_id.0,
@@ -127,6 +130,21 @@ fn describe(name: &str, ask: &mut dyn Ask) -> Result<Reply, Trouble> {
         "partitions": partitions,
     });
     Ok(Reply::told(lines.join("\n"), data))
+}
+
+/// Words after a heading, on as many lines as a terminal of 80 columns needs.
+fn folded(heading: &str, words: &[String]) -> String {
+    let mut lines = vec![heading.to_owned()];
+    for word in words {
+        let line = lines.last_mut().expect("it begins with one");
+        if line.len() + word.len() < LINE_CHARS {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(format!("  {word}"));
+        }
+    }
+    lines.join("\n")
 }
 
 /// Ends an open transaction as its producer's next life would.

@@ -21,6 +21,8 @@ pub trait Names {
     fn partitions(&self, start: &str) -> Vec<CompletionValue>;
     /// Consumer groups that start so.
     fn groups(&self, start: &str) -> Vec<CompletionValue>;
+    /// Transactional ids that start so.
+    fn transactional_ids(&self, start: &str) -> Vec<CompletionValue>;
     /// Settings of Kafka's that start so: `retention.ms`.
     fn settings(&self, start: &str) -> Vec<CompletionValue>;
 }
@@ -148,6 +150,7 @@ fn values_of(name: &str, argument: &clap::Arg, said: &[&str], typed: &str, names
         ("TOPIC", _) => names.topics(typed),
         ("GROUP", _) => names.groups(typed),
         ("PARTITION", _) => names.partitions(typed),
+        ("TRANSACTIONAL-ID", _) => names.transactional_ids(typed),
         ("KEY" | "KEY=VALUE", _) => names.settings(typed),
         ("ACKS", _) => words(&["all", "1", "0"]),
         ("WHERE", _) => words(&["earliest", "latest"]),
@@ -177,6 +180,9 @@ mod tests {
         }
         fn groups(&self, start: &str) -> Vec<CompletionValue> {
             vec![plain("orders-app")].into_iter().filter(|group| group.text.starts_with(start)).collect()
+        }
+        fn transactional_ids(&self, _: &str) -> Vec<CompletionValue> {
+            vec![plain("transfers")]
         }
         fn settings(&self, _: &str) -> Vec<CompletionValue> {
             vec![plain("retention.ms")]
@@ -212,6 +218,11 @@ mod tests {
         assert_eq!(texts("drop next response of prod"), ["Produce"]);
         assert_eq!(texts("produce orders --acks "), ["all", "1", "0"]);
         assert_eq!(texts("link cut 1 c"), ["clients"]);
+        assert_eq!(texts("group reset o"), ["orders-app"]);
+        assert_eq!(texts("group reset orders-app o"), ["orders"]);
+        assert_eq!(texts("consume orders --group o"), ["orders-app"]);
+        assert_eq!(texts("consume orders --reset l"), ["latest"]);
+        assert_eq!(texts("transaction abort t"), ["transfers"]);
         assert_eq!(texts("mouse o"), ["on", "off"]);
         assert_eq!(texts("theme hi"), ["high-contrast"]);
     }

@@ -262,14 +262,14 @@ pub enum TransactionCommand {
     /// Show a transactional id's state, producer, coordinator and partitions
     Describe {
         /// The transactional id
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "TRANSACTIONAL-ID")]
         name: String,
     },
     /// Abort an open transaction, and fence its producer
     #[command(group = clap::ArgGroup::new("which").args(["name", "partition"]).required(true))]
     Abort {
         /// The transactional id
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "TRANSACTIONAL-ID")]
         name: Option<String>,
         /// Only in this partition, for a transaction that no coordinator knows
         #[arg(long, value_name = "PARTITION", requires = "start_offset")]

@@ -177,6 +177,10 @@ impl Names for Observer {
         self.groups.starting_with(start).take(VALUES_MAX).map(value).collect()
     }
 
+    fn transactional_ids(&self, start: &str) -> Vec<CompletionValue> {
+        self.coordinated.transaction_values(&self.lives, start, VALUES_MAX)
+    }
+
     fn settings(&self, start: &str) -> Vec<CompletionValue> {
         let defs = config_table::TOPIC.iter().chain(config_table::BROKER);
         let names: BTreeSet<&str> = defs.map(|def| def.name).filter(|name| name.starts_with(start)).collect();

@@ -5,10 +5,12 @@
 //! Deliberately not here: what a command does in general (the catalogue of the language).
 
 use super::Observer;
+use super::coordinated::members;
 use super::partition::{Life, Partition, life};
 use crate::cluster::command::values::{LinkSpec, Partition as Named, duration_text, join_ids};
 use crate::cluster::command::{
-    BrokerCommand, Command, DiskCommand, ElectCommand, LinkCommand, ReassignCommand, TopicCommand, Who,
+    BrokerCommand, Command, DiskCommand, ElectCommand, GroupCommand, LinkCommand, ReassignCommand, TopicCommand,
+    TransactionCommand, Who,
 };
 use crate::cluster::link::CLIENTS;
 use crate::cluster::view::{BrokerState, Consequence, Weight};
@@ -81,7 +83,53 @@ impl Observer {
             Command::Elect(ElectCommand::Unclean { partitions }) => self.of_unclean(partitions),
             Command::Elect(ElectCommand::Preferred { partitions }) => self.of_preferred(partitions),
             Command::Reassign(ReassignCommand::Start { partitions, to }) => self.of_reassignment(partitions, to),
+            Command::Group(group) => self.of_group(group),
+            Command::Transaction(TransactionCommand::Abort { name: Some(id), .. }) => self.of_abort(id),
             _ => None,
+        }
+    }
+
+    fn of_group(&self, command: &GroupCommand) -> Option<Consequence> {
+        let (name, topic) = match command {
+            GroupCommand::Reset { name, topic, .. } => (name, Some(topic)),
+            GroupCommand::Delete { name } => (name, None),
+            GroupCommand::List | GroupCommand::Describe { .. } => return None,
+        };
+        if !command.changes() {
+            return told(Weight::Harmless, "Shows what would change; --execute does it.");
+        }
+        let known = self.coordinated.group(&self.lives, name);
+        if let Some(group) = known.filter(|group| group.members > 0) {
+            return told(Weight::Refused, format!("{name} has {}: stop them first.", members(group.members)));
+        }
+        let committed = |topic: &str| known.and_then(|group| group.committed.get(topic)).copied().unwrap_or(0);
+        match (topic, known) {
+            (None, None) => told(Weight::Refused, format!("There is no group {name}.")),
+            (None, Some(group)) => {
+                let all = partitions(group.committed.values().sum());
+                told(Weight::Severe, format!("This removes what {name} has committed for {all}."))
+            }
+            (Some(topic), _) if self.image.topic_by_name(topic).is_none() => {
+                told(Weight::Refused, format!("There is no topic {topic}."))
+            }
+            (Some(topic), _) if committed(topic) == 0 => {
+                told(Weight::Harmless, format!("{name} has committed nothing for {topic} yet."))
+            }
+            (Some(topic), _) => {
+                let all = partitions(committed(topic));
+                told(Weight::Severe, format!("What {name} has committed for {all} of {topic} is overwritten."))
+            }
+        }
+    }
+
+    fn of_abort(&self, id: &str) -> Option<Consequence> {
+        match self.coordinated.transaction(&self.lives, id) {
+            None => told(Weight::Refused, format!("There is no transactional id {id}.")),
+            Some(known) if !known.is_open => told(Weight::Refused, format!("No transaction of {id} is open.")),
+            Some(known) => {
+                let all = partitions(known.partitions);
+                told(Weight::Severe, format!("Readers skip what {id} wrote to {all}, and its producer is fenced."))
+            }
         }
     }
 

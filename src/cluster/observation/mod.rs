@@ -12,6 +12,7 @@
 
 mod answers;
 mod broker;
+mod coordinated;
 mod facts;
 mod forecast;
 pub mod found;
@@ -40,6 +41,7 @@ use crate::engine::io::LogInfo;
 use crate::engine::observe::{self, BrokerSnapshot, EventId, Scope};
 use crate::protocol::ids::{BrokerId, PartitionId};
 use broker::Broker;
+use coordinated::Coordinated;
 use facts::{Facts, NewFact};
 use meter::Samples;
 use partition::{Life, Lives, Partition};
@@ -143,6 +145,7 @@ pub struct Observer {
     image: Arc<MetadataImage>,
     image_from: Option<BrokerId>,
     partitions: Partitions,
+    coordinated: Coordinated,
     facts: Facts,
     stalls: Samples<u32>,
     bytes_in: Samples<u64>,
@@ -182,6 +185,7 @@ impl Observer {
             image: Arc::default(),
             image_from: None,
             partitions: Partitions::default(),
+            coordinated: Coordinated::default(),
             facts: Facts::default(),
             stalls: Samples::new(STRIP_EVERY_MS, STRIP_LENGTH),
             bytes_in: Samples::new(STRIP_EVERY_MS, STRIP_LENGTH),
@@ -381,6 +385,7 @@ impl Observer {
             return;
         }
         broker.hear(snapshot);
+        self.coordinated.hear(snapshot);
         self.adopt(snapshot);
         let at_ms = snapshot.at.as_millis();
         let mut bytes = 0;

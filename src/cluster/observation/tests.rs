@@ -3,12 +3,15 @@
 use super::*;
 use crate::client::metadata::TopicPartition;
 use crate::cluster::command::predicate::{Count, Facts as _, Measure, Members};
-use crate::cluster::command::{Names as _, Partition as Named, Who, parse_line};
+use crate::cluster::command::{Names as _, Partition as Named, Who, complete, parse_line};
 use crate::cluster::ledger::Loss;
 use crate::cluster::view::{Acks, RowSort, Weight, WhyAbout};
 use crate::engine::config::Timing;
 use crate::engine::controller::image::{BrokerImage, TopicImage};
 use crate::engine::controller::record::PartitionState;
+use crate::engine::group::classic::GroupState;
+use crate::engine::group::record::CommittedOffset;
+use crate::engine::group::snapshot::{GroupSnapshot, MemberSnapshot};
 use crate::engine::observe::{
     ElectionReason, Event, QuorumRole as Role, QuorumSnapshot, ReplicaRole, ReplicaSnapshot, TruncationReason,
 };
@@ -522,6 +525,65 @@ fn predicates_are_answered_from_what_is_known_and_nothing_else() {
     assert_eq!(observer.resolve(&Who::LeaderOf(named("orders-0"))), Ok(vec![b(1)]));
     assert!(observer.resolve(&Who::LeaderOf(named("orders-1"))).is_err_and(|reason| reason.contains("no leader")));
     assert!(observer.resolve(&Who::Ids(vec![b(7)])).is_err());
+}
+
+#[test]
+fn groups_are_completed_and_their_verbs_told_first() {
+    let mut world = World::new(6);
+    let group = |name: &str, members: usize, committed: i32| {
+        let member = |number| MemberSnapshot {
+            member: format!("m-{number}").into(),
+            instance: None,
+            client_id: "app".into(),
+            owns: Vec::new(),
+            progress: None,
+        };
+        let committed_offset = CommittedOffset {
+            offset: 5,
+            leader_epoch: -1,
+            metadata: "".into(),
+            committed_at_ms: 0,
+            expires_at_ms: None,
+        };
+        let offset = |partition| (partition, committed_offset.clone());
+        GroupSnapshot {
+            group: name.into(),
+            partition: 0,
+            state: if members > 0 { GroupState::Stable } else { GroupState::Empty },
+            consumer: None,
+            protocol_type: None,
+            protocol: None,
+            generation: 1,
+            leader: None,
+            members: (0..members).map(member).collect(),
+            offsets: BTreeMap::from([("orders".into(), (0..committed).map(offset).collect())]),
+            rebalances: Vec::new(),
+        }
+    };
+    let mut snapshot = world.snapshot_of(b(2));
+    snapshot.groups = vec![group("billing", 2, 6), group("audit", 0, 3)];
+    world.observer.snapshot(&snapshot);
+    let values = |world: &World| -> Vec<(String, String)> {
+        let completion = complete("group delete ", &world.observer);
+        completion.values.into_iter().map(|value| (value.text, value.note)).collect()
+    };
+    let expected = [("audit", "empty"), ("billing", "stable")];
+    assert_eq!(values(&world), expected.map(|(name, note)| (name.to_owned(), note.to_owned())));
+    for (line, weight, text) in [
+        ("group delete billing", Weight::Refused, "billing has 2 members: stop them first."),
+        ("group delete audit", Weight::Severe, "This removes what audit has committed for 3 partitions."),
+        ("group delete nobody", Weight::Refused, "There is no group nobody."),
+        ("group reset audit orders --to 0", Weight::Harmless, "Shows what would change; --execute does it."),
+        (
+            "group reset audit orders --to 0 --execute",
+            Weight::Severe,
+            "What audit has committed for 3 partitions of orders is overwritten.",
+        ),
+        ("group reset audit clicks --to 0 --execute", Weight::Refused, "There is no topic clicks."),
+        ("transaction abort transfers", Weight::Refused, "There is no transactional id transfers."),
+    ] {
+        assert_eq!(world.consequence(line), (weight, text.to_owned()), "{line}");
+    }
 }
 
 #[test]

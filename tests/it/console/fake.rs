@@ -532,6 +532,9 @@ impl ClusterPort for FakeCluster {
             fn groups(&self, _: &str) -> Vec<CompletionValue> {
                 Vec::new()
             }
+            fn transactional_ids(&self, _: &str) -> Vec<CompletionValue> {
+                Vec::new()
+            }
             fn settings(&self, _: &str) -> Vec<CompletionValue> {
                 Vec::new()
             }
