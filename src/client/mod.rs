@@ -10,6 +10,7 @@ pub mod group;
 pub mod member;
 pub mod metadata;
 pub mod producer;
+pub mod transaction;
 
 use crate::protocol::api::ApiKey;
 use crate::protocol::codec::{Request, Response};

@@ -4,7 +4,9 @@
 //! Deliberately not here: what each of them does (`workload`).
 
 use crate::client::consumer::Start;
-use crate::cluster::sim::workload::{Client, Load, NewTopic, Producing, Reading, Role, Scope, Topics};
+use crate::cluster::sim::workload::{
+    Client, Load, NewTopic, Producing, Reading, Role, Scope, Topics, Transferring, Transfers,
+};
 use crate::cluster::sim::world::World;
 use crate::cluster::view::Acks;
 use crate::engine::prng::Prng;
@@ -20,6 +22,46 @@ const IMPATIENCE_MS_MAX: u64 = 5_000;
 /// A producer that is restarted now and then is after so long, in milliseconds.
 const LIFETIME_MS_MIN: u64 = 1_000;
 const LIFETIME_MS_MAX: u64 = 8_000;
+
+/// The topic of the accounts, in a seed that has transfers, and how many partitions it has.
+const ACCOUNTS: &str = "accounts";
+const ACCOUNT_PARTITIONS: i32 = 3;
+/// How many partitions the topic of the transactions has: enough for two coordinators, and few enough to be quick.
+const TRANSACTION_PARTITIONS: i32 = 2;
+/// A transaction that its producer left open is aborted after so long, in milliseconds.
+const TRANSACTION_TIMEOUT_MS_MIN: u64 = 1_000;
+const TRANSACTION_TIMEOUT_MS_MAX: u64 = 6_000;
+
+/// Changes the configuration of a cluster for its clients, before any broker has started.
+pub(super) fn configure(world: &mut World) {
+    world.configure(|cluster| cluster.transaction_topic_num_partitions = TRANSACTION_PARTITIONS);
+}
+
+/// Adds clients that transfer amounts in transactions and one that reads what is committed, in a third of all seeds.
+pub(super) fn begin_transfers(world: &mut World, mut rng: Prng, until: Instant) {
+    if !rng.chance(1, 3) {
+        return;
+    }
+    add(world, Role::Topics(Box::new(Topics::new(&[topic(ACCOUNTS, ACCOUNT_PARTITIONS, REPLICAS)]))));
+    let shares_name = rng.chance(1, 4);
+    for number in 0..rng.range(1, 2) {
+        let timeout_ms = rng.range(TRANSACTION_TIMEOUT_MS_MIN, TRANSACTION_TIMEOUT_MS_MAX);
+        let transfers = Transfers {
+            topic: ACCOUNTS.to_owned(),
+            partitions: ACCOUNT_PARTITIONS,
+            transactional_id: format!("bank-{}", if shares_name { 0 } else { number }),
+            transaction_timeout_ms: i32::try_from(timeout_ms).expect("a few seconds"),
+            interval_ms: rng.range(1, 200),
+            from: world.now.plus_millis(rng.range(0, 5_000)),
+            until,
+        };
+        let transferring = Transferring::new(world.next_client(), transfers, rng.fork("transfers"));
+        add(world, Role::Transferring(Box::new(transferring)));
+    }
+    let topics = vec![ACCOUNTS.to_owned()];
+    let begins_at = world.now;
+    read(world, Scope { topics, start: Start::Earliest, begins_at, until, is_followed: false, is_committed: true });
+}
 
 /// Adds the clients that a seed draws; they write until a moment.
 pub(super) fn begin(world: &mut World, choices: &mut Prng, until: Instant) {
@@ -49,12 +91,19 @@ pub(super) fn begin(world: &mut World, choices: &mut Prng, until: Instant) {
     }
     read(
         world,
-        Scope { topics: names.clone(), start: Start::Earliest, begins_at: world.now, until, is_followed: true },
+        Scope {
+            topics: names.clone(),
+            start: Start::Earliest,
+            begins_at: world.now,
+            until,
+            is_followed: true,
+            is_committed: false,
+        },
     );
     if choices.chance(1, 3) {
         let begins_at = world.now.plus_millis(choices.range(1_000, 15_000));
         let start = *choices.pick(&[Start::Earliest, Start::Latest, Start::BeforeEnd(50)]).expect("a choice");
-        read(world, Scope { topics: names, start, begins_at, until, is_followed: false });
+        read(world, Scope { topics: names, start, begins_at, until, is_followed: false, is_committed: false });
     }
 }
 
@@ -70,7 +119,17 @@ pub fn begin_demo(world: &mut World, loads: &[(&str, i32, u64)]) {
     }
     let names = topics.into_iter().map(|topic| topic.name).collect();
     let until = Instant(u64::MAX / 2);
-    read(world, Scope { topics: names, start: Start::Earliest, begins_at: world.now, until, is_followed: true });
+    read(
+        world,
+        Scope {
+            topics: names,
+            start: Start::Earliest,
+            begins_at: world.now,
+            until,
+            is_followed: true,
+            is_committed: false,
+        },
+    );
 }
 
 fn topic(name: &str, partitions: i32, replication_factor: i16) -> NewTopic {

@@ -149,10 +149,14 @@ impl Run {
             let bytes = snapshots.range(SNAPSHOT_BYTES_MIN, SNAPSHOT_BYTES_MAX);
             world.configure(|cluster| cluster.metadata_snapshot_bytes = bytes);
         }
+        clientele::configure(&mut world);
         let mut run = Run::begin(world);
         run.end_of_faults = run.world.now.plus_millis(SAFETY_MS);
         run.phase = Phase::Safety;
         clientele::begin(&mut run.world, &mut choices, run.end_of_faults);
+        // Forked from the seed as well.
+        let transfers = Prng::new(options.seed).fork("transfers");
+        clientele::begin_transfers(&mut run.world, transfers, run.end_of_faults);
         let swarm = Swarm::draw(&mut choices);
         let first_fault = run.world.now.plus_millis(choices.range(0, 2_000));
         let ids: Vec<BrokerId> = run.world.nodes.keys().copied().collect();

@@ -9,10 +9,12 @@
 mod producing;
 mod reading;
 mod topics;
+mod transferring;
 
 pub use producing::{Acked, Load, Producing};
 pub use reading::{Reading, Scope};
 pub use topics::{NewTopic, Topics};
+pub use transferring::{Leg, Transferring, Transfers};
 
 use crate::client::Machine;
 use crate::cluster::ledger::Ledger;
@@ -33,6 +35,8 @@ pub enum Role {
     Topics(Box<Topics>),
     /// Writes.
     Producing(Box<Producing>),
+    /// Writes in transactions.
+    Transferring(Box<Transferring>),
     /// Reads.
     Reading(Box<Reading>),
 }
@@ -92,16 +96,25 @@ impl Client {
     pub fn producing(&self) -> Option<&Producing> {
         match &self.role {
             Role::Producing(producing) => Some(producing),
-            Role::Topics(_) | Role::Reading(_) => None,
+            Role::Topics(_) | Role::Transferring(_) | Role::Reading(_) => None,
+        }
+    }
+
+    /// Whether it writes nothing any more, if it ever did.
+    pub fn is_quiet(&self, now: Instant) -> bool {
+        match &self.role {
+            Role::Topics(_) | Role::Reading(_) => true,
+            Role::Producing(_) | Role::Transferring(_) => self.is_done(now),
         }
     }
 
     /// What it was told that no correct cluster tells.
-    pub fn violation(&self) -> Option<&str> {
+    pub fn violation(&self) -> Option<String> {
         match &self.role {
             Role::Topics(_) => None,
-            Role::Producing(producing) => producing.violation.as_deref(),
-            Role::Reading(reading) => reading.violation.as_deref(),
+            Role::Producing(producing) => producing.violation.clone(),
+            Role::Transferring(transferring) => transferring.violation(),
+            Role::Reading(reading) => reading.violation.clone(),
         }
     }
 
@@ -110,6 +123,9 @@ impl Client {
         match &mut self.role {
             Role::Topics(_) => {}
             Role::Producing(producing) => producing.load.until = producing.load.until.min(now),
+            Role::Transferring(transferring) => {
+                transferring.transfers.until = transferring.transfers.until.min(now);
+            }
             Role::Reading(reading) => reading.until = reading.until.min(now),
         }
     }
@@ -121,6 +137,9 @@ impl Client {
             Role::Producing(producing) => {
                 (!producing.is_done(now)).then(|| format!("{} unacknowledged records", producing.unfinished()))
             }
+            Role::Transferring(transferring) => {
+                (!transferring.is_done(now)).then(|| "a transaction under way".to_owned())
+            }
             Role::Reading(reading) => (!reading.is_done).then(|| "records to read".to_owned()),
         }
     }
@@ -130,6 +149,7 @@ impl Client {
         match &self.role {
             Role::Topics(topics) => topics.is_done,
             Role::Producing(producing) => producing.is_done(now),
+            Role::Transferring(transferring) => transferring.is_done(now),
             Role::Reading(reading) => reading.is_done,
         }
     }
@@ -139,6 +159,7 @@ impl Client {
         match &mut self.role {
             Role::Topics(topics) => Some(&mut topics.machine),
             Role::Producing(producing) => Some(&mut producing.machine),
+            Role::Transferring(transferring) => Some(&mut transferring.machine),
             Role::Reading(reading) => {
                 (now >= reading.begins_at && !reading.is_done).then_some(&mut reading.machine as &mut dyn Machine)
             }
@@ -150,6 +171,7 @@ impl Client {
         match &mut self.role {
             Role::Topics(topics) => topics.prepare(around.now),
             Role::Producing(producing) => producing.prepare(around.now, around.wall),
+            Role::Transferring(transferring) => transferring.prepare(around.now, around.wall),
             Role::Reading(_) => {}
         }
     }
@@ -159,6 +181,7 @@ impl Client {
         match &mut self.role {
             Role::Topics(topics) => topics.harvest(around.now),
             Role::Producing(producing) => producing.harvest(around.ledger, note),
+            Role::Transferring(transferring) => transferring.harvest(around.now, note),
             Role::Reading(reading) => reading.harvest(around, note),
         }
     }
@@ -168,6 +191,7 @@ impl Client {
         match &self.role {
             Role::Topics(topics) => topics.next_at(),
             Role::Producing(producing) => producing.next_at(),
+            Role::Transferring(transferring) => transferring.next_at(),
             Role::Reading(reading) => reading.next_at(),
         }
     }

@@ -1,7 +1,7 @@
 //! Liveness: what has to come true, once faults have stopped, within bounded virtual time (`EventuallyUnfenced`, `EventuallyMetadataConverges`,
 //! `EventuallyAcknowledgedValueFullyReplicated`, `EventuallyWriteIsAcceptedOrRejected` of the KIP-966 model): every broker runs and is
 //! unfenced, all have applied the same metadata, every partition has a leader, its whole ISR and no lag, every high watermark is at the log's
-//! end, and no request waits unanswered.
+//! end, no transaction is open, and no request waits unanswered.
 
 use crate::cluster::sim::world::{Node, Power, World};
 use crate::engine::controller::image::MetadataImage;
@@ -64,7 +64,12 @@ fn lag_of(leader: &Node, partition: PartitionId, name: &str) -> Option<String> {
         return Some(format!("the leader of {name} does not know yet that it is"));
     }
     let (high_watermark, end) = (replica.high_watermark, replica.log_end);
-    (high_watermark < end).then(|| format!("the high watermark of {name} stands at {high_watermark} of {end}"))
+    if high_watermark < end {
+        return Some(format!("the high watermark of {name} stands at {high_watermark} of {end}"));
+    }
+    // NoHangingTransaction: whoever began one has ended it, or its coordinator has when its time was over.
+    let stable = replica.last_stable_offset;
+    (stable < end).then(|| format!("{name} has an open transaction: what is stable ends at {stable} of {end}"))
 }
 
 fn unfinished_broker(world: &World, image: &MetadataImage) -> Option<String> {

@@ -18,6 +18,7 @@ mod metadata_leader_completeness;
 mod metadata_prefix;
 mod no_committed_record_lost;
 mod no_disruptive_candidate;
+mod read_committed;
 mod replay_equals_live;
 mod replication_quorum_superset;
 mod strong_isr;
@@ -58,6 +59,7 @@ pub struct Checkers {
     strong_isr: strong_isr::StrongIsr,
     log_matching: log_matching::LogMatching,
     no_committed_record_lost: no_committed_record_lost::NoCommittedRecordLost,
+    read_committed: read_committed::ReadCommitted,
     no_disruptive_candidate: no_disruptive_candidate::NoDisruptiveCandidate,
     valid_isr_and_elr: valid_isr_and_elr::ValidIsrAndElr,
 }
@@ -82,6 +84,7 @@ impl Checkers {
         replay_equals_live::look(world, outcome)?;
         self.log_matching.look(world, outcome)?;
         self.no_committed_record_lost.look(&self.history, world)?;
+        self.read_committed.look(&self.history, world)?;
         ledger_balances::look(world)
     }
 
@@ -117,6 +120,7 @@ impl Checkers {
         epoch_cache_matches_log::everywhere(world)?;
         replay_equals_live::everywhere(world)?;
         no_committed_record_lost::at_end(&self.history, world)?;
+        read_committed::at_end(world)?;
         ledger_balances::at_end(world)
     }
 

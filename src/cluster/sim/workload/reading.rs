@@ -2,7 +2,7 @@
 //!
 //! Once nobody writes any more it reads on to the end, until the ledger has seen everything that was acknowledged.
 
-use super::Around;
+use super::{Around, Leg};
 use crate::client::consumer::{Consumer, ConsumerOptions, Start};
 use crate::cluster::ledger::follower::Follower;
 use crate::engine::time::Instant;
@@ -25,6 +25,8 @@ pub struct Scope {
     pub until: Instant,
     /// Whether the ledger is told what it reads: one reader is, who reads everything.
     pub is_followed: bool,
+    /// Whether it reads only what is committed, and keeps the transfers that it reads.
+    pub is_committed: bool,
 }
 
 /// See the module.
@@ -38,6 +40,9 @@ pub struct Reading {
     pub(super) violation: Option<String>,
     /// How many records it has read.
     pub records: u64,
+    /// The sides of transfers that it has read, with partition and offset, if it reads what is committed.
+    pub legs: Vec<(i32, i64, Leg)>,
+    committed_topic: Option<String>,
 }
 
 impl Reading {
@@ -47,6 +52,7 @@ impl Reading {
             start: scope.start,
             max_wait_ms: WAIT_MS,
             request_timeout_ms: REQUEST_TIMEOUT_MS,
+            read_committed: scope.is_committed,
             ..ConsumerOptions::default()
         };
         Reading {
@@ -57,7 +63,19 @@ impl Reading {
             is_done: false,
             violation: None,
             records: 0,
+            legs: Vec::new(),
+            committed_topic: scope.topics.into_iter().next().filter(|_| scope.is_committed),
         }
+    }
+
+    /// The topic whose committed records it reads, if it does that.
+    pub fn committed_topic(&self) -> Option<&str> {
+        self.committed_topic.as_deref()
+    }
+
+    /// Each partition with the next offset to be read.
+    pub fn places(&self) -> impl Iterator<Item = (i32, i64)> {
+        self.machine.positions().filter_map(|(partition, next, _)| Some((partition.partition, next?)))
     }
 
     pub(super) fn next_at(&self) -> Option<Instant> {
@@ -75,6 +93,13 @@ impl Reading {
             for (partition, next, high_watermark) in self.machine.positions() {
                 follower.stands(around.ledger, partition, next, high_watermark);
             }
+        }
+        if self.committed_topic.is_some() {
+            let legs = records.iter().filter_map(|read| {
+                let leg = Leg::read(read.record.value.as_deref()?)?;
+                Some((read.partition.partition, read.record.offset, leg))
+            });
+            self.legs.extend(legs);
         }
         if let Some(error) = self.machine.take_errors().pop() {
             note(format_args!("was told {error}"));

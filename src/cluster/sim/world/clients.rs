@@ -227,7 +227,7 @@ impl World {
         while let Some(place) = client.dialer.late(now) {
             self.connection_lost(client, place, "no answer in time");
         }
-        let is_quiet = self.clients.values().all(|other| other.producing().is_none() || other.is_done(now));
+        let is_quiet = self.clients.values().all(|other| other.is_quiet(now));
         let mut around = Around { now, wall: wall(now), is_quiet, ledger: &mut self.ledger };
         client.prepare(&around);
         let turn = client.machine(now).map(|machine| machine.turn(now.as_millis())).unwrap_or_default();
