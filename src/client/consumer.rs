@@ -106,6 +106,8 @@ struct Position {
     next: Option<i64>,
     /// The high watermark that the leader told last.
     high_watermark: i64,
+    /// Whether no transaction was open below the high watermark then, and when that was told.
+    settled_at_ms: Option<u64>,
     not_before_ms: u64,
     is_asked: bool,
     start: Start,
@@ -118,7 +120,16 @@ struct Position {
 impl Position {
     fn fresh(start: Start, assignment: u64) -> Position {
         let next = if let Start::Offset(offset) = start { Some(offset) } else { None };
-        Position { next, high_watermark: -1, not_before_ms: 0, is_asked: false, start, leader_epoch: -1, assignment }
+        Position {
+            next,
+            high_watermark: -1,
+            settled_at_ms: None,
+            not_before_ms: 0,
+            is_asked: false,
+            start,
+            leader_epoch: -1,
+            assignment,
+        }
     }
 }
 
@@ -214,6 +225,11 @@ impl Consumer {
         let at_end = |position: &Position| position.next.is_some_and(|next| next >= position.high_watermark);
         !self.positions.is_empty()
             && self.positions.values().all(|position| at_end(position) && position.high_watermark >= 0)
+    }
+
+    /// Whether every partition's leader has told since a moment that no transaction is open.
+    pub fn is_settled_since(&self, at_ms: u64) -> bool {
+        self.positions.values().all(|position| position.settled_at_ms.is_some_and(|settled_ms| settled_ms >= at_ms))
     }
 
     /// Every partition that is read: the offset to be read next (`None` while it is looked for, also after the broker said that it is
@@ -387,7 +403,7 @@ impl Consumer {
                     continue;
                 }
                 match part.error {
-                    ErrorCode::None => self.take(&partition, part),
+                    ErrorCode::None => self.take(now_ms, &partition, part),
                     error => self.on_fetch_error(now_ms, &partition, &part, error),
                 }
             }
@@ -423,11 +439,12 @@ impl Consumer {
         position.not_before_ms = now_ms + RETRY_BACKOFF_MS;
     }
 
-    fn take(&mut self, partition: &TopicPartition, part: FetchReplyPartition) {
+    fn take(&mut self, now_ms: u64, partition: &TopicPartition, part: FetchReplyPartition) {
         let Some(position) = self.positions.get_mut(partition) else { return };
         let Some(mut next) = position.next else { return };
         position.high_watermark =
             if self.options.read_committed { part.last_stable_offset } else { part.high_watermark };
+        position.settled_at_ms = (part.last_stable_offset == part.high_watermark).then_some(now_ms);
         let mut aborted = part.aborted.unwrap_or_default();
         aborted.sort_by_key(|transaction| transaction.first_offset);
         let mut hidden: BTreeSet<i64> = BTreeSet::new();

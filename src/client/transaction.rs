@@ -139,9 +139,9 @@ impl TransactionalProducer {
         self.job = Some(Job { transaction, parts: BTreeMap::new(), is_ending: false });
     }
 
-    /// Whether a transaction is under way.
+    /// Whether a transaction is under way, or its end was not taken yet.
     pub fn is_busy(&self) -> bool {
-        self.job.is_some()
+        self.job.is_some() || self.outcome.is_some()
     }
 
     /// How the transaction ended, once it has.

@@ -11,6 +11,8 @@ use crate::engine::time::Instant;
 const WAIT_MS: u32 = 500;
 /// After this long without an answer a client asks again, in milliseconds.
 const REQUEST_TIMEOUT_MS: u64 = 2_000;
+/// After so long without writers, what a leader tells is of a log that holds everything that was written, in milliseconds.
+const SETTLING_MS: u64 = 100;
 
 /// What to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub struct Reading {
     pub(super) begins_at: Instant,
     pub(super) until: Instant,
     pub(super) is_done: bool,
+    /// Since when nobody writes any more.
+    quiet_since: Option<Instant>,
     pub(super) violation: Option<String>,
     /// How many records it has read.
     pub records: u64,
@@ -61,6 +65,7 @@ impl Reading {
             begins_at: scope.begins_at,
             until: scope.until,
             is_done: false,
+            quiet_since: None,
             violation: None,
             records: 0,
             legs: Vec::new(),
@@ -107,8 +112,14 @@ impl Reading {
         }
         let counts = around.ledger.counts();
         let has_all = counts.acked <= counts.readable + counts.lost;
-        if around.now >= self.until && around.is_quiet && has_all && self.machine.is_at_end() {
-            self.is_done = true;
+        if around.now < self.until || !around.is_quiet {
+            self.quiet_since = None;
+            return;
         }
+        let since = *self.quiet_since.get_or_insert(around.now);
+        // A transaction's markers are written after its end was answered.
+        let is_settled =
+            self.committed_topic.is_none() || self.machine.is_settled_since(since.plus_millis(SETTLING_MS).as_millis());
+        self.is_done = has_all && is_settled && self.machine.is_at_end();
     }
 }
