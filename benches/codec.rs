@@ -30,7 +30,7 @@ fn batch() -> Batch {
 }
 
 fn header(api: ApiKey, version: i16) -> RequestHeader {
-    RequestHeader { api, version, correlation_id: 1, client_id: Some("bench".to_owned()) }
+    RequestHeader { api, version, correlation_id: 1, client_id: Some("bench".to_owned()), client_host: None }
 }
 
 /// A frame of Produce 11 with one batch a partition, without its length.

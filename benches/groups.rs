@@ -169,7 +169,8 @@ impl Connection {
     }
 
     fn ask(&mut self, version: i16, request: Request) -> Response {
-        let header = RequestHeader { api: request.api(), version, correlation_id: 1, client_id: None };
+        let header =
+            RequestHeader { api: request.api(), version, correlation_id: 1, client_id: None, client_host: None };
         let frame = codec::encode_request(&header, &request).expect("encodes").to_bytes();
         self.0.write_all(&frame).expect("sent");
         let mut length = [0; 4];

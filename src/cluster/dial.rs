@@ -273,7 +273,7 @@ async fn negotiate(
 }
 
 fn header(api: ApiKey, version: i16, correlation_id: i32, client_id: &str) -> RequestHeader {
-    RequestHeader { api, version, correlation_id, client_id: Some(client_id.to_owned()) }
+    RequestHeader { api, version, correlation_id, client_id: Some(client_id.to_owned()), client_host: None }
 }
 
 async fn write_orders(

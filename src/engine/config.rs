@@ -114,10 +114,18 @@ pub struct ClusterConfig {
     pub group_consumer_assignors: Vec<Assignor>,
     /// `group.consumer.heartbeat.interval.ms`.
     pub group_consumer_heartbeat_interval_ms: u64,
+    /// `group.consumer.max.heartbeat.interval.ms`.
+    pub group_consumer_max_heartbeat_interval_ms: u64,
+    /// `group.consumer.max.session.timeout.ms`.
+    pub group_consumer_max_session_timeout_ms: u64,
     /// `group.consumer.max.size`.
     pub group_consumer_max_size: usize,
     /// `group.consumer.migration.policy`.
     pub group_consumer_migration_policy: MigrationPolicy,
+    /// `group.consumer.min.heartbeat.interval.ms`.
+    pub group_consumer_min_heartbeat_interval_ms: u64,
+    /// `group.consumer.min.session.timeout.ms`.
+    pub group_consumer_min_session_timeout_ms: u64,
     /// `group.consumer.session.timeout.ms`.
     pub group_consumer_session_timeout_ms: u64,
     /// `group.initial.rebalance.delay.ms`.
@@ -200,8 +208,12 @@ impl ClusterConfig {
             producer_id_expiration_ms: 86_400_000,
             group_consumer_assignors: vec![Assignor::Uniform, Assignor::Range],
             group_consumer_heartbeat_interval_ms: pick(500, 5_000),
+            group_consumer_max_heartbeat_interval_ms: 15_000,
+            group_consumer_max_session_timeout_ms: 60_000,
             group_consumer_max_size: 2_147_483_647,
             group_consumer_migration_policy: MigrationPolicy::Bidirectional,
+            group_consumer_min_heartbeat_interval_ms: pick(100, 5_000),
+            group_consumer_min_session_timeout_ms: pick(1_000, 45_000),
             group_consumer_session_timeout_ms: pick(10_000, 45_000),
             group_initial_rebalance_delay_ms: pick(0, 3_000),
             group_min_session_timeout_ms: pick(1_000, 6_000),

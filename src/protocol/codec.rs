@@ -7,6 +7,7 @@ use crate::protocol::api::{ApiKey, for_each_api};
 use crate::protocol::fetch::{self, FetchReply};
 use crate::protocol::{schema, walk};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use core::net::IpAddr;
 use kafka_protocol::messages as m;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
@@ -22,6 +23,8 @@ pub struct RequestHeader {
     pub correlation_id: i32,
     /// What the client calls itself.
     pub client_id: Option<String>,
+    /// Where its connection comes from, as the host saw it: nothing of the wire, and nothing that decoding knows.
+    pub client_host: Option<IpAddr>,
 }
 
 /// Why a frame is no request that is served.
@@ -247,7 +250,7 @@ pub fn read_request_header(frame: &[u8]) -> Result<(RequestHeader, usize), Decod
     if request_header_version(api, version) >= 2 {
         skip_tagged_fields(&mut rest).ok_or_else(|| malformed("bad tagged fields"))?;
     }
-    Ok((RequestHeader { api, version, correlation_id, client_id }, frame.len() - rest.len()))
+    Ok((RequestHeader { api, version, correlation_id, client_id, client_host: None }, frame.len() - rest.len()))
 }
 
 fn skip_tagged_fields(rest: &mut &[u8]) -> Option<()> {
@@ -359,7 +362,7 @@ mod tests {
     use super::*;
 
     fn header(api: ApiKey, version: i16) -> RequestHeader {
-        RequestHeader { api, version, correlation_id: 7, client_id: Some("test".to_owned()) }
+        RequestHeader { api, version, correlation_id: 7, client_id: Some("test".to_owned()), client_host: None }
     }
 
     #[test]

@@ -172,8 +172,13 @@ mod tests {
         let name = StrBytes::from_static_str("orders");
         let topic = MetadataRequestTopic::default().with_name(Some(kafka_protocol::messages::TopicName(name)));
         let request = Request::Metadata(MetadataRequest::default().with_topics(Some(vec![topic])));
-        let header =
-            RequestHeader { api: ApiKey::Metadata, version, correlation_id: -7, client_id: Some("probe".to_owned()) };
+        let header = RequestHeader {
+            api: ApiKey::Metadata,
+            version,
+            correlation_id: -7,
+            client_id: Some("probe".to_owned()),
+            client_host: None,
+        };
         encode_request(&header, &request).expect("encodes").to_bytes().slice(4..)
     }
 

@@ -75,7 +75,8 @@ fn api_keys() -> Vec<ApiVersion> {
 /// the table, so that the client can ask again in a version that both have.
 pub fn answer_to_unserved(error: &DecodeError) -> Option<EncodedFrame> {
     let DecodeError::UnsupportedVersion { api: ApiKey::ApiVersions, correlation_id, .. } = *error else { return None };
-    let header = RequestHeader { api: ApiKey::ApiVersions, version: 0, correlation_id, client_id: None };
+    let header =
+        RequestHeader { api: ApiKey::ApiVersions, version: 0, correlation_id, client_id: None, client_host: None };
     let response =
         ApiVersionsResponse::default().with_error_code(ErrorCode::UnsupportedVersion.code()).with_api_keys(api_keys());
     codec::encode_response(&header, &Response::ApiVersions(response)).ok()
@@ -91,7 +92,8 @@ mod tests {
     ];
 
     fn read(version: i16, response: ApiVersionsResponse) -> ApiVersionsResponse {
-        let header = RequestHeader { api: ApiKey::ApiVersions, version, correlation_id: 1, client_id: None };
+        let header =
+            RequestHeader { api: ApiKey::ApiVersions, version, correlation_id: 1, client_id: None, client_host: None };
         let frame = codec::encode_response(&header, &Response::ApiVersions(response)).expect("encodes").to_bytes();
         match codec::decode_response(ApiKey::ApiVersions, version, frame.slice(4..)) {
             Ok((1, Response::ApiVersions(read))) => read,

@@ -237,7 +237,7 @@ fn write(api: ApiKey, version: i16, is_request: bool, entropy: &[u8]) -> Bytes {
 
 /// Decodes a frame, encodes what it was, decodes that: both have to be the same.
 fn round_trip(api: ApiKey, version: i16, is_request: bool, frame: Bytes) -> Result<(), DecodeError> {
-    let header = RequestHeader { api, version, correlation_id: 7, client_id: Some("me".to_owned()) };
+    let header = RequestHeader { api, version, correlation_id: 7, client_id: Some("me".to_owned()), client_host: None };
     if is_request {
         let (read_header, read) = codec::decode_request(frame)?;
         assert_eq!(read_header, header);
@@ -337,7 +337,7 @@ proptest! {
             let frame = write(api, from, false, &entropy);
             let (_, response) = codec::decode_response(api, from, frame).expect("rightly written");
             for version in api.min_version()..=api.max_version() {
-                let header = RequestHeader { api, version, correlation_id: 7, client_id: None };
+                let header = RequestHeader { api, version, correlation_id: 7, client_id: None, client_host: None };
                 // It may hold what the version has no field for: then there are no bytes, and no half-said ones either.
                 let Ok(frame) = codec::encode_response(&header, &response) else { continue };
                 let read = codec::decode_response(api, version, frame.to_bytes().slice(4..));

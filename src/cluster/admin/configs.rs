@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 /// Kafka's `ConfigResource.Type`.
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const GROUP: i8 = 32;
 /// Kafka's `AlterConfigOp.OpType`.
 const SET: i8 = 0;
 const DELETE: i8 = 1;
@@ -25,6 +26,7 @@ const DEFAULT: i8 = 5;
 fn resource(entity: &ConfigEntity) -> (i8, String, Target) {
     match entity {
         ConfigEntity::Topic(name) => (TOPIC, name.clone(), Target::Any),
+        ConfigEntity::Group(name) => (GROUP, name.clone(), Target::Any),
         ConfigEntity::Broker(id) => (BROKER, id.to_string(), Target::Broker(*id)),
         ConfigEntity::Brokers => (BROKER, String::new(), Target::Any),
     }
@@ -39,6 +41,7 @@ fn source(code: i8) -> &'static str {
         4 => "start-up",
         DEFAULT => "default",
         6 => "logger",
+        8 => "group",
         _ => "unknown",
     }
 }

@@ -466,6 +466,7 @@ fn any_fault() -> impl Strategy<Value = Command> {
 fn any_command() -> impl Strategy<Value = Command> {
     let entity = prop_oneof![
         any_name().prop_map(ConfigEntity::Topic),
+        any_name().prop_map(ConfigEntity::Group),
         any_id().prop_map(ConfigEntity::Broker),
         Just(ConfigEntity::Brokers)
     ];

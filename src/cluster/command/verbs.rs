@@ -344,11 +344,13 @@ pub enum TopicCommand {
     },
 }
 
-/// What has settings: `topic orders`, `broker 2`, `brokers`.
+/// What has settings: `topic orders`, `group billing`, `broker 2`, `brokers`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigEntity {
     /// A topic.
     Topic(String),
+    /// A consumer group (KIP-848).
+    Group(String),
     /// One broker.
     Broker(BrokerId),
     /// The default of all brokers.

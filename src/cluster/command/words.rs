@@ -51,7 +51,12 @@ read_from_words!(
     "leader orders-0 = 2, isr orders-0 = 1,2,3, lost = 0, alive >= 2, controller != none"
 );
 read_from_words!(Traffic, "traffic", "MESSAGE", "response of Produce, request of AlterPartition");
-read_from_words!(ConfigEntity, "entity", "ENTITY", "topic orders, broker 2 or brokers (the default of all)");
+read_from_words!(
+    ConfigEntity,
+    "entity",
+    "ENTITY",
+    "topic orders, group billing, broker 2 or brokers (the default of all)"
+);
 
 read_from_words!(Far, "far", "HOW FAR", "5s, until leader orders-0 != 1; else until `pause`", false);
 
@@ -107,9 +112,10 @@ impl FromStr for ConfigEntity {
     fn from_str(text: &str) -> Result<ConfigEntity, String> {
         match text.split_whitespace().collect::<Vec<_>>().as_slice() {
             ["topic", name] => Ok(ConfigEntity::Topic((*name).to_owned())),
+            ["group", name] => Ok(ConfigEntity::Group((*name).to_owned())),
             ["broker", id] => broker_id(id).map(ConfigEntity::Broker),
             ["brokers"] => Ok(ConfigEntity::Brokers),
-            _ => Err(format!("`{text}` has no settings: write topic orders, broker 2 or brokers")),
+            _ => Err(format!("`{text}` has no settings: write topic orders, group billing, broker 2 or brokers")),
         }
     }
 }
@@ -118,6 +124,7 @@ impl fmt::Display for ConfigEntity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ConfigEntity::Topic(name) => write!(f, "topic {name}"),
+            ConfigEntity::Group(name) => write!(f, "group {name}"),
             ConfigEntity::Broker(id) => write!(f, "broker {id}"),
             ConfigEntity::Brokers => f.write_str("brokers"),
         }

@@ -493,6 +493,7 @@ fn take_frame(
     let arrival = connection.arrival(frame.len());
     match decode_request(frame) {
         Ok((header, request)) => {
+            let header = RequestHeader { client_host: Some(connection.peer.ip()), ..header };
             let slot = Slot { token, header: Some(header.clone()), reply: Reply::Awaited, _bytes: bytes };
             connection.lock().slots.push_back(slot);
             let item = Item::Request { connection: Arc::clone(connection), token, header, request };
@@ -550,7 +551,13 @@ mod tests {
         let (mut client, peer) = listener.accept().expect("accepted");
         let connection = Connection::new(ConnectionId(1), peer, ours, healthy_link());
         let token = RequestToken(1);
-        let header = RequestHeader { api: ApiKey::ElectLeaders, version: 0, correlation_id: 7, client_id: None };
+        let header = RequestHeader {
+            api: ApiKey::ElectLeaders,
+            version: 0,
+            correlation_id: 7,
+            client_id: None,
+            client_host: None,
+        };
         let slot = Slot { token, header: Some(header), reply: Reply::Awaited, _bytes: None };
         connection.lock().slots.push_back(slot);
         let response = Response::ElectLeaders(ElectLeadersResponse::default().with_error_code(7));

@@ -1,11 +1,9 @@
 //! ConsumerGroupHeartbeat (key 68, versions 0 and 1, KIP-848): a member of a consumer group joins, shows itself, hears what
 //! it is to have, and leaves. From version 1 on clients make up their members' ids, and may subscribe by regular
 //! expression.
-//!
-//! Deviation from Kafka: the host of a client is told as the address that the broker is reached at; the core does not
-//! know where a connection comes from.
 
 use crate::engine::controller::features::GROUP_VERSION;
+use crate::engine::group::answers::host_of;
 use crate::engine::group::consumer::assignor::Assignor;
 use crate::engine::group::consumer::draft::Refusal;
 use crate::engine::group::consumer::heartbeat::{Beat, LEAVES};
@@ -40,7 +38,7 @@ pub(in crate::engine) fn handle(
     if let Some(refusal) = refusal {
         return cx.respond(token, refused(&refusal));
     }
-    let beat = read(cx, turn, header, request);
+    let beat = read(cx, header, request);
     let found = groups.with_shard(cx, turn, &request.group_id, |shard, cx, turn, group| {
         shard.consumer_heartbeat(cx, turn, group, &beat, token);
     });
@@ -103,7 +101,7 @@ fn check_words(turn: &Turn, request: &ConsumerGroupHeartbeatRequest) -> Result<(
     Ok(())
 }
 
-fn read(cx: &mut Ctx, turn: &Turn, header: &RequestHeader, request: &ConsumerGroupHeartbeatRequest) -> Beat {
+fn read(cx: &mut Ctx, header: &RequestHeader, request: &ConsumerGroupHeartbeatRequest) -> Beat {
     let arc = |text: &Option<kafka_protocol::protocol::StrBytes>| text.as_deref().map(Arc::from);
     let owned = request.topic_partitions.as_ref().map(|owned| {
         let filled = owned.iter().filter(|topic| !topic.partitions.is_empty());
@@ -129,6 +127,6 @@ fn read(cx: &mut Ctx, turn: &Turn, header: &RequestHeader, request: &ConsumerGro
         assignor: arc(&request.server_assignor),
         owned,
         client_id: Arc::from(header.client_id.as_deref().unwrap_or_default()),
-        client_host: Arc::from(format!("/{}", turn.host)),
+        client_host: host_of(header),
     }
 }

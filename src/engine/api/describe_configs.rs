@@ -1,4 +1,4 @@
-//! DescribeConfigs (key 32): topics, this broker, the brokers' dynamic defaults.
+//! DescribeConfigs (key 32): topics, groups, this broker, the brokers' dynamic defaults.
 //!
 //! As in Kafka, a broker describes itself and no other: clients send the request to the broker they ask about. Broker
 //! loggers and client metrics do not exist here and are refused.
@@ -71,6 +71,8 @@ fn entries(
             let message = format!("Unexpected broker id, expected {broker} or empty string, but received {name}");
             Err((ErrorCode::InvalidRequest, message))
         }
+        32 if name.is_empty() => Err((ErrorCode::InvalidRequest, "Group name must not be empty".to_owned())),
+        32 => Ok(describe::group_entries(image, config, name)),
         other => Err((ErrorCode::InvalidRequest, format!("Unsupported resource type: {other}"))),
     }
 }

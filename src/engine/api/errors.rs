@@ -182,7 +182,7 @@ mod tests {
             let api = request.api();
             let has_ids = matches!(&request, Request::DeleteTopics(delete) if !delete.topics.is_empty());
             for version in (if has_ids { 6 } else { api.min_version() })..=api.max_version() {
-                let header = RequestHeader { api, version, correlation_id: 7, client_id: None };
+                let header = RequestHeader { api, version, correlation_id: 7, client_id: None, client_host: None };
                 let response = refusal(&request, version, ErrorCode::RequestTimedOut);
                 let frame = encode_response(&header, &response).unwrap_or_else(|error| panic!("{error}"));
                 decode_response(api, version, frame.to_bytes().slice(4..)).expect("decodes");

@@ -215,7 +215,8 @@ mod tests {
     #[test]
     fn what_was_refused_rests_before_it_is_sent_again() {
         let (token, at) = (RequestToken(7), Instant::from_millis);
-        let header = RequestHeader { api: ApiKey::Metadata, version: 12, correlation_id: 1, client_id: None };
+        let header =
+            RequestHeader { api: ApiKey::Metadata, version: 12, correlation_id: 1, client_id: None, client_host: None };
         let request = Request::Metadata(MetadataRequest::default());
         let mut forwards = Forwards::default();
         forwards.add(token, Forward { header, request, deadline: at(30_000) });

@@ -1,9 +1,6 @@
 //! JoinGroup (key 11, versions 0 to 9). The answer comes when the generation begins.
-//!
-//! Deviation from Kafka: the host of a client is told as the address that the broker is reached at; the core does not
-//! know where a connection comes from.
 
-use crate::engine::group::answers::join_refused;
+use crate::engine::group::answers::{host_of, join_refused};
 use crate::engine::group::member::{Asker, Join};
 use crate::engine::group::{Groups, Turn};
 use crate::engine::io::{Ctx, RequestToken};
@@ -25,7 +22,7 @@ pub(in crate::engine) fn handle(
     let asker = Asker { token, version: header.version };
     let member = request.member_id.as_str();
     let outcome = check(turn, request).and_then(|()| {
-        let join = read(cx, turn, asker, header, request);
+        let join = read(cx, asker, header, request);
         groups.with_shard(cx, turn, &request.group_id, |shard, cx, turn, group| shard.join(cx, turn, group, join))
     });
     if let Err(error) = outcome {
@@ -45,7 +42,7 @@ fn check(turn: &Turn, request: &JoinGroupRequest) -> Result<(), ErrorCode> {
     }
 }
 
-fn read(cx: &mut Ctx, turn: &Turn, asker: Asker, header: &RequestHeader, request: &JoinGroupRequest) -> Join {
+fn read(cx: &mut Ctx, asker: Asker, header: &RequestHeader, request: &JoinGroupRequest) -> Join {
     let session_timeout_ms = u64::try_from(request.session_timeout_ms).unwrap_or(0);
     let client_id = header.client_id.as_deref().unwrap_or_default();
     let instance: Option<Arc<str>> = request.group_instance_id.as_deref().map(Arc::from);
@@ -55,7 +52,7 @@ fn read(cx: &mut Ctx, turn: &Turn, asker: Asker, header: &RequestHeader, request
         member: Arc::from(request.member_id.as_str()),
         new_member: Arc::from(format!("{named_for}-{}", cx.rng.uuid())),
         client_id: Arc::from(client_id),
-        client_host: Arc::from(format!("/{}", turn.host)),
+        client_host: host_of(header),
         session_timeout_ms,
         // Before version 1 the session timeout held for it.
         rebalance_timeout_ms: match header.version {

@@ -2,6 +2,7 @@
 //! metrics, of which there are none.
 
 use crate::engine::controller::image::MetadataImage;
+use crate::engine::controller::record::ConfigResource as Owner;
 use crate::protocol::codec::{RequestHeader, Response};
 use crate::protocol::error::ErrorCode;
 use kafka_protocol::messages::list_config_resources_response::ConfigResource;
@@ -37,6 +38,10 @@ pub fn answer(image: &MetadataImage, header: &RequestHeader, request: &ListConfi
             BROKER | BROKER_LOGGER => {
                 resources.extend(image.brokers.keys().map(|id| resource(kind, id.to_string())));
             }
+            GROUP => resources.extend(image.configs.keys().filter_map(|owner| match owner {
+                Owner::Group(name) => Some(resource(kind, name.clone())),
+                _ => None,
+            })),
             _ => {}
         }
     }

@@ -139,6 +139,10 @@ fn resource(draft: &Draft, key: &Key, repeated: &BTreeSet<Key>) -> Result<Config
             }
             Ok(ConfigResource::Broker(BrokerId(id)))
         }
+        32 if name.is_empty() => {
+            Err((ErrorCode::InvalidRequest, "Default group resources are not allowed.".to_owned()))
+        }
+        32 => Ok(ConfigResource::Group(name.to_owned())),
         8 => Err((ErrorCode::InvalidRequest, "Log levels cannot be changed over the wire.".to_owned())),
         other => Err((ErrorCode::InvalidRequest, format!("Unexpected resource type {other}."))),
     }
@@ -194,6 +198,7 @@ fn scope(resource: &ConfigResource) -> Scope {
     match resource {
         ConfigResource::Topic(_) => Scope::Topic,
         ConfigResource::Broker(_) | ConfigResource::Cluster => Scope::Broker,
+        ConfigResource::Group(_) => Scope::Group,
     }
 }
 
@@ -217,8 +222,12 @@ fn check(
     before: &BTreeMap<String, String>,
     after: &BTreeMap<String, String>,
 ) -> Result<(), Refusal> {
-    if let ConfigResource::Topic(_) = resource {
-        return check_topic(after);
+    match resource {
+        ConfigResource::Topic(_) => return check_topic(after),
+        ConfigResource::Group(_) => {
+            return configs::check_group(draft.config, after).map_err(|why| (ErrorCode::InvalidConfig, why));
+        }
+        ConfigResource::Broker(_) | ConfigResource::Cluster => {}
     }
     for (name, value) in after {
         // Names that are not Kafka's are kept, as Kafka keeps them: plugins have their own.

@@ -1,4 +1,4 @@
-//! THE table of configurations: every topic configuration of Kafka 4, the broker configurations that mean something
+//! THE table of configurations: every topic configuration of Kafka 4, those of consumer groups, the broker configurations that mean something
 //! here, and those that tools read. Name, type, default, allowed values, whether it may change while brokers run, what
 //! it does in a line of our own.
 //!
@@ -33,6 +33,8 @@ pub enum Scope {
     Topic,
     /// A broker, or all of them.
     Broker,
+    /// A group.
+    Group,
 }
 
 /// Whether a value may change while brokers run (KIP-226).
@@ -89,7 +91,7 @@ pub struct ConfigDef {
     pub update: Update,
     /// Which values are allowed.
     pub check: Check,
-    /// For topics: where the value comes from if the topic has none, the first that is set.
+    /// For topics and groups: where the value comes from if they have none, the first that is set.
     pub synonyms: &'static [Synonym],
     /// What it does.
     pub doc: &'static str,
@@ -128,6 +130,16 @@ const fn broker(
     doc: &'static str,
 ) -> ConfigDef {
     ConfigDef { name, kind, default: Some(default), scope: Scope::Broker, update, check, synonyms: &[], doc }
+}
+
+const fn group(
+    name: &'static str,
+    default: &'static str,
+    synonyms: &'static [Synonym],
+    doc: &'static str,
+) -> ConfigDef {
+    let (kind, default) = (Int, Some(default));
+    ConfigDef { name, kind, default, scope: Scope::Group, update: ClusterWide, check: AtLeast(1), synonyms, doc }
 }
 
 const fn unset(name: &'static str, kind: Kind, check: Check, update: Update, doc: &'static str) -> ConfigDef {
@@ -466,11 +478,21 @@ pub static BROKER: &[ConfigDef] = &[
         "How often leaderless partitions are looked at."),
 ];
 
+/// Every group configuration (KIP-848; `GroupConfig`), by name.
+#[rustfmt::skip]
+pub static GROUP: &[ConfigDef] = &[
+    group("consumer.heartbeat.interval.ms", "5000", &[same("group.consumer.heartbeat.interval.ms")],
+        "How often members of the group show themselves."),
+    group("consumer.session.timeout.ms", "45000", &[same("group.consumer.session.timeout.ms")],
+        "After this long a silent member of the group is out."),
+];
+
 /// A configuration by name.
 pub fn find(scope: Scope, name: &str) -> Option<&'static ConfigDef> {
     let table = match scope {
         Scope::Topic => TOPIC,
         Scope::Broker => BROKER,
+        Scope::Group => GROUP,
     };
     table.binary_search_by(|def| def.name.cmp(name)).ok().map(|index| &table[index])
 }

@@ -17,12 +17,26 @@ use std::collections::BTreeMap;
 /// What was set dynamically: [`MetadataImage::configs`], or what it will be.
 pub(super) type Dynamic = BTreeMap<ConfigResource, BTreeMap<String, String>>;
 
+const GROUP_HEARTBEAT: &str = "consumer.heartbeat.interval.ms";
+const GROUP_SESSION: &str = "consumer.session.timeout.ms";
+
+/// The times of a consumer group (KIP-848).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupTimeouts {
+    /// How often members are to show themselves, in milliseconds.
+    pub heartbeat_interval_ms: u64,
+    /// After how long one that does not is out, in milliseconds.
+    pub session_timeout_ms: u64,
+}
+
 /// Where a value comes from, with the number that DescribeConfigs tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i8)]
 pub enum ConfigSource {
     /// Set for the topic.
     Topic = 1,
+    /// Set for the group.
+    Group = 8,
     /// Set for the broker while it runs.
     Broker = 2,
     /// Set for all brokers while they run.
@@ -58,7 +72,7 @@ impl Found {
 }
 
 /// Every value there is for a configuration, the one that holds first. A topic's falls back on its synonyms, all of a
-/// layer before the next layer; a broker's on itself.
+/// layer before the next layer, and so does a group's; a broker's on itself.
 pub(super) fn layers(
     dynamic: &Dynamic,
     cluster: &ClusterConfig,
@@ -69,7 +83,8 @@ pub(super) fn layers(
     let mut found = Vec::new();
     if let Some(value) = own {
         let value = Some(value.to_owned());
-        found.push(Found { name: def.name, value, source: ConfigSource::Topic, factor: 1 });
+        let source = if def.scope == Scope::Group { ConfigSource::Group } else { ConfigSource::Topic };
+        found.push(Found { name: def.name, value, source, factor: 1 });
     }
     let itself = [Synonym { name: def.name, factor: 1 }];
     let synonyms = if def.scope == Scope::Broker { &itself[..] } else { def.synonyms };
@@ -134,6 +149,51 @@ pub fn topic_config(image: &MetadataImage, cluster: &ClusterConfig, topic: &str)
 /// A topic's configuration on one broker.
 pub fn topic_config_on(image: &MetadataImage, cluster: &ClusterConfig, broker: BrokerId, topic: &str) -> TopicConfig {
     resolve_topic(image, cluster, Some(broker), topic)
+}
+
+/// How often members of a consumer group show themselves, and after how long one that does not is out, in
+/// milliseconds: the group's own configuration, else the brokers' (`GroupMetadataManager.consumerGroupSessionTimeoutMs`).
+pub fn consumer_group_timeouts_ms(image: &MetadataImage, cluster: &ClusterConfig, group: &str) -> GroupTimeouts {
+    let own = if image.configs.is_empty() { None } else { image.configs.get(&ConfigResource::Group(group.to_owned())) };
+    let value = |name: &str| own.and_then(|own| own.get(name)).and_then(|value| value.parse().ok());
+    GroupTimeouts {
+        heartbeat_interval_ms: value(GROUP_HEARTBEAT).unwrap_or(cluster.group_consumer_heartbeat_interval_ms),
+        session_timeout_ms: value(GROUP_SESSION).unwrap_or(cluster.group_consumer_session_timeout_ms),
+    }
+}
+
+/// Whether a group may have these configurations (`GroupConfig.validate`).
+///
+/// # Errors
+/// Why not, in Kafka's words.
+pub(super) fn check_group(cluster: &ClusterConfig, values: &BTreeMap<String, String>) -> Result<(), String> {
+    for (name, value) in values {
+        let Some(def) = config_table::find(Scope::Group, name) else {
+            return Err(format!("Unknown group config name: {name}"));
+        };
+        def.validate(value)?;
+    }
+    let value = |name: &str, default: u64| values.get(name).and_then(|value| value.parse().ok()).unwrap_or(default);
+    let heartbeat_ms = value(GROUP_HEARTBEAT, cluster.group_consumer_heartbeat_interval_ms);
+    let session_ms = value(GROUP_SESSION, cluster.group_consumer_session_timeout_ms);
+    let heartbeats =
+        cluster.group_consumer_min_heartbeat_interval_ms..=cluster.group_consumer_max_heartbeat_interval_ms;
+    let sessions = cluster.group_consumer_min_session_timeout_ms..=cluster.group_consumer_max_session_timeout_ms;
+    for (name, value, allowed, what) in [
+        (GROUP_HEARTBEAT, heartbeat_ms, heartbeats, "heartbeat.interval.ms"),
+        (GROUP_SESSION, session_ms, sessions, "session.timeout.ms"),
+    ] {
+        if value < *allowed.start() {
+            return Err(format!("{name} must be greater than or equal to group.consumer.min.{what}"));
+        }
+        if value > *allowed.end() {
+            return Err(format!("{name} must be less than or equal to group.consumer.max.{what}"));
+        }
+    }
+    if session_ms <= heartbeat_ms {
+        return Err(format!("{GROUP_SESSION} must be greater than {GROUP_HEARTBEAT}"));
+    }
+    Ok(())
 }
 
 fn resolve_topic(image: &MetadataImage, cluster: &ClusterConfig, broker: Option<BrokerId>, topic: &str) -> TopicConfig {
@@ -238,6 +298,42 @@ mod tests {
         assert_eq!(min_insync_replicas(&image, &cluster, "orders"), 3);
         set(&mut image, ConfigResource::Topic("orders".to_owned()), "min.insync.replicas", "1");
         assert_eq!(topic_config(&image, &cluster, "orders").min_insync_replicas, 1);
+    }
+
+    #[test]
+    fn a_group_has_its_own_times_within_the_brokers_bounds() {
+        let cluster = ClusterConfig::preset(Timing::Kafka, "test", 3);
+        let mut image = MetadataImage::default();
+        let timeouts = |image: &MetadataImage| {
+            let timeouts = consumer_group_timeouts_ms(image, &cluster, "billing");
+            (timeouts.heartbeat_interval_ms, timeouts.session_timeout_ms)
+        };
+        assert_eq!(timeouts(&image), (5_000, 45_000));
+        set(&mut image, ConfigResource::Group("audit".to_owned()), GROUP_SESSION, "50000");
+        assert_eq!(timeouts(&image), (5_000, 45_000), "another group's");
+        set(&mut image, ConfigResource::Group("billing".to_owned()), GROUP_SESSION, "50000");
+        assert_eq!(timeouts(&image), (5_000, 50_000));
+
+        let refusal = |values: &[(&str, &str)]| {
+            let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            check_group(&cluster, &values).err().unwrap_or_default()
+        };
+        assert_eq!(refusal(&[(GROUP_SESSION, "50000"), (GROUP_HEARTBEAT, "15000")]), "");
+        assert_eq!(
+            refusal(&[(GROUP_SESSION, "44999")]),
+            "consumer.session.timeout.ms must be greater than or equal to group.consumer.min.session.timeout.ms"
+        );
+        assert_eq!(
+            refusal(&[(GROUP_HEARTBEAT, "15001")]),
+            "consumer.heartbeat.interval.ms must be less than or equal to group.consumer.max.heartbeat.interval.ms"
+        );
+        assert_eq!(refusal(&[("session", "1")]), "Unknown group config name: session");
+        assert!(refusal(&[(GROUP_SESSION, "soon")]).contains("Not a number"));
+        let mut odd = cluster.clone();
+        odd.group_consumer_min_session_timeout_ms = 1;
+        let values = BTreeMap::from([(GROUP_SESSION.to_owned(), "5000".to_owned())]);
+        let why = check_group(&odd, &values).expect_err("as long as a heartbeat's interval");
+        assert_eq!(why, "consumer.session.timeout.ms must be greater than consumer.heartbeat.interval.ms");
     }
 
     #[test]

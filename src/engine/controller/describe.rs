@@ -4,7 +4,7 @@
 //! Nothing here is sensitive: there are no passwords.
 
 use crate::engine::config::ClusterConfig;
-use crate::engine::controller::config_table::{self, BROKER, ConfigDef, Scope, TOPIC, Update};
+use crate::engine::controller::config_table::{self, BROKER, ConfigDef, GROUP, Scope, TOPIC, Update};
 use crate::engine::controller::configs::{ConfigSource, Found, layers};
 use crate::engine::controller::image::MetadataImage;
 use crate::engine::controller::record::ConfigResource;
@@ -60,6 +60,16 @@ pub fn topic_entries(
         ConfigEntry::new(def, false, &layers(&image.configs, cluster, broker, own, def))
     };
     TOPIC.iter().map(entry).collect()
+}
+
+/// A group's configurations, whether or not it exists (`ConfigHelper.createGroupConfigEntry`).
+pub fn group_entries(image: &MetadataImage, cluster: &ClusterConfig, group: &str) -> Vec<ConfigEntry> {
+    let own = image.configs.get(&ConfigResource::Group(group.to_owned()));
+    let entry = |def: &'static ConfigDef| {
+        let own = own.and_then(|own| own.get(def.name)).map(String::as_str);
+        ConfigEntry::new(def, false, &layers(&image.configs, cluster, None, own, def))
+    };
+    GROUP.iter().map(entry).collect()
 }
 
 /// A broker's configurations, those that it was given (id, address, rack) included.

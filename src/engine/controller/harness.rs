@@ -120,7 +120,8 @@ impl Harness {
     }
 
     pub fn ask(&mut self, api: ApiKey, request: &Request) -> Response {
-        let header = RequestHeader { api, version: api.max_version(), correlation_id: 1, client_id: None };
+        let header =
+            RequestHeader { api, version: api.max_version(), correlation_id: 1, client_id: None, client_host: None };
         self.ask_at(&header, request)
     }
 

@@ -87,6 +87,8 @@ pub enum ConfigResource {
     Broker(BrokerId),
     /// A topic, by name.
     Topic(String),
+    /// A group, by name (KIP-848); it need not exist.
+    Group(String),
 }
 
 /// The state of a partition as the controller decides it (Kafka's `PartitionRegistration`).
@@ -205,6 +207,11 @@ mod tests {
                 resource: ConfigResource::Cluster,
                 key: "min.insync.replicas".to_owned(),
                 value: Some("2".to_owned()),
+            },
+            MetadataRecord::Config {
+                resource: ConfigResource::Group("billing".to_owned()),
+                key: "consumer.session.timeout.ms".to_owned(),
+                value: Some("50000".to_owned()),
             },
             MetadataRecord::ProducerIds { broker: BrokerId(1), broker_epoch: 12, next: 3000 },
             MetadataRecord::NoOp,

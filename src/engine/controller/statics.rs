@@ -80,7 +80,11 @@ static FIELDS: &[Field] = fields! {
     "default.replication.factor" => default_replication_factor;
     "fetch.max.bytes" => fetch_max_bytes;
     "group.consumer.heartbeat.interval.ms" => group_consumer_heartbeat_interval_ms;
+    "group.consumer.max.heartbeat.interval.ms" => group_consumer_max_heartbeat_interval_ms;
+    "group.consumer.max.session.timeout.ms" => group_consumer_max_session_timeout_ms;
     "group.consumer.max.size" => group_consumer_max_size;
+    "group.consumer.min.heartbeat.interval.ms" => group_consumer_min_heartbeat_interval_ms;
+    "group.consumer.min.session.timeout.ms" => group_consumer_min_session_timeout_ms;
     "group.consumer.session.timeout.ms" => group_consumer_session_timeout_ms;
     "group.initial.rebalance.delay.ms" => group_initial_rebalance_delay_ms;
     "group.max.session.timeout.ms" => group_max_session_timeout_ms;
@@ -250,11 +254,32 @@ pub fn check_together(config: &ClusterConfig) -> Result<(), SetError> {
         ("group.consumer.session.timeout.ms", config.group_consumer_session_timeout_ms),
         "a healthy member of a consumer group would be out",
     )?;
+    within(
+        ("group.consumer.heartbeat.interval.ms", config.group_consumer_heartbeat_interval_ms),
+        ("group.consumer.min.heartbeat.interval.ms", config.group_consumer_min_heartbeat_interval_ms),
+        ("group.consumer.max.heartbeat.interval.ms", config.group_consumer_max_heartbeat_interval_ms),
+    )?;
+    within(
+        ("group.consumer.session.timeout.ms", config.group_consumer_session_timeout_ms),
+        ("group.consumer.min.session.timeout.ms", config.group_consumer_min_session_timeout_ms),
+        ("group.consumer.max.session.timeout.ms", config.group_consumer_max_session_timeout_ms),
+    )?;
     less(
         ("controller.quorum.fetch.wait.max.ms", config.quorum_fetch_wait_max_ms),
         ("controller.quorum.fetch.timeout.ms", config.quorum_fetch_timeout_ms),
         "an idle quorum would hold elections for ever",
     )
+}
+
+/// Whether a value is within two others (`GroupCoordinatorConfig`).
+fn within(value: (&str, u64), least: (&str, u64), most: (&str, u64)) -> Result<(), SetError> {
+    for ((small, a), (large, b)) in [(least, value), (value, most)] {
+        if a > b {
+            let message = format!("{small} ({a}) must be less than or equal to {large} ({b})");
+            return Err(SetError::Contradiction(message));
+        }
+    }
+    Ok(())
 }
 
 /// The name in the table that takes the fewest edits, if it takes few.

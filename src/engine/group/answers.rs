@@ -2,12 +2,13 @@
 //! answer that was to be a good one.
 
 use crate::engine::group::member::Asker;
-use crate::protocol::codec::Response;
+use crate::protocol::codec::{RequestHeader, Response};
 use crate::protocol::error::ErrorCode;
 use bytes::Bytes;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::{ConsumerGroupHeartbeatResponse, JoinGroupResponse, SyncGroupResponse};
 use kafka_protocol::protocol::StrBytes;
+use std::sync::Arc;
 
 /// The first version of JoinGroup whose protocol may be null.
 const NULL_PROTOCOL_FROM: i16 = 7;
@@ -15,6 +16,12 @@ const NULL_PROTOCOL_FROM: i16 = 7;
 /// Text for the wire.
 pub fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
+}
+
+/// Where a client's connection comes from, as groups are told it: Java's form of an address. Empty where the host of the
+/// broker does not know.
+pub fn host_of(header: &RequestHeader) -> Arc<str> {
+    header.client_host.map_or_else(|| Arc::from(""), |host| Arc::from(format!("/{host}")))
 }
 
 /// What a generation looks like to a member that has joined it.

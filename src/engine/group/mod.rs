@@ -27,6 +27,7 @@ mod turn;
 #[cfg(test)]
 mod tests;
 
+use crate::engine::controller::configs::{GroupTimeouts, consumer_group_timeouts_ms};
 use crate::engine::controller::image::MetadataImage;
 use crate::engine::io::{Ctx, RequestToken, Wake};
 use crate::engine::replica::{ReplicaEnv, Replicas};
@@ -51,9 +52,13 @@ pub(in crate::engine) struct Turn<'a> {
     pub replicas: &'a mut Replicas,
     /// What the broker knows.
     pub env: &'a ReplicaEnv<'a>,
-    /// Where the clients are. The core does not know the address of a connection: it is the address that the broker
-    /// itself is reached at.
-    pub host: &'a str,
+}
+
+impl Turn<'_> {
+    /// The times that hold for a consumer group.
+    pub fn timeouts_ms(&self, group: &str) -> GroupTimeouts {
+        consumer_group_timeouts_ms(self.env.image, self.env.config, group)
+    }
 }
 
 /// A DeleteGroups request that waits for its groups.

@@ -217,9 +217,9 @@ impl Shard {
 
     fn activate(&mut self, cx: &mut Ctx, turn: &Turn) {
         self.phase = Phase::Active;
-        let session_timeout_ms = turn.env.config.group_consumer_session_timeout_ms;
         for (id, image) in self.appended.groups() {
             if image.consumer.exists() {
+                let session_timeout_ms = turn.timeouts_ms(id).session_timeout_ms;
                 let group = ConsumerGroup::load(&image.consumer, cx.now, session_timeout_ms);
                 self.consumers.insert(Arc::clone(id), group);
                 continue;
@@ -398,7 +398,7 @@ impl Shard {
             GroupRecord::Consumer { record: ConsumerRecord::Epoch(Some(_)), .. }
                 if !self.consumers.contains_key(id) =>
             {
-                let session_timeout_ms = turn.env.config.group_consumer_session_timeout_ms;
+                let session_timeout_ms = turn.timeouts_ms(id).session_timeout_ms;
                 let image = self.appended.group(id).map(|group| group.consumer.clone()).unwrap_or_default();
                 self.consumers.insert(Arc::clone(id), ConsumerGroup::load(&image, cx.now, session_timeout_ms));
             }

@@ -15,9 +15,8 @@ impl Broker {
     ) -> R {
         // Out of the broker for as long as the replicas are lent: they are what the coordinators write to.
         let mut groups = std::mem::take(&mut self.groups);
-        let host = self.config.host.clone();
         let result = self.with_replicas(cx, |replicas, cx, rpc, env| {
-            let result = act(&mut groups, cx, &mut Turn { replicas, env, host: &host });
+            let result = act(&mut groups, cx, &mut Turn { replicas, env });
             replicas.after_coordinators(cx, rpc, env);
             result
         });

@@ -74,7 +74,7 @@ impl Replicas {
             let everywhere = delta.configs.iter().any(|resource| match resource {
                 ConfigResource::Cluster => true,
                 ConfigResource::Broker(broker) => *broker == env.broker,
-                ConfigResource::Topic(_) => false,
+                ConfigResource::Topic(_) | ConfigResource::Group(_) => false,
             });
             self.reconfigure(cx, env, |topic| {
                 everywhere || delta.configs.contains(&ConfigResource::Topic(topic.to_owned()))

@@ -42,7 +42,13 @@ fn heartbeat(server: &Server, broker: i32, id: &str, epoch: i32) -> ConsumerGrou
         .with_rebalance_timeout_ms(1_000)
         .with_subscribed_topic_names(Some(vec![TopicName(text(TOPIC))]))
         .with_topic_partitions(Some(Vec::new()));
-    let header = RequestHeader { api: ApiKey::ConsumerGroupHeartbeat, version: 1, correlation_id: 1, client_id: None };
+    let header = RequestHeader {
+        api: ApiKey::ConsumerGroupHeartbeat,
+        version: 1,
+        correlation_id: 1,
+        client_id: None,
+        client_host: None,
+    };
     let frame = codec::encode_request(&header, &Request::ConsumerGroupHeartbeat(request)).expect("encodes");
     let port = server.port(u16::try_from(broker).expect("a broker"));
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");

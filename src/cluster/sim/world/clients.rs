@@ -15,6 +15,7 @@ use crate::protocol::api::ApiKey;
 use crate::protocol::codec::{Request, RequestHeader, Response};
 use crate::protocol::ids::{BrokerId, ConnectionId};
 use kafka_protocol::messages::ApiVersionsRequest;
+use std::net::Ipv4Addr;
 
 /// Who asks what somebody outside the world wants to know or have done ([`World::ask`]).
 const ADMIN: ClientId = ClientId(u32::MAX);
@@ -104,7 +105,13 @@ impl World {
         self.tokens += 1;
         let token = RequestToken(self.tokens);
         let correlation_id = i32::try_from(self.tokens % 1_000_000).expect("six digits");
-        let header = RequestHeader { api: request.api(), version, correlation_id, client_id: None };
+        let header = RequestHeader {
+            api: request.api(),
+            version,
+            correlation_id,
+            client_id: None,
+            client_host: Some(Ipv4Addr::LOCALHOST.into()),
+        };
         let request = if self.has_codec { through_codec(&header, &request) } else { request };
         self.waiting.insert(token, Asked { client, connection, attempt, broker, header: header.clone() });
         self.input(broker, life, Input::Request { token, connection, header, request }, label)

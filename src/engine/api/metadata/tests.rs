@@ -73,7 +73,7 @@ fn sample() -> (MetadataImage, ClusterConfig) {
 }
 
 fn header(api: ApiKey, version: i16) -> RequestHeader {
-    RequestHeader { api, version, correlation_id: 1, client_id: None }
+    RequestHeader { api, version, correlation_id: 1, client_id: None, client_host: None }
 }
 
 fn ask(version: i16, request: &MetadataRequest) -> MetadataResponse {

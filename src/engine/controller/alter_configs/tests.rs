@@ -16,6 +16,7 @@ const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const GROUP: i8 = 32;
 
 type Operation<'a> = (&'a str, i8, Option<&'a str>);
 
@@ -103,6 +104,9 @@ fn refusals_have_kafkas_codes_and_write_nothing() {
             vec![("retention.ms", SET, Some("1")), ("retention.ms", DELETE, None)],
             ErrorCode::InvalidRequest,
         ),
+        (GROUP, "", set("consumer.session.timeout.ms", "9000").to_vec(), ErrorCode::InvalidRequest),
+        (GROUP, "billing", set("consumer.session.timeout.ms", "999").to_vec(), ErrorCode::InvalidConfig),
+        (GROUP, "billing", set("session.timeout.ms", "9000").to_vec(), ErrorCode::InvalidConfig),
         (BROKER, "nobody", set("log.retention.ms", "1").to_vec(), ErrorCode::InvalidRequest),
         (BROKER, "9", set("log.retention.ms", "1").to_vec(), ErrorCode::BrokerIdNotRegistered),
         (BROKER, "", set("num.partitions", "4").to_vec(), ErrorCode::InvalidRequest),

@@ -55,7 +55,13 @@ fn up_to_version_one_every_feature_has_its_own_result() {
         .with_max_version_level(1)
         .with_upgrade_type(UPGRADE);
     let request = Request::UpdateFeatures(UpdateFeaturesRequest::default().with_feature_updates(vec![key]));
-    let header = RequestHeader { api: ApiKey::UpdateFeatures, version: 1, correlation_id: 1, client_id: None };
+    let header = RequestHeader {
+        api: ApiKey::UpdateFeatures,
+        version: 1,
+        correlation_id: 1,
+        client_id: None,
+        client_host: None,
+    };
     let Response::UpdateFeatures(response) = cluster.ask_at(&header, &request) else {
         panic!("UpdateFeatures is answered");
     };

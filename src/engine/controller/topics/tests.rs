@@ -266,7 +266,8 @@ fn partitions_are_added_at_the_end_with_the_topics_factor() {
 }
 
 fn delete(cluster: &mut Harness, version: i16, request: DeleteTopicsRequest) -> Vec<ErrorCode> {
-    let header = RequestHeader { api: ApiKey::DeleteTopics, version, correlation_id: 1, client_id: None };
+    let header =
+        RequestHeader { api: ApiKey::DeleteTopics, version, correlation_id: 1, client_id: None, client_host: None };
     match cluster.ask_at(&header, &Request::DeleteTopics(request)) {
         Response::DeleteTopics(response) => {
             response.responses.iter().map(|one| ErrorCode::from_code(one.error_code)).collect()

@@ -4,7 +4,6 @@
 //! Invariants: who speaks with an epoch that is not the member's is fenced, but for one whose last answer was lost; a
 //! static member's place is taken by another only when it has left.
 
-use crate::engine::config::ClusterConfig;
 use crate::engine::group::consumer::draft::{Draft, Refusal};
 use crate::engine::group::consumer::image::{ConsumerImage, WILL_COME_BACK};
 use crate::engine::group::consumer::reconcile::without;
@@ -226,9 +225,4 @@ pub fn fence(draft: &mut Draft, ids: &[Arc<str>]) {
     }
     // Every expression left was valid when it came.
     let _ = draft.look_at_topics(true);
-}
-
-/// How often members are to show themselves, in milliseconds.
-pub fn heartbeat_interval_ms(config: &ClusterConfig) -> i32 {
-    i32::try_from(config.group_consumer_heartbeat_interval_ms).unwrap_or(i32::MAX)
 }

@@ -5,7 +5,7 @@ use crate::engine::group::answers::{self, Joined, join_refused, text};
 use crate::engine::group::classic::{CONSUMER, Rebalance};
 use crate::engine::group::consumer::draft::{Draft, Refusal, World};
 use crate::engine::group::consumer::group::{ConsumerGroup, Lateness};
-use crate::engine::group::consumer::heartbeat::{self, Beat, LEAVES, Told, heartbeat_interval_ms};
+use crate::engine::group::consumer::heartbeat::{self, Beat, LEAVES, Told};
 use crate::engine::group::consumer::image::{ConsumerImage, ConsumerState, WILL_COME_BACK};
 use crate::engine::group::consumer::record::{ConsumerRecord, MemberState, Partitions};
 use crate::engine::group::consumer::{classic, embedded, migration};
@@ -103,7 +103,7 @@ impl Shard {
         let after = (draft.image().epoch(), draft.image().state(), draft.image().size());
         let mut outcome = Outcome {
             records: draft.into_records(),
-            after: vec![After::Answer { token, response: answered(turn, beat, &told) }],
+            after: vec![After::Answer { token, response: answered(turn, id, beat, &told) }],
             waits_for_earlier: true,
             ..Outcome::default()
         };
@@ -140,11 +140,10 @@ impl Shard {
 
     /// Sets a member's timers after it has shown itself.
     fn wait_for(&mut self, cx: &Ctx, turn: &Turn, id: &Arc<str>, beat: &Beat, told: &Told) {
-        let config = turn.env.config;
         let found = self.appended.group(id).and_then(|group| group.consumer.member(&beat.member));
         let Some(member) = found.cloned() else { return };
         let Some(group) = self.consumers.get_mut(id) else { return };
-        group.set(&beat.member, Lateness::Session, cx.now.plus_millis(config.group_consumer_session_timeout_ms));
+        group.set(&beat.member, Lateness::Session, cx.now.plus_millis(turn.timeouts_ms(id).session_timeout_ms));
         group.clear(&beat.member, Lateness::Join);
         group.clear(&beat.member, Lateness::Sync);
         if told.current.state == MemberState::UnrevokedPartitions {
@@ -450,11 +449,12 @@ fn tell(
     }
 }
 
-fn answered(turn: &Turn, beat: &Beat, told: &Told) -> Response {
+fn answered(turn: &Turn, group: &str, beat: &Beat, told: &Told) -> Response {
+    let heartbeat_interval_ms = turn.timeouts_ms(group).heartbeat_interval_ms;
     let response = ConsumerGroupHeartbeatResponse::default()
         .with_member_id(Some(text(&beat.member)))
         .with_member_epoch(told.epoch)
-        .with_heartbeat_interval_ms(heartbeat_interval_ms(turn.env.config))
+        .with_heartbeat_interval_ms(i32::try_from(heartbeat_interval_ms).unwrap_or(i32::MAX))
         .with_assignment(told.assignment.as_ref().map(assignment));
     Response::ConsumerGroupHeartbeat(response)
 }

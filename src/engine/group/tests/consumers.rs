@@ -448,6 +448,44 @@ fn it_is_listed_described_and_deleted_as_what_it_is() {
 }
 
 #[test]
+fn a_groups_own_times_hold_from_the_next_heartbeat_on() {
+    let mut cluster = Cluster::new();
+    let mut a = Consumer::new("a");
+    assert_eq!(a.beat(&mut cluster), ErrorCode::None);
+    let interval_ms = |cluster: &mut Cluster, a: &Consumer| cluster.consumer_beat(a.request()).heartbeat_interval_ms;
+    assert_eq!(interval_ms(&mut cluster, &a), 500, "the brokers'");
+    let configs = [("consumer.heartbeat.interval.ms", "300"), ("consumer.session.timeout.ms", "2000")];
+    let configs = configs.map(|(name, value)| {
+        m::incremental_alter_configs_request::AlterableConfig::default()
+            .with_name(text(name))
+            .with_value(Some(text(value)))
+    });
+    let resource = m::incremental_alter_configs_request::AlterConfigsResource::default()
+        .with_resource_type(32)
+        .with_resource_name(text(GROUP))
+        .with_configs(configs.to_vec());
+    let request = m::IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+    let Response::IncrementalAlterConfigs(response) = cluster.ask(1, Request::IncrementalAlterConfigs(request)) else {
+        panic!("an answer")
+    };
+    assert_eq!(response.responses[0].error_code, 0, "{:?}", response.responses[0].error_message);
+
+    assert_eq!(a.beat(&mut cluster), ErrorCode::None);
+    assert_eq!(interval_ms(&mut cluster, &a), 300);
+    cluster.pass(1_900);
+    assert_eq!(a.beat(&mut cluster), ErrorCode::None, "within its session");
+    cluster.pass(2_100);
+    assert_eq!(a.beat(&mut cluster), ErrorCode::UnknownMemberId, "after it");
+
+    let request = m::ListConfigResourcesRequest::default().with_resource_types(vec![32]);
+    let Response::ListConfigResources(response) = cluster.ask(1, Request::ListConfigResources(request)) else {
+        panic!("an answer")
+    };
+    let names: Vec<&str> = response.config_resources.iter().map(|one| one.resource_name.as_str()).collect();
+    assert_eq!(names, [GROUP]);
+}
+
+#[test]
 fn a_full_group_takes_nobody_more() {
     let mut cluster = Cluster::with(|config| config.group_consumer_max_size = 1);
     let (mut a, mut b) = (Consumer::new("a"), Consumer::new("b"));

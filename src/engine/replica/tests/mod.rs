@@ -444,7 +444,8 @@ impl World {
     fn request(&mut self, broker: i32, version: i16, request: Request) -> u64 {
         self.last_token += 1;
         let token = RequestToken(self.last_token);
-        let header = RequestHeader { api: request.api(), version, correlation_id: 0, client_id: None };
+        let header =
+            RequestHeader { api: request.api(), version, correlation_id: 0, client_id: None, client_host: None };
         self.step(BrokerId(broker), |replicas, cx, rpc, env| {
             replicas.on_request(cx, rpc, env, token, ConnectionId(1), &header, request);
         });

@@ -236,8 +236,13 @@ impl World {
     pub(super) fn send(&mut self, to: i32, version: i16, request: Request) -> u64 {
         self.last_token += 1;
         let token = self.last_token;
-        let header =
-            RequestHeader { api: request.api(), version, correlation_id: 1, client_id: Some("client".to_owned()) };
+        let header = RequestHeader {
+            api: request.api(),
+            version,
+            correlation_id: 1,
+            client_id: Some("client".to_owned()),
+            client_host: None,
+        };
         self.headers.insert(token, header.clone());
         self.step(to, Input::Request { token: RequestToken(token), connection: ConnectionId(1), header, request });
         self.run();

@@ -14,6 +14,7 @@ import org.apache.kafka.common.serialization.StringSerializer;
 /** The tools for groups and for transactions. */
 final class GroupToolCases extends Tools {
     private static final String GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
+    private static final String CONFIGS = "kafka.admin.ConfigCommand";
     private static final String ALL_GROUPS = "org.apache.kafka.tools.GroupsCommand";
     private static final String TOO_LONG_MINUTES = "15";
 
@@ -26,6 +27,7 @@ final class GroupToolCases extends Tools {
     void run() {
         report.run("consumer-groups.describe", this::describe);
         report.run("consumer-groups.describe-consumer", this::describeConsumers);
+        report.run("configs.group", this::configs);
         report.run("consumer-groups.reset-offsets", this::reset);
         report.run("consumer-groups.delete", this::delete);
         report.run("groups", this::groups);
@@ -52,6 +54,18 @@ final class GroupToolCases extends Tools {
         }
         consumer.commitSync(Map.of(partition, new OffsetAndMetadata(30)));
         return consumer;
+    }
+
+    private void configs() throws Exception {
+        String[] about = {"--entity-type", "groups", "--entity-name", PREFIX + "-configured"};
+        has(tool(CONFIGS, with(about, "--alter", "--add-config", "consumer.session.timeout.ms=50000")), "Completed updating config for group");
+        Report.eventually("it is told",
+                () -> tool(CONFIGS, with(about, "--describe")).contains("GROUP_CONFIG:consumer.session.timeout.ms=50000"));
+        has(tool(CONFIGS, with(about, "--describe", "--all")), "(?m)^\\s*consumer\\.heartbeat\\.interval\\.ms=\\d+ ");
+        has(toolFails(CONFIGS, with(about, "--alter", "--add-config", "consumer.session.timeout.ms=1")), "must be greater than or equal");
+        tool(CONFIGS, with(about, "--alter", "--delete-config", "consumer.session.timeout.ms"));
+        Report.eventually("it is gone",
+                () -> !tool(CONFIGS, with(about, "--describe")).contains("GROUP_CONFIG:consumer.session.timeout.ms"));
     }
 
     private void describe() throws Exception {
