@@ -15,7 +15,7 @@ use crate::client::member::Event;
 use crate::cluster::command::values::From;
 use crate::cluster::command::{Consume as Wanted, GroupProtocol, ResetTo};
 use crate::cluster::dial::Driver;
-use crate::cluster::reading::Reader;
+use crate::cluster::reading::{Reader, new_member_id};
 use crate::protocol::codec::Request;
 use clap::Args;
 use kafka_protocol::messages::ConsumerGroupDescribeRequest;
@@ -85,7 +85,8 @@ impl Consume {
             read_committed: self.read_committed,
             ..ConsumerOptions::default()
         };
-        let mut driver = Driver::new(Reader::new(&self.wanted, options), &self.cluster.servers, CLIENT_ID);
+        let mut driver =
+            Driver::new(Reader::new(&self.wanted, options, new_member_id), &self.cluster.servers, CLIENT_ID);
         let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
         let mut read = 0;
         let ended = self.read_on(&mut driver, &mut out, &mut read).await;

@@ -76,6 +76,23 @@ pub struct Report {
     pub lost: Option<Loss>,
 }
 
+impl Report {
+    /// This and what another ledger has to say.
+    #[must_use]
+    pub fn with(self, other: Report) -> Report {
+        let (one, two) = (self.counts, other.counts);
+        let counts = Counts {
+            acked: one.acked + two.acked,
+            readable: one.readable + two.readable,
+            lost: one.lost + two.lost,
+            duplicated: one.duplicated + two.duplicated,
+            reordered: one.reordered + two.reordered,
+            unknown_since_ms: one.unknown_since_ms.into_iter().chain(two.unknown_since_ms).min(),
+        };
+        Report { counts, lost: self.lost.or(other.lost) }
+    }
+}
+
 /// What is known of a load.
 #[derive(Debug, Clone, Default)]
 struct Load {
@@ -117,6 +134,12 @@ impl Ledger {
     pub fn reads_from(&mut self, partition: &TopicPartition, offset: i64) {
         let followed = self.partitions.entry(partition.clone()).or_default();
         followed.from = Some(followed.from.map_or(offset, |from| from.min(offset)));
+    }
+
+    /// In how many partitions of some topics readers have a place.
+    pub fn places_in(&self, topics: &[String]) -> usize {
+        let places = self.partitions.iter().filter(|(_, followed)| followed.from.is_some());
+        places.filter(|(partition, _)| topics.contains(&partition.topic)).count()
     }
 
     /// A record was acknowledged. Offsets below zero are not known (acks=0, or a repetition the broker had already).

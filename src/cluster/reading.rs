@@ -19,7 +19,7 @@ const REBALANCE_TIMEOUT_MS: u32 = 60_000;
 const LEAVING_MS: u64 = 3_000;
 
 /// An id that no other member has.
-fn new_member_id() -> String {
+pub fn new_member_id() -> String {
     let random = || RandomState::new().build_hasher().finish();
     uuid::Builder::from_random_bytes((u128::from(random()) << 64 | u128::from(random())).to_be_bytes())
         .into_uuid()
@@ -27,7 +27,7 @@ fn new_member_id() -> String {
 }
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Reader {
     /// Reads what it was told to.
     Alone(Box<Consumer>),
@@ -36,8 +36,8 @@ pub enum Reader {
 }
 
 impl Reader {
-    /// The reader that a command wants. `options.reset` does not count.
-    pub fn new(command: &Consume, options: ConsumerOptions) -> Reader {
+    /// The reader that a command wants. `options.reset` does not count; `member_id` gives an id that no other member has.
+    pub fn new(command: &Consume, options: ConsumerOptions, member_id: impl FnOnce() -> String) -> Reader {
         let topics = [command.topic.clone()];
         let Membership { group, reset, instance_id, session_timeout, protocol } = &command.membership;
         let Some(group) = group else { return Reader::Alone(Box::new(Consumer::new(&topics, options))) };
@@ -48,7 +48,7 @@ impl Reader {
         };
         let protocol = match protocol {
             GroupProtocol::Classic => Protocol::Classic,
-            GroupProtocol::Consumer => Protocol::Consumer { member_id: new_member_id() },
+            GroupProtocol::Consumer => Protocol::Consumer { member_id: member_id() },
         };
         let session_timeout_ms = u32::try_from(session_timeout.as_millis()).unwrap_or(u32::MAX);
         let member = MemberOptions {

@@ -15,14 +15,20 @@ mod demo;
 mod follow;
 mod load;
 mod once;
+mod source;
 mod tail;
 
+pub(in crate::cluster) use beat::{Beat, Pace};
+pub(in crate::cluster) use demo::{
+    GROUP as DEMO_GROUP, READERS as DEMO_READERS, TOPICS as DEMO_TOPICS, create_topics as create_demo_topics,
+};
 pub use load::LoadStatus;
+pub(in crate::cluster) use once::{Batch, NOTHING_FOR, Writing, reply, shown, start};
+pub(in crate::cluster) use source::Source;
 
 use super::command::{Consume, Produce, ProduceCommand, Reply};
 use super::ledger::{Ledger, LoadId, Report};
 use super::view::{Acks, ProduceDraft, TailBatch, TailFrom, TailId};
-use beat::Pace;
 use load::Load;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -35,7 +41,7 @@ use tokio::task::AbortHandle;
 /// The name of the demo workload among the loads.
 pub const DEMO: &str = "demo";
 /// After this long without success a command that writes or reads gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(in crate::cluster) const PATIENCE: Duration = Duration::from_secs(30);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Whole after every operation, whoever panicked.
@@ -127,7 +133,7 @@ impl Workload {
     fn start_load(&self, produce: &Produce) -> bool {
         let id = LoadId(self.run + self.next_id());
         let shared = Arc::clone(&self.shared);
-        let name = produce.load.name.as_ref().unwrap_or(&produce.topic);
+        let name = produce.load_name();
         self.begin(name, || Load::steady(&self.runtime, shared, id, produce.clone()))
     }
 
@@ -189,7 +195,7 @@ impl Workload {
             }
             ProduceCommand::Records(produce) => match produce.load.rate {
                 Some(rate) => {
-                    let name = produce.load.name.as_ref().unwrap_or(&produce.topic);
+                    let name = produce.load_name();
                     if self.start_load(produce) {
                         let text = format!("{name} writes {rate} to {}; `produce stop {name}` ends it", produce.topic);
                         Reply::told(text, json!({ "load": name, "topic": produce.topic }))
@@ -271,7 +277,7 @@ impl TaskHandle {
 }
 
 /// Kafka's number for `acks`.
-fn acks_number(acks: Acks) -> i16 {
+pub(in crate::cluster) fn acks_number(acks: Acks) -> i16 {
     match acks {
         Acks::All => -1,
         Acks::Leader => 1,

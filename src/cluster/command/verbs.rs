@@ -477,6 +477,13 @@ pub struct Produce {
     pub load: Load,
 }
 
+impl Produce {
+    /// What a load that it begins is called.
+    pub fn load_name(&self) -> &str {
+        self.load.name.as_deref().unwrap_or(&self.topic)
+    }
+}
+
 /// How many records, how large, how fast.
 #[derive(Debug, Clone, PartialEq, Eq, Args, Default)]
 pub struct Load {

@@ -91,7 +91,10 @@ fn who_of(command: &mut Command) -> Option<&mut Who> {
 ///
 /// # Errors
 /// What `resolve` says.
-pub fn pin(mut command: Command, resolve: impl Fn(&Who) -> Result<Vec<BrokerId>, String>) -> Result<Command, String> {
+pub fn pin(
+    mut command: Command,
+    resolve: impl FnOnce(&Who) -> Result<Vec<BrokerId>, String>,
+) -> Result<Command, String> {
     if let Some(who) = who_of(&mut command) {
         *who = Who::Ids(resolve(who)?);
     }

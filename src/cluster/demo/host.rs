@@ -3,9 +3,8 @@
 //! Deliberately not here: the order of things (`play`).
 
 use crate::cluster::command::predicate::{Facts, Verdict};
-use crate::cluster::command::{Command, Execute, Predicate, Reply, pin};
+use crate::cluster::command::{Command, Execute, Predicate, Reply};
 use crate::cluster::live::LiveCluster;
-use crate::cluster::sim::execute::resolve;
 use crate::cluster::sim::run::Run;
 use crate::cluster::sim::timeline::Timeline;
 use std::time::{Duration, Instant};
@@ -74,10 +73,7 @@ pub struct OnTimeline<'a>(pub &'a mut Timeline);
 
 impl Host for OnTimeline<'_> {
     fn execute(&mut self, command: Command) -> Reply {
-        match pin(command, |who| resolve(self.0.world(), who)) {
-            Ok(command) => self.0.command(command),
-            Err(reason) => Reply::failed(reason),
-        }
+        self.0.command(command)
     }
 
     fn pass(&mut self, time: Duration) {

@@ -1,7 +1,7 @@
-//! Who uses a simulated cluster: the clients that a seed draws, and the demo's. About a hundred records a second are written, most of them by
+//! Who uses a simulated cluster: the clients that a seed draws. About a hundred records a second are written, most of them by
 //! idempotent producers, and everything is read from the beginning; now and then somebody reads from somewhere else on.
 //!
-//! Deliberately not here: what each of them does (`workload`).
+//! Deliberately not here: what each of them does (`workload`), and clients that commands start (`guest`).
 
 use crate::client::consumer::Start;
 use crate::cluster::sim::workload::{
@@ -105,31 +105,6 @@ pub(super) fn begin(world: &mut World, choices: &mut Prng, until: Instant) {
         let start = *choices.pick(&[Start::Earliest, Start::Latest, Start::BeforeEnd(50)]).expect("a choice");
         read(world, Scope { topics: names, start, begins_at, until, is_followed: false, is_committed: false });
     }
-}
-
-/// Adds producers of topics that are made first (each with its name, its partitions and the time from one go to the next in milliseconds),
-/// and a reader of all of them; they go on until they are told to end.
-pub fn begin_demo(world: &mut World, loads: &[(&str, i32, u64)]) {
-    let replicas = i16::try_from(world.nodes.len().min(3)).expect("a few replicas");
-    let topics: Vec<NewTopic> = loads.iter().map(|(name, partitions, _)| topic(name, *partitions, replicas)).collect();
-    add(world, Role::Topics(Box::new(Topics::new(&topics))));
-    for (name, partitions, interval_ms) in loads {
-        let rng = world.rng().fork("client");
-        produce(world, Load::new(name, *partitions, *interval_ms), rng);
-    }
-    let names = topics.into_iter().map(|topic| topic.name).collect();
-    let until = Instant(u64::MAX / 2);
-    read(
-        world,
-        Scope {
-            topics: names,
-            start: Start::Earliest,
-            begins_at: world.now,
-            until,
-            is_followed: true,
-            is_committed: false,
-        },
-    );
 }
 
 fn topic(name: &str, partitions: i32, replication_factor: i16) -> NewTopic {

@@ -9,7 +9,7 @@
 //!
 //! Deliberately not here: pacing. Whoever holds a timeline decides how much virtual time passes in how much real time.
 
-use crate::cluster::command::{BrokerCommand, Command, Reply};
+use crate::cluster::command::{BrokerCommand, Command, Reply, pin};
 use crate::cluster::observation::Observer;
 use crate::cluster::sim::check::Violation;
 use crate::cluster::sim::execute;
@@ -224,6 +224,11 @@ impl Timeline {
         if matches!(command, Command::Expect { .. } | Command::Broker(BrokerCommand::List)) {
             return execute::carry_out(self, &command);
         }
+        let command = match pin(command.clone(), |who| execute::resolve(self.world(), who)) {
+            Ok(command) => command,
+            Err(_) if execute::awaits_election(self.world(), &command) => command,
+            Err(reason) => return Reply::failed(reason),
+        };
         self.keep_checkpoint();
         self.fork();
         self.commands.push(Given { step: self.steps, at: self.now(), command });
@@ -297,7 +302,15 @@ impl Timeline {
             let (now, line) = (self.now(), command.to_string());
             self.run.world.trace.line(now, format_args!("command {line}"));
             self.is_in_command = true;
-            reply = Some(execute::carry_out(self, &command));
+            let pinned = execute::pinned(self, &command);
+            let (command, done) = match pinned {
+                Ok(pinned) => {
+                    let done = execute::carry_out(self, &pinned);
+                    (pinned, done)
+                }
+                Err(reason) => (command, Reply::failed(reason)),
+            };
+            reply = Some(done);
             self.is_in_command = false;
             let undo = command.undo().filter(|_| !matches!(command, Command::Undo | Command::Resume { .. }));
             self.undo.extend(undo.filter(|_| reply.as_ref().is_some_and(Reply::is_done)));

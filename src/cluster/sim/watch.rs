@@ -9,7 +9,6 @@
 use crate::cluster::observation::found::{self, Found};
 use crate::cluster::observation::{Fault, Moment, Note, Observer, Setup};
 use crate::cluster::sim::check::Violation;
-use crate::cluster::sim::verdict::Verdict;
 use crate::cluster::sim::world::{Node, Power, World, wall};
 use crate::cluster::view::{BrokerState, Capabilities, ClockMode, EventKind, FaultKind};
 use crate::engine::io::LogRead;
@@ -46,7 +45,6 @@ pub struct Watch {
     pub observer: Observer,
     seen: BTreeMap<BrokerId, Seen>,
     acting: BTreeMap<String, Acting>,
-    verdict: Verdict,
     next_round: Instant,
 }
 
@@ -68,7 +66,6 @@ impl Watch {
             observer: Observer::new(setup),
             seen: BTreeMap::new(),
             acting: BTreeMap::new(),
-            verdict: Verdict::default(),
             next_round: Instant::ZERO,
         };
         watch.look(world);
@@ -85,7 +82,6 @@ impl Watch {
         self.tell_moment(world);
         self.see_lives(world, &told);
         for event in &told {
-            self.verdict.hear(&event.kind);
             self.observer.event(event);
         }
         if is_due {
@@ -168,7 +164,6 @@ impl Watch {
             };
             self.observer.broker_is(id, how, None);
             self.observer.store_of_dead(id, &node.disk.logs());
-            self.verdict.suspect();
         }
         if node.life != before.life && node.power != Power::Off {
             self.observer.broker_is(id, BrokerState::Starting, None);
@@ -191,7 +186,7 @@ impl Watch {
         }
         let faults = self.faults(world);
         self.observer.set_faults(faults);
-        self.observer.set_ledger(self.verdict.look(world));
+        self.observer.set_ledger(world.account());
         self.observer.take_deleted_topics();
     }
 

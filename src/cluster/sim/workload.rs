@@ -19,6 +19,7 @@ pub use transferring::{Leg, Transferring, Transfers};
 use crate::client::Machine;
 use crate::cluster::ledger::Ledger;
 use crate::cluster::sim::dial::Dialer;
+use crate::cluster::sim::guest::Guest;
 use crate::cluster::sim::world::Happening;
 use crate::engine::time::{Instant, WallTime};
 use crate::protocol::ids::BrokerId;
@@ -39,6 +40,8 @@ pub enum Role {
     Transferring(Box<Transferring>),
     /// Reads.
     Reading(Box<Reading>),
+    /// What a command started it for.
+    Guest(Guest),
 }
 
 /// What a client may know of the world around it at its turn.
@@ -92,18 +95,33 @@ impl Client {
         self.id
     }
 
+    /// What it calls itself; those that a seed draws have no names.
+    pub fn client_id(&self) -> Option<&str> {
+        if let Role::Guest(guest) = &self.role { Some(guest.client_id()) } else { None }
+    }
+
+    /// What a command started, if one did.
+    pub fn guest(&self) -> Option<&Guest> {
+        if let Role::Guest(guest) = &self.role { Some(guest) } else { None }
+    }
+
+    /// The same, to be changed.
+    pub fn guest_mut(&mut self) -> Option<&mut Guest> {
+        if let Role::Guest(guest) = &mut self.role { Some(guest) } else { None }
+    }
+
     /// The producer, if it is one.
     pub fn producing(&self) -> Option<&Producing> {
         match &self.role {
             Role::Producing(producing) => Some(producing),
-            Role::Topics(_) | Role::Transferring(_) | Role::Reading(_) => None,
+            Role::Topics(_) | Role::Transferring(_) | Role::Reading(_) | Role::Guest(_) => None,
         }
     }
 
     /// Whether it writes nothing any more, if it ever did.
     pub fn is_quiet(&self, now: Instant) -> bool {
         match &self.role {
-            Role::Topics(_) | Role::Reading(_) => true,
+            Role::Topics(_) | Role::Reading(_) | Role::Guest(_) => true,
             Role::Producing(_) | Role::Transferring(_) => self.is_done(now),
         }
     }
@@ -111,7 +129,7 @@ impl Client {
     /// What it was told that no correct cluster tells.
     pub fn violation(&self) -> Option<String> {
         match &self.role {
-            Role::Topics(_) => None,
+            Role::Topics(_) | Role::Guest(_) => None,
             Role::Producing(producing) => producing.violation.clone(),
             Role::Transferring(transferring) => transferring.violation(),
             Role::Reading(reading) => reading.violation.clone(),
@@ -121,7 +139,7 @@ impl Client {
     /// Its time is over: it only finishes what it has begun.
     pub fn end(&mut self, now: Instant) {
         match &mut self.role {
-            Role::Topics(_) => {}
+            Role::Topics(_) | Role::Guest(_) => {}
             Role::Producing(producing) => producing.load.until = producing.load.until.min(now),
             Role::Transferring(transferring) => {
                 transferring.transfers.until = transferring.transfers.until.min(now);
@@ -141,6 +159,8 @@ impl Client {
                 (!transferring.is_done(now)).then(|| "a transaction under way".to_owned())
             }
             Role::Reading(reading) => (!reading.is_done).then(|| "records to read".to_owned()),
+            // Whoever started it ends it.
+            Role::Guest(_) => None,
         }
     }
 
@@ -151,6 +171,7 @@ impl Client {
             Role::Producing(producing) => producing.is_done(now),
             Role::Transferring(transferring) => transferring.is_done(now),
             Role::Reading(reading) => reading.is_done,
+            Role::Guest(guest) => guest.is_done(now),
         }
     }
 
@@ -163,6 +184,7 @@ impl Client {
             Role::Reading(reading) => {
                 (now >= reading.begins_at && !reading.is_done).then_some(&mut reading.machine as &mut dyn Machine)
             }
+            Role::Guest(guest) => guest.machine(now),
         }
     }
 
@@ -173,6 +195,7 @@ impl Client {
             Role::Producing(producing) => producing.prepare(around.now, around.wall),
             Role::Transferring(transferring) => transferring.prepare(around.now, around.wall),
             Role::Reading(_) => {}
+            Role::Guest(guest) => guest.prepare(around),
         }
     }
 
@@ -183,6 +206,7 @@ impl Client {
             Role::Producing(producing) => producing.harvest(around.ledger, note),
             Role::Transferring(transferring) => transferring.harvest(around.now, note),
             Role::Reading(reading) => reading.harvest(around, note),
+            Role::Guest(guest) => guest.harvest(around, note),
         }
     }
 
@@ -193,6 +217,7 @@ impl Client {
             Role::Producing(producing) => producing.next_at(),
             Role::Transferring(transferring) => transferring.next_at(),
             Role::Reading(reading) => reading.next_at(),
+            Role::Guest(guest) => guest.next_at(),
         }
     }
 }

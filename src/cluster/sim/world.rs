@@ -3,8 +3,8 @@
 
 mod clients;
 
-use crate::cluster::ledger::Ledger;
-use crate::cluster::link::{Fate, Links};
+use crate::cluster::ledger::{Ledger, Report};
+use crate::cluster::link::{Fate, Link, Links};
 use crate::cluster::sim::disk::Disk;
 use crate::cluster::sim::network::Network;
 use crate::cluster::sim::trace::Trace;
@@ -136,6 +136,8 @@ pub struct World {
     pub clients: BTreeMap<ClientId, Client>,
     /// What the clients were promised, and what they read.
     pub ledger: Ledger,
+    /// The same of the clients that commands started: they may be told to lose records, and no rule holds them to it.
+    pub guests_ledger: Ledger,
     /// One line a happening.
     pub trace: Trace,
     queue: BTreeMap<(Instant, u64), Happening>,
@@ -148,6 +150,8 @@ pub struct World {
     /// How many connections clients have opened.
     connections: u64,
     waiting: BTreeMap<RequestToken, Asked>,
+    /// What waits until a link between a broker and its clients is no longer stopped.
+    stopped: Vec<(Link, Happening)>,
     /// Answers to what [`World::ask`] asked.
     answers: BTreeMap<u64, Option<Response>>,
     asked: u64,
@@ -186,6 +190,7 @@ impl World {
             has_codec: false,
             clients: BTreeMap::new(),
             ledger: Ledger::default(),
+            guests_ledger: Ledger::default(),
             trace: Trace::default(),
             queue: BTreeMap::new(),
             planned: FIRST_PLANNED,
@@ -195,6 +200,7 @@ impl World {
             tokens: 0,
             connections: 0,
             waiting: BTreeMap::new(),
+            stopped: Vec::new(),
             answers: BTreeMap::new(),
             asked: 0,
             told: None,
@@ -213,6 +219,16 @@ impl World {
     /// Changes the configuration of all brokers, before any of them has started.
     pub fn configure(&mut self, change: impl Fn(&mut ClusterConfig)) {
         self.nodes.values_mut().for_each(|node| change(&mut node.config.cluster));
+    }
+
+    /// What became of the records of all clients; `None` if nobody ever wrote.
+    pub fn account(&self) -> Option<Report> {
+        match (self.ledger.is_empty(), self.guests_ledger.is_empty()) {
+            (true, true) => None,
+            (false, true) => Some(self.ledger.report()),
+            (true, false) => Some(self.guests_ledger.report()),
+            (false, false) => Some(self.ledger.report().with(self.guests_ledger.report())),
+        }
     }
 
     /// What everything random comes from.
@@ -256,7 +272,7 @@ impl World {
 
     fn happen(&mut self, what: Happening) -> StepOutcome {
         if let Some(broker) = what.broker()
-            && self.nodes[&broker].power == Power::Suspended
+            && self.nodes.get(&broker).is_some_and(|node| node.power == Power::Suspended)
         {
             let now = self.now;
             self.nodes.get_mut(&broker).expect("a broker").missed.push((now, what));
@@ -455,6 +471,14 @@ impl World {
         id
     }
 
+    /// A broker is no longer part of the cluster: its process ends, and its disk is gone.
+    pub fn remove_broker(&mut self, id: BrokerId) {
+        self.kill(id);
+        self.nodes.remove(&id);
+        self.queue.retain(|_, what| !what.is_about(id));
+        self.links.reset(id);
+    }
+
     /// The store of a broker whose disk was full has room again.
     pub fn make_room(&mut self, id: BrokerId) -> StepOutcome {
         let Some(node) = self.nodes.get_mut(&id) else { return StepOutcome::default() };
@@ -607,6 +631,25 @@ impl Happening {
             // A suspended process's disk goes on; its answer waits with the rest.
             Happening::Persisted { broker, .. } => Some(*broker),
             _ => None,
+        }
+    }
+
+    /// Whether it makes no sense without a broker.
+    fn is_about(&self, id: BrokerId) -> bool {
+        match self {
+            Happening::Wake { broker, .. }
+            | Happening::Persisted { broker, .. }
+            | Happening::Flush { broker, .. }
+            | Happening::Disconnected { broker, .. } => *broker == id,
+            Happening::Deliver { from: one, to: other, .. } | Happening::LinkDown { at: one, peer: other, .. } => {
+                *one == id || *other == id
+            }
+            // Whoever asks a broker that is gone is told that nobody listens.
+            Happening::Request(_)
+            | Happening::Response { .. }
+            | Happening::ClientWake { .. }
+            | Happening::ClientTurn { .. }
+            | Happening::Fault(_) => false,
         }
     }
 

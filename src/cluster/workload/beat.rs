@@ -11,9 +11,9 @@ const CATCH_UP: Duration = Duration::from_millis(500);
 
 /// How cluster time runs against real time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Pace {
+pub(in crate::cluster) struct Pace {
     /// Thousandths; 0 while it stands still.
-    pub(super) permille: u32,
+    pub(in crate::cluster) permille: u32,
 }
 
 impl Default for Pace {
@@ -24,7 +24,7 @@ impl Default for Pace {
 
 /// See the module.
 #[derive(Debug, Clone)]
-pub(super) struct Beat {
+pub(in crate::cluster) struct Beat {
     /// Cluster time from one record to the next.
     interval: Duration,
     /// Cluster time that has passed since the last record.
@@ -33,13 +33,13 @@ pub(super) struct Beat {
 
 impl Beat {
     /// A record each `interval`, the first at once.
-    pub(super) fn new(interval: Duration) -> Beat {
+    pub(in crate::cluster) fn new(interval: Duration) -> Beat {
         let interval = interval.max(Duration::from_nanos(1));
         Beat { interval, passed: interval }
     }
 
     /// How many records are due after so much more real time.
-    pub(super) fn due(&mut self, elapsed: Duration, pace: Pace) -> u64 {
+    pub(in crate::cluster) fn due(&mut self, elapsed: Duration, pace: Pace) -> u64 {
         self.passed += elapsed.min(CATCH_UP) * pace.permille / 1_000;
         let due = self.passed.as_nanos() / self.interval.as_nanos();
         let due = u64::try_from(due).unwrap_or(u64::MAX);
@@ -50,7 +50,7 @@ impl Beat {
 
     /// How long to wait for a turn worth taking: until the next record of a slow load, or `tick` for a fast one, so that its records go
     /// in batches.
-    pub(super) fn next(&self, tick: Duration, pace: Pace) -> Duration {
+    pub(in crate::cluster) fn next(&self, tick: Duration, pace: Pace) -> Duration {
         let left = self.interval.saturating_sub(self.passed);
         // In real time; a clock that stands still is looked at again after a tick.
         let real = left.checked_mul(1_000).map_or(left, |left| left / pace.permille.max(1));

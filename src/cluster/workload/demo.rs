@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The topics and how many partitions each has.
-pub(super) const TOPICS: [(&str, i32); 3] = [("clicks", 4), ("orders", 6), ("payments", 4)];
+pub(in crate::cluster) const TOPICS: [(&str, i32); 3] = [("clicks", 4), ("orders", 6), ("payments", 4)];
 /// From one record to the next: 200 a second over all topics.
 pub(super) const INTERVAL: Duration = Duration::from_millis(5);
 /// The share of each topic in twenty records.
@@ -34,9 +34,9 @@ const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 const RETENTION_BYTES: u64 = 48 * 1024 * 1024;
 
 /// The group of its readers.
-pub(super) const GROUP: &str = "orders-app";
+pub(in crate::cluster) const GROUP: &str = "orders-app";
 /// How many members it has.
-pub(super) const READERS: usize = 2;
+pub(in crate::cluster) const READERS: usize = 2;
 
 /// What its readers have in common.
 pub(super) fn crew(reset: Reset) -> Crew {
@@ -50,7 +50,7 @@ pub(super) fn topics() -> Vec<String> {
 }
 
 /// Asks for the topics. Those that are there already stay as they are.
-pub(super) fn create_topics() -> Request {
+pub(in crate::cluster) fn create_topics() -> Request {
     let config = |name: &str, value: u64| {
         CreatableTopicConfig::default()
             .with_name(StrBytes::from_string(name.to_owned()))

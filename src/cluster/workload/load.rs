@@ -7,17 +7,16 @@
 
 use super::beat::Beat;
 use super::follow::{follow, follow_in_group};
-use super::once::made_up;
+use super::source::Source;
 use super::{Shared, acks_number, demo, lock, wall_ms};
 use crate::client::Target;
 use crate::client::admin::Admin;
 use crate::client::consumer::{Reset, Start};
 use crate::client::metadata::Metadata;
-use crate::client::producer::{Delivery, Producer, ProducerOptions, ProducerRecord};
+use crate::client::producer::{Delivery, Producer, ProducerOptions};
 use crate::cluster::command::Produce;
 use crate::cluster::dial::Driver;
 use crate::cluster::ledger::{HEADER, LoadId, Tag};
-use crate::cluster::view::Acks;
 use crate::protocol::codec::{Request, Response};
 use crate::protocol::error::ErrorCode;
 use bytes::Bytes;
@@ -59,58 +58,6 @@ pub struct LoadStatus {
     pub skipped: u64,
 }
 
-/// What a load writes.
-#[derive(Debug, Clone)]
-enum Source {
-    Demo,
-    Command(Box<Produce>),
-}
-
-impl Source {
-    fn record(&self, number: u64) -> ProducerRecord {
-        match self {
-            Source::Demo => demo::record(number, wall_ms()),
-            Source::Command(produce) => made_up(produce, number, wall_ms()),
-        }
-    }
-
-    fn interval(&self) -> Duration {
-        match self {
-            Source::Demo => demo::INTERVAL,
-            Source::Command(produce) => produce.load.rate.map_or(Duration::from_secs(1), |rate| rate.interval()),
-        }
-    }
-
-    fn acks(&self) -> Acks {
-        match self {
-            Source::Demo => Acks::All,
-            Source::Command(produce) => produce.acks,
-        }
-    }
-
-    fn count(&self) -> Option<u64> {
-        match self {
-            Source::Demo => None,
-            Source::Command(produce) => produce.load.count,
-        }
-    }
-
-    fn topics(&self) -> Vec<String> {
-        match self {
-            Source::Demo => demo::topics(),
-            Source::Command(produce) => vec![produce.topic.clone()],
-        }
-    }
-
-    /// The partitions that its reader takes; empty is all.
-    fn partitions(&self) -> Vec<i32> {
-        match self {
-            Source::Demo => Vec::new(),
-            Source::Command(produce) => produce.partition.into_iter().collect(),
-        }
-    }
-}
-
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Load {
@@ -132,7 +79,7 @@ impl Load {
     }
 
     pub(super) fn steady(runtime: &Handle, shared: Arc<Shared>, id: LoadId, produce: Produce) -> Load {
-        let name = produce.load.name.clone().unwrap_or_else(|| produce.topic.clone());
+        let name = produce.load_name().to_owned();
         Load::begin(runtime, shared, id, Source::Command(Box::new(produce)), &name)
     }
 
@@ -345,7 +292,7 @@ impl Run {
         gone: &BTreeMap<String, Instant>,
         under_way: &mut BTreeMap<u64, (u64, String)>,
     ) {
-        let mut record = self.source.record(number);
+        let mut record = self.source.record(number, wall_ms());
         if driver.machine.unfinished() >= UNDER_WAY_MAX || gone.contains_key(&record.topic) {
             lock(&self.status).skipped += 1;
             return;

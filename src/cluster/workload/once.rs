@@ -8,11 +8,12 @@
 use super::{acks_number, wall_ms};
 use crate::client::consumer::{ConsumerOptions, ConsumerRecord, Start};
 use crate::client::metadata::TopicPartition;
-use crate::client::producer::{Producer, ProducerOptions, ProducerRecord};
+use crate::client::producer::{Producer, ProducerOptions, ProducerRecord, Refusal};
+use crate::client::{Answer, Machine, Turn};
 use crate::cluster::command::values::From as ReadFrom;
 use crate::cluster::command::{Consume, Produce, Reply};
 use crate::cluster::dial::Driver;
-use crate::cluster::reading::Reader;
+use crate::cluster::reading::{Reader, new_member_id};
 use crate::cluster::view::{Acks, ProduceDraft, TailRecord};
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -34,7 +35,7 @@ fn filled(text: &str, number: u64) -> Bytes {
 }
 
 /// Record `number` of a command.
-pub(super) fn made_up(produce: &Produce, number: u64, timestamp_ms: i64) -> ProducerRecord {
+pub(in crate::cluster) fn made_up(produce: &Produce, number: u64, timestamp_ms: i64) -> ProducerRecord {
     let mut value = match &produce.value {
         Some(value) => filled(value, number),
         None => Bytes::from(format!("record {number}")),
@@ -58,17 +59,25 @@ pub(super) fn made_up(produce: &Produce, number: u64, timestamp_ms: i64) -> Prod
 }
 
 /// Records to be written.
-pub(super) struct Batch {
+#[derive(Debug, Clone)]
+pub(in crate::cluster) struct Batch {
     acks: Acks,
     count: u64,
-    make: Box<dyn Fn(u64) -> ProducerRecord + Send>,
+    what: What,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    /// Made up by a command.
+    Made(Box<Produce>),
+    /// Again and again the same.
+    Same(Box<ProducerRecord>),
 }
 
 impl Batch {
-    pub(super) fn from_command(produce: &Produce) -> Batch {
+    pub(in crate::cluster) fn from_command(produce: &Produce) -> Batch {
         let (acks, count) = (produce.acks, produce.load.count.unwrap_or(1));
-        let produce = produce.clone();
-        Batch { acks, count, make: Box::new(move |number| made_up(&produce, number, wall_ms())) }
+        Batch { acks, count, what: What::Made(Box::new(produce.clone())) }
     }
 
     pub(super) fn from_draft(draft: &ProduceDraft) -> Batch {
@@ -82,14 +91,80 @@ impl Batch {
             headers: draft.headers.iter().map(|(name, value)| (name.clone(), Some(bytes(value)))).collect(),
             timestamp_ms: 0,
         };
-        let make = move |_| ProducerRecord { timestamp_ms: wall_ms(), ..record.clone() };
-        Batch { acks, count, make: Box::new(make) }
+        Batch { acks, count, what: What::Same(Box::new(record)) }
+    }
+
+    fn record(&self, number: u64, timestamp_ms: i64) -> ProducerRecord {
+        match &self.what {
+            What::Made(produce) => made_up(produce, number, timestamp_ms),
+            What::Same(record) => ProducerRecord { timestamp_ms, ..(**record).clone() },
+        }
+    }
+}
+
+/// A batch on its way: a producer that is given its records, and what became of them.
+#[derive(Debug, Clone)]
+pub(in crate::cluster) struct Writing {
+    batch: Batch,
+    producer: Producer,
+    sent: u64,
+    written: Written,
+}
+
+impl Writing {
+    /// Nothing is written yet.
+    pub(in crate::cluster) fn new(batch: Batch) -> Writing {
+        let options = ProducerOptions {
+            acks: acks_number(batch.acks),
+            delivery_timeout_ms: u64::try_from(super::PATIENCE.as_millis()).expect("seconds"),
+            ..ProducerOptions::default()
+        };
+        Writing { batch, producer: Producer::new(options), sent: 0, written: Written::default() }
+    }
+
+    /// Gives the producer as many records as may be under way.
+    pub(in crate::cluster) fn fill(&mut self, now_ms: u64, wall_ms: i64) {
+        while self.sent < self.batch.count && (self.producer.unfinished() as u64) < UNDER_WAY_MAX {
+            self.sent += 1;
+            self.producer.send(now_ms, self.batch.record(self.sent, wall_ms));
+        }
+    }
+
+    /// Takes in how records ended.
+    ///
+    /// # Errors
+    /// Why the first one that failed did.
+    pub(in crate::cluster) fn harvest(&mut self) -> Result<(), Refusal> {
+        for delivery in self.producer.take_deliveries() {
+            let offset = delivery.outcome?;
+            self.written.count += 1;
+            if let Some(partition) = delivery.partition {
+                let place = self.written.places.entry(partition).or_insert((0, -1));
+                *place = (place.0 + 1, place.1.max(offset));
+            }
+        }
+        Ok(())
+    }
+
+    /// What was written, once all of it is.
+    pub(in crate::cluster) fn written(&self) -> Option<&Written> {
+        (self.sent == self.batch.count && self.producer.unfinished() == 0).then_some(&self.written)
+    }
+}
+
+impl Machine for Writing {
+    fn turn(&mut self, now_ms: u64) -> Turn {
+        self.producer.turn(now_ms)
+    }
+
+    fn answer(&mut self, now_ms: u64, call: u64, answer: Answer) {
+        self.producer.answer(now_ms, call, answer);
     }
 }
 
 /// Where records went: how many to each partition, and the last offset there (−1 if the broker told none).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Written {
+pub(in crate::cluster) struct Written {
     count: u64,
     places: BTreeMap<TopicPartition, (u64, i64)>,
 }
@@ -106,7 +181,7 @@ impl Written {
         }
     }
 
-    pub(super) fn reply(&self, topic: &str) -> Reply {
+    pub(in crate::cluster) fn reply(&self, topic: &str) -> Reply {
         let place = |(partition, (count, last)): (&TopicPartition, &(u64, i64))| {
             let last = (*last >= 0).then_some(*last);
             json!({"topic": partition.topic, "partition": partition.partition, "records": count, "last_offset": last})
@@ -125,46 +200,32 @@ fn partitions(count: usize) -> String {
 /// # Errors
 /// Why the first one that failed did.
 pub(super) async fn write(bootstrap: String, batch: Batch) -> Result<Written, String> {
-    let options = ProducerOptions {
-        acks: acks_number(batch.acks),
-        delivery_timeout_ms: u64::try_from(super::PATIENCE.as_millis()).expect("seconds"),
-        ..ProducerOptions::default()
-    };
-    let mut driver = Driver::new(Producer::new(options), &bootstrap, CLIENT_ID);
-    let (mut sent, mut written) = (0, Written::default());
-    while sent < batch.count || driver.machine.unfinished() > 0 {
-        while sent < batch.count && (driver.machine.unfinished() as u64) < UNDER_WAY_MAX {
-            sent += 1;
-            let now_ms = driver.now_ms();
-            driver.machine.send(now_ms, (batch.make)(sent));
-        }
+    let mut driver = Driver::new(Writing::new(batch), &bootstrap, CLIENT_ID);
+    loop {
+        let now_ms = driver.now_ms();
+        driver.machine.fill(now_ms, wall_ms());
         driver.step(STEP).await;
-        for delivery in driver.machine.take_deliveries() {
-            let offset = delivery.outcome.map_err(|reason| match driver.last_failure() {
-                Some(failure) => format!("{reason} ({failure})"),
-                None => reason.to_string(),
-            })?;
-            written.count += 1;
-            if let Some(partition) = delivery.partition {
-                let place = written.places.entry(partition).or_insert((0, -1));
-                *place = (place.0 + 1, place.1.max(offset));
-            }
+        driver.machine.harvest().map_err(|reason| match driver.last_failure() {
+            Some(failure) => format!("{reason} ({failure})"),
+            None => reason.to_string(),
+        })?;
+        if let Some(written) = driver.machine.written() {
+            return Ok(written.clone());
         }
     }
-    Ok(written)
 }
 
 /// A member to which its group gives nothing waits so long for something.
-const NOTHING_FOR: Duration = Duration::from_secs(5);
+pub(in crate::cluster) const NOTHING_FOR: Duration = Duration::from_secs(5);
 
-/// Where a reader begins.
-fn start(from: ReadFrom) -> Start {
+/// Where a reader begins, at a wall time in milliseconds.
+pub(in crate::cluster) fn start(from: ReadFrom, wall_ms: i64) -> Start {
     match from {
         ReadFrom::Earliest => Start::Earliest,
         ReadFrom::Latest => Start::Latest,
         ReadFrom::Offset(offset) => Start::Offset(offset),
         ReadFrom::Last(count) => Start::BeforeEnd(i64::from(count)),
-        ReadFrom::Ago(ago) => Start::Timestamp(wall_ms() - i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)),
+        ReadFrom::Ago(ago) => Start::Timestamp(wall_ms - i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)),
         ReadFrom::Moment(moment) => Start::Timestamp(moment),
     }
 }
@@ -175,11 +236,11 @@ fn start(from: ReadFrom) -> Start {
 /// What went wrong and will not mend itself; that nothing could be read in time.
 pub(super) async fn read(bootstrap: String, consume: Consume, patience: Duration) -> Result<Vec<TailRecord>, String> {
     let options = ConsumerOptions {
-        start: start(consume.from),
+        start: start(consume.from, wall_ms()),
         partitions: consume.partition.clone(),
         ..ConsumerOptions::default()
     };
-    let mut driver = Driver::new(Reader::new(&consume, options), &bootstrap, CLIENT_ID);
+    let mut driver = Driver::new(Reader::new(&consume, options, new_member_id), &bootstrap, CLIENT_ID);
     let outcome = read_on(&mut driver, &consume, patience).await;
     let now_ms = driver.now_ms();
     driver.machine.leave(now_ms);
@@ -231,7 +292,7 @@ fn text(bytes: &Bytes) -> String {
 }
 
 /// A record as the console shows it.
-pub(super) fn shown(read: &ConsumerRecord) -> TailRecord {
+pub(in crate::cluster) fn shown(read: &ConsumerRecord) -> TailRecord {
     let header = |(name, value): &(String, Option<Bytes>)| (name.clone(), value.as_ref().map(text).unwrap_or_default());
     TailRecord {
         partition: read.partition.partition,
@@ -244,7 +305,7 @@ pub(super) fn shown(read: &ConsumerRecord) -> TailRecord {
 }
 
 /// A topic's records as an answer: a line each.
-pub(super) fn reply(topic: &str, records: &[TailRecord]) -> Reply {
+pub(in crate::cluster) fn reply(topic: &str, records: &[TailRecord]) -> Reply {
     let line = |record: &TailRecord| {
         let key = record.key.as_ref().map(|key| format!("{key}  ")).unwrap_or_default();
         let value = record.value.as_deref().unwrap_or("(tombstone)");
@@ -297,7 +358,7 @@ mod tests {
     fn a_draft_keeps_a_tombstone_and_an_empty_key_apart_from_none() {
         let draft = ProduceDraft { topic: "t".into(), key: Some(String::new()), count: 0, ..ProduceDraft::default() };
         let batch = Batch::from_draft(&draft);
-        let record = (batch.make)(1);
+        let record = batch.record(1, 5);
         assert_eq!((batch.count, record.key, record.value), (1, Some(Bytes::new()), None));
     }
 

@@ -46,7 +46,11 @@ impl Topics {
         };
         let topics = topics.iter().map(topic).collect();
         let request = CreateTopicsRequest::default().with_topics(topics).with_timeout_ms(TIMEOUT_MS);
-        let request = Request::CreateTopics(request);
+        Topics::asking(Request::CreateTopics(request))
+    }
+
+    /// A client that asks for topics in its own words.
+    pub fn asking(request: Request) -> Topics {
         Topics { machine: Topics::machine(&request), request, again_at: None, is_done: false }
     }
 

@@ -7,12 +7,13 @@
 
 use super::{Asked, Happening, Power, StepOutcome, World, answer_through_codec, through_codec, version_of, wall};
 use crate::client::{Answer, Call};
+use crate::cluster::link::{CLIENTS, Link};
 use crate::cluster::sim::dial::{Connection, NEGOTIATION, Place};
 use crate::cluster::sim::workload::{Around, Client, ClientId};
 use crate::engine::io::{Input, RequestToken};
 use crate::engine::time::Instant;
 use crate::protocol::api::ApiKey;
-use crate::protocol::codec::{Request, RequestHeader, Response};
+use crate::protocol::codec::{self, Request, RequestHeader, Response};
 use crate::protocol::ids::{BrokerId, ConnectionId};
 use kafka_protocol::messages::ApiVersionsRequest;
 use std::net::Ipv4Addr;
@@ -56,9 +57,21 @@ impl World {
         self.plan(self.now, Happening::ClientTurn { client: id });
     }
 
+    /// A client's process ends: its connections are closed.
+    pub fn remove_client(&mut self, id: ClientId) -> Option<Client> {
+        let mut client = self.clients.remove(&id)?;
+        self.close_all(&mut client);
+        Some(client)
+    }
+
     /// A name for one more client.
     pub fn next_client(&self) -> ClientId {
         self.clients.keys().next_back().map_or(ClientId(0), |last| ClientId(last.0 + 1))
+    }
+
+    /// Somebody has told a client something: it goes on at once.
+    pub fn wake(&mut self, id: ClientId) {
+        self.plan(self.now, Happening::ClientTurn { client: id });
     }
 
     /// A client's process stops where it stands; what is sent to it waits.
@@ -91,8 +104,7 @@ impl World {
     /// A request arrives at its broker.
     pub(super) fn client_request(&mut self, sent: Sent) -> StepOutcome {
         let Sent { client, connection, broker, life, attempt, version, request } = sent;
-        let node = &self.nodes[&broker];
-        if node.life != life || node.power == Power::Off {
+        if self.nodes.get(&broker).is_none_or(|node| node.life != life || node.power == Power::Off) {
             let at = Instant(self.now.0 + REFUSAL_NS);
             self.plan(at, Happening::Response { client, connection, attempt, response: None });
             return StepOutcome::default();
@@ -105,11 +117,12 @@ impl World {
         self.tokens += 1;
         let token = RequestToken(self.tokens);
         let correlation_id = i32::try_from(self.tokens % 1_000_000).expect("six digits");
+        let client_id = self.clients.get(&client).and_then(Client::client_id).map(str::to_owned);
         let header = RequestHeader {
             api: request.api(),
             version,
             correlation_id,
-            client_id: None,
+            client_id,
             client_host: Some(Ipv4Addr::LOCALHOST.into()),
         };
         let request = if self.has_codec { through_codec(&header, &request) } else { request };
@@ -132,7 +145,11 @@ impl World {
             }
             at = at + client.delay;
         }
-        self.plan(at, Happening::Response { client, connection, attempt, response: Some(Box::new(response)) });
+        let bytes = || frame_bytes(codec::encode_response(&header, &response).map(|frame| frame.to_bytes().len()));
+        let link = (broker, CLIENTS);
+        let at = if client == ADMIN { at } else { self.arrival_over(link, at, bytes) };
+        let what = Happening::Response { client, connection, attempt, response: Some(Box::new(response)) };
+        if client == ADMIN { self.plan(at, what) } else { self.carry(link, at, what) }
     }
 
     /// A broker's process has ended: what it was asked is not answered. Whoever asked learns of it, unless the whole machine is gone.
@@ -156,21 +173,48 @@ impl World {
             reset.extend(here.map(|(_, connection)| (client.id(), connection.id)));
         }
         for (client, connection) in reset {
-            self.reset(client, connection);
+            self.reset(id, client, connection);
         }
     }
 
     /// A broker closes a client's connection.
     pub(super) fn close_connection(&mut self, connection: ConnectionId) {
-        let whose = self.clients.values().find(|client| client.dialer.place_of(connection).is_some());
-        if let Some(client) = whose.map(Client::id) {
-            self.reset(client, connection);
+        let place_of = |client: &Client| Some((client.id(), client.dialer.place_of(connection)?.broker));
+        if let Some((client, broker)) = self.clients.values().find_map(place_of) {
+            self.reset(broker, client, connection);
         }
     }
 
-    fn reset(&mut self, client: ClientId, connection: ConnectionId) {
+    fn reset(&mut self, broker: BrokerId, client: ClientId, connection: ConnectionId) {
         let at = self.delayed();
-        self.plan(at, Happening::Response { client, connection, attempt: NEGOTIATION, response: None });
+        let what = Happening::Response { client, connection, attempt: NEGOTIATION, response: None };
+        self.carry((broker, CLIENTS), at, what);
+    }
+
+    /// Something between a broker and its clients goes on its way; where the link is stopped it waits, as a connection of bytes does.
+    fn carry(&mut self, link: Link, at: Instant, what: Happening) {
+        if self.links.faults(link).is_stopped() {
+            self.stopped.push((link, what));
+        } else {
+            self.plan(at, what);
+        }
+    }
+
+    /// When something arrives over a link that would arrive at a moment if nothing were wrong with it.
+    fn arrival_over(&mut self, link: Link, alone: Instant, bytes: impl FnOnce() -> u64) -> Instant {
+        let bytes = if self.links.faults(link).bytes_per_s.is_some() { bytes() } else { 0 };
+        let late = self.links.arrival(link, bytes, self.now, &mut self.rng).since(self.now);
+        alone + late
+    }
+
+    /// What waits for a link that is stopped no more goes on.
+    pub fn let_go(&mut self, link: Link) {
+        if self.links.faults(link).is_stopped() {
+            return;
+        }
+        for (stopped, what) in std::mem::take(&mut self.stopped) {
+            if stopped == link { self.plan(self.now, what) } else { self.stopped.push((stopped, what)) }
+        }
     }
 
     /// When a message between a client and a broker arrives.
@@ -235,7 +279,8 @@ impl World {
             self.connection_lost(client, place, "no answer in time");
         }
         let is_quiet = self.clients.values().all(|other| other.is_quiet(now));
-        let mut around = Around { now, wall: wall(now), is_quiet, ledger: &mut self.ledger };
+        let ledger = if client.guest().is_some() { &mut self.guests_ledger } else { &mut self.ledger };
+        let mut around = Around { now, wall: wall(now), is_quiet, ledger };
         client.prepare(&around);
         let turn = client.machine(now).map(|machine| machine.turn(now.as_millis())).unwrap_or_default();
         let trace = &mut self.trace;
@@ -300,13 +345,17 @@ impl World {
     }
 
     fn put_on_its_way(&mut self, client: &mut Client, place: Place, attempt: u64, version: i16, request: Request) {
+        let link = (CLIENTS, place.broker);
+        let header = RequestHeader { api: request.api(), version, correlation_id: 0, client_id: None, client_host: None };
+        let bytes = || frame_bytes(codec::encode_request(&header, &request).map(|frame| frame.to_bytes().len()));
         let alone = self.delayed() + client.delay;
+        let alone = self.arrival_over(link, alone, bytes);
         let id = client.id();
         let connection = client.dialer.connection(place).expect("a connection that was opened");
         let (at, life) = (connection.arrival(alone), connection.life);
         let sent =
             Sent { client: id, connection: connection.id, broker: place.broker, life, attempt, version, request };
-        self.plan(at, Happening::Request(Box::new(sent)));
+        self.carry(link, at, Happening::Request(Box::new(sent)));
     }
 
     /// A connection has ended: every call on it has failed.
@@ -321,7 +370,7 @@ impl World {
         // The broker hears of it after whatever is still under way.
         let at = connection.arrival(Instant(now.0 + REFUSAL_NS) + client.delay);
         let (life, connection) = (connection.life, connection.id);
-        self.plan(at, Happening::Disconnected { broker: place.broker, life, connection });
+        self.carry((CLIENTS, place.broker), at, Happening::Disconnected { broker: place.broker, life, connection });
     }
 
     fn close_all(&mut self, client: &mut Client) {
@@ -346,4 +395,9 @@ impl World {
     pub fn take_answer(&mut self, asked: u64) -> Option<Option<Response>> {
         self.answers.remove(&asked)
     }
+}
+
+/// How many bytes a frame is on a wire; one that cannot be written is none.
+fn frame_bytes<E>(length: Result<usize, E>) -> u64 {
+    length.ok().and_then(|length| u64::try_from(length).ok()).unwrap_or_default()
 }

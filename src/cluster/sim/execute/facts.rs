@@ -1,0 +1,83 @@
+//! What predicates ask of a simulated world, at this very moment.
+//!
+//! Invariants: metadata is what the broker that has applied most of it says; a leader that is dead leads nothing, even if the controller has
+//! not seen it yet; what became of records is what their readers found.
+
+use crate::cluster::command::Partition;
+use crate::cluster::command::predicate::{Count, Facts, Measure, Members};
+use crate::cluster::sim::world::{Node, Power, World};
+use crate::engine::controller::image::MetadataImage;
+use crate::protocol::ids::{BrokerId, PartitionId};
+use std::sync::Arc;
+
+/// The metadata of the broker that has applied most of it.
+pub fn newest_image(world: &World) -> Option<&Arc<MetadataImage>> {
+    let images = world.nodes.values().filter_map(|node| node.broker.as_ref()).map(|broker| broker.image());
+    images.max_by_key(|image| image.end_offset)
+}
+
+pub(super) fn partition_id(world: &World, partition: &Partition) -> Option<PartitionId> {
+    let image = newest_image(world)?;
+    let id = PartitionId::new(*image.topic_ids.get(&partition.topic)?, partition.partition);
+    image.partition(id).map(|_| id)
+}
+
+impl Facts for World {
+    fn leader(&self, partition: &Partition) -> Option<Option<BrokerId>> {
+        let state = newest_image(self)?.partition(partition_id(self, partition)?)?;
+        // Whoever is dead leads nothing, even if the controller has not seen it yet.
+        Some(state.leader.filter(|leader| self.nodes.get(leader).is_some_and(|node| node.power != Power::Off)))
+    }
+
+    fn controller(&self) -> Option<Option<BrokerId>> {
+        let active = self.nodes.iter().filter(|(_, node)| node.power == Power::On).filter_map(|(id, node)| {
+            let broker = node.broker.as_ref().filter(|broker| broker.is_active_controller())?;
+            Some((broker.image().end_offset, *id))
+        });
+        Some(active.max().map(|(_, id)| id))
+    }
+
+    fn members(&self, list: Members, partition: &Partition) -> Option<Vec<BrokerId>> {
+        let state = newest_image(self)?.partition(partition_id(self, partition)?)?;
+        Some(match list {
+            Members::Isr => state.isr.clone(),
+            Members::Replicas => state.replicas.clone(),
+        })
+    }
+
+    fn measure(&self, measure: Measure, partition: &Partition) -> Option<i64> {
+        let id = partition_id(self, partition)?;
+        let state = newest_image(self)?.partition(id)?;
+        let node = self.nodes.get(&state.leader?)?;
+        match measure {
+            Measure::LeaderEpoch => Some(i64::from(state.leader_epoch)),
+            Measure::HighWatermark => {
+                let scope = crate::engine::observe::Scope { partitions: Some(vec![id]) };
+                let replicas = node.broker.as_ref()?.replicas().snapshot(&scope, &node.disk);
+                replicas.first().map(|replica| replica.high_watermark)
+            }
+            Measure::LogEndOffset => node.disk.log_of(id).map(|log| log.end_offset),
+        }
+    }
+
+    fn count(&self, count: Count) -> Option<u64> {
+        let states = || newest_image(self).into_iter().flat_map(|image| image.partitions());
+        let number = match count {
+            Count::Alive => self.nodes.values().filter(|node| node.power == Power::On).count(),
+            Count::UnderReplicated => states().filter(|(_, _, state)| state.isr.len() < state.replicas.len()).count(),
+            Count::Leaderless => states().filter(|(_, _, state)| state.leader.is_none()).count(),
+            Count::Faults => {
+                let broken = |node: &&Node| {
+                    node.power != Power::On || node.skew_ms != 0 || !node.write_delay.is_zero() || node.disk.is_full
+                };
+                self.links.faulty().count() + self.links.drops().len() + self.nodes.values().filter(broken).count()
+            }
+            Count::Acked => return Some(self.account()?.counts.acked),
+            Count::Readable => return Some(self.account()?.counts.readable),
+            Count::Lost => return Some(self.account()?.counts.lost),
+            Count::Duplicated => return Some(self.account()?.counts.duplicated),
+            Count::Reordered => return Some(self.account()?.counts.reordered),
+        };
+        u64::try_from(number).ok()
+    }
+}
