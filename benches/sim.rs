@@ -1,8 +1,8 @@
 //! What going back and stepping in a simulated run cost: the aims are under 100 ms to any point of a 60 s run and under 1 ms a happening,
-//! with 3 brokers and 100 batches a second. `cargo bench --bench sim`.
+//! with 3 brokers and 100 records a second. `cargo bench --bench sim`.
 
 use divan::Bencher;
-use kafkarium::cluster::sim::clientele;
+use kafkarium::cluster::command::parse_line;
 use kafkarium::cluster::sim::run::Run;
 use kafkarium::cluster::sim::timeline::Timeline;
 use kafkarium::engine::time::Instant;
@@ -16,9 +16,9 @@ fn main() {
 
 /// A run of 60 virtual seconds at its end, the load still on.
 fn full_run() -> Timeline {
-    let mut run = Run::open(SEED, 3);
-    clientele::begin_demo(&mut run.world, &[("orders", 6, 10)]);
-    let mut timeline = Timeline::new(run);
+    let mut timeline = Timeline::new(Run::open(SEED, 3));
+    let lines = ["topic create orders --partitions 6 --replicas 3", "produce orders --rate 100/s"];
+    lines.iter().for_each(|line| assert!(timeline.command(parse_line(line).expect("a command")).is_done()));
     timeline.run_to(Instant::from_millis(LENGTH_MS));
     assert!(timeline.broken().is_none(), "a run without faults breaks no rule");
     timeline
