@@ -346,7 +346,8 @@ impl World {
 
     fn put_on_its_way(&mut self, client: &mut Client, place: Place, attempt: u64, version: i16, request: Request) {
         let link = (CLIENTS, place.broker);
-        let header = RequestHeader { api: request.api(), version, correlation_id: 0, client_id: None, client_host: None };
+        let header =
+            RequestHeader { api: request.api(), version, correlation_id: 0, client_id: None, client_host: None };
         let bytes = || frame_bytes(codec::encode_request(&header, &request).map(|frame| frame.to_bytes().len()));
         let alone = self.delayed() + client.delay;
         let alone = self.arrival_over(link, alone, bytes);
