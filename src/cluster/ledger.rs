@@ -161,7 +161,10 @@ impl Ledger {
             // It was passed before its acknowledgement arrived, and it was not there.
             Some((last, _)) if *last >= offset => self.lose(tag, partition.clone(), offset),
             _ => {
-                followed.waiting.insert(offset, tag);
+                // Two were promised the same place: another leader has given it away, and the former record is gone.
+                if let Some(gone) = followed.waiting.insert(offset, tag).filter(|gone| *gone != tag) {
+                    self.lose(gone, partition.clone(), offset);
+                }
             }
         }
     }
@@ -371,6 +374,19 @@ mod tests {
         read(&mut ledger, 2, 3);
         ledger.acked(tag(2), &partition(), 1);
         assert_eq!(ledger.report().counts.lost, 1);
+    }
+
+    #[test]
+    fn a_place_that_another_leader_promises_again_is_a_loss_before_anybody_reads_it() {
+        let mut ledger = acked(3, Acks::Leader);
+        ledger.acked(tag(4), &partition(), 1);
+        ledger.acked(tag(5), &partition(), 2);
+        assert_eq!(ledger.report().counts.lost, 2);
+        for (offset, number) in [(0, 1), (1, 4), (2, 5)] {
+            read(&mut ledger, offset, number);
+        }
+        let counts = ledger.report().counts;
+        assert_eq!((counts.acked, counts.readable, counts.lost), (5, 3, 2));
     }
 
     #[test]

@@ -133,6 +133,11 @@ impl Dialer {
         connection.versions.is_some()
     }
 
+    /// Whether calls wait for the versions.
+    pub fn has_orders(&self) -> bool {
+        self.connections.values().any(|connection| !connection.orders.is_empty())
+    }
+
     /// The versions are known: what waited for them can be sent.
     pub fn negotiated(&mut self, place: Place, response: &Response) -> Vec<Call> {
         let Some(connection) = self.connections.get_mut(&place) else { return Vec::new() };

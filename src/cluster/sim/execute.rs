@@ -18,7 +18,8 @@ use crate::client::Target;
 use crate::cluster::admin::{self, Ask};
 use crate::cluster::command::predicate::Facts;
 use crate::cluster::command::{
-    ClockCommand, Command, Direction, DropCommand, Predicate, Reply, TopicCommand, Who, pin,
+    ClockCommand, Command, Direction, DiskCommand, DropCommand, ElectCommand, Predicate, ProduceCommand, Reply,
+    TopicCommand, Who, pin,
 };
 use crate::cluster::link::Drops;
 use crate::cluster::sim::timeline::Timeline;
@@ -37,9 +38,17 @@ const ELECTION_MS: u64 = 10_000;
 
 type Outcome = Result<Reply, String>;
 
+/// A cluster forms in less virtual time than this, in milliseconds.
+const FORMS_WITHIN_MS: u64 = 10_000;
+
 /// Carries out a command.
 pub(super) fn carry_out(timeline: &mut Timeline, command: &Command) -> Reply {
+    if matches!(command, Command::Topic(TopicCommand::Create { .. }) | Command::Produce(ProduceCommand::Records(_))) {
+        let left_ms = FORMS_WITHIN_MS.saturating_sub(timeline.now().as_millis());
+        pass_until(timeline, left_ms, has_formed);
+    }
     let line = command.to_string();
+    timeline.run_mut().world.may_lose_records |= may_lose_records(command);
     let outcome = match command {
         Command::Stop { who }
         | Command::Kill { who }
@@ -80,6 +89,23 @@ pub(super) fn carry_out(timeline: &mut Timeline, command: &Command) -> Reply {
         other => Ok(ask(timeline, other)),
     };
     outcome.unwrap_or_else(Reply::failed)
+}
+
+/// Whether a command may destroy more than Kafka's contract survives, or allow an election that does.
+fn may_lose_records(command: &Command) -> bool {
+    match command {
+        Command::Powerloss { .. } | Command::Wipe { .. } => true,
+        Command::Disk(disk) => matches!(disk, DiskCommand::Corrupt { .. }),
+        Command::Elect(elect) => matches!(elect, ElectCommand::Unclean { .. }),
+        Command::Topic(_) | Command::Config(_) => command.to_string().contains("unclean.leader.election.enable=true"),
+        _ => false,
+    }
+}
+
+/// Whether every broker that runs for the first time has been taken in: a live host's cluster is up before anybody speaks to it.
+fn has_formed(world: &World) -> bool {
+    let first_lives = world.nodes.values().filter(|node| node.life == 1 && node.power == Power::On);
+    first_lives.filter_map(|node| node.broker.as_ref()).all(|broker| !broker.is_fenced())
 }
 
 fn node_mut(timeline: &mut Timeline, id: BrokerId) -> &mut Node {

@@ -138,6 +138,8 @@ pub struct World {
     pub ledger: Ledger,
     /// The same of the clients that commands started: they may be told to lose records, and no rule holds them to it.
     pub guests_ledger: Ledger,
+    /// Somebody gave a command that may destroy more than Kafka's contract survives.
+    pub may_lose_records: bool,
     /// One line a happening.
     pub trace: Trace,
     queue: BTreeMap<(Instant, u64), Happening>,
@@ -191,6 +193,7 @@ impl World {
             clients: BTreeMap::new(),
             ledger: Ledger::default(),
             guests_ledger: Ledger::default(),
+            may_lose_records: false,
             trace: Trace::default(),
             queue: BTreeMap::new(),
             planned: FIRST_PLANNED,

@@ -1,9 +1,12 @@
 //! What was committed, as the outside can know it: each batch at the moment when a leader's high watermark passed it. Every other rule
 //! about records is checked against this.
+//!
+//! Where somebody gave a command that may destroy more than Kafka's contract survives, an unclean election and one of the last known leader
+//! begin the partition's history anew: what that leader lacks is a loss that the ledger names, not a broken rule.
 
 use crate::cluster::sim::check::Violation;
 use crate::cluster::sim::world::{StepOutcome, World};
-use crate::engine::observe::EventKind;
+use crate::engine::observe::{ElectionReason, EventKind};
 use crate::protocol::batch::BatchHeader;
 use crate::protocol::ids::{BrokerId, PartitionId};
 use std::collections::BTreeMap;
@@ -41,6 +44,8 @@ pub struct News {
 #[derive(Debug, Clone, Default)]
 pub struct History {
     partitions: BTreeMap<PartitionId, Vec<Committed>>,
+    /// The epoch in which a partition's history began anew.
+    begun_anew: BTreeMap<PartitionId, i32>,
 }
 
 impl History {
@@ -61,12 +66,35 @@ impl History {
         Some(&batches[place])
     }
 
+    /// Whether any partition's history began anew: what was acknowledged before may be gone.
+    pub fn has_begun_anew(&self) -> bool {
+        !self.begun_anew.is_empty()
+    }
+
+    fn begin_anew(&mut self, world: &World, outcome: &StepOutcome) {
+        if !world.may_lose_records {
+            return;
+        }
+        for event in &outcome.events {
+            let EventKind::LeaderElected { partition, leader_epoch, reason, .. } = event.kind else { continue };
+            if matches!(reason, ElectionReason::Unclean | ElectionReason::LastKnownLeader) {
+                self.partitions.remove(&partition);
+                self.begun_anew.insert(partition, leader_epoch);
+            }
+        }
+    }
+
     /// Takes in what leaders' high watermarks passed.
     pub(super) fn look(&mut self, world: &World, outcome: &StepOutcome) -> Result<Vec<News>, Violation> {
         let mut news = Vec::new();
         let Some(leader) = outcome.stepped else { return Ok(news) };
+        self.begin_anew(world, outcome);
         for event in &outcome.events {
             let EventKind::HighWatermark { partition, leader_epoch, offset } = event.kind else { continue };
+            // Whoever led before may not know yet that it does no more.
+            if self.begun_anew.get(&partition).is_some_and(|epoch| leader_epoch < *epoch) {
+                continue;
+            }
             let Some(log) = world.nodes[&leader].disk.log_of(partition) else { continue };
             let known = self.partitions.entry(partition).or_default();
             let from = known.len();

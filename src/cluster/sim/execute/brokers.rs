@@ -51,13 +51,16 @@ pub(super) fn lives(timeline: &mut Timeline, command: &Command, who: &Who) -> Ou
             Command::Suspend { .. } => world.suspend(*id),
             Command::Resume { .. } => world.resume(*id),
             Command::Wipe { .. } => world.wipe(*id),
-            Command::Start { .. } => start(timeline, *id)?,
+            Command::Start { .. } => revive(timeline, *id)?,
             Command::Restart { .. } => {
                 stop(timeline, *id);
                 start(timeline, *id)?;
             }
             _ => stop(timeline, *id),
         }
+    }
+    if matches!(command, Command::Start { .. }) {
+        ids.iter().try_for_each(|id| wait_serving(timeline, *id))?;
     }
     let are = if ids.len() == 1 { format!("Broker {} is", ids[0]) } else { format!("Brokers {} are", listed(&ids)) };
     Ok(Reply::done(format!("{are} {word}.")))
@@ -92,12 +95,19 @@ fn stop(timeline: &mut Timeline, id: BrokerId) {
 
 /// Starts a broker and waits until it serves.
 pub(super) fn start(timeline: &mut Timeline, id: BrokerId) -> Result<(), String> {
+    revive(timeline, id)?;
+    wait_serving(timeline, id)
+}
+
+/// Starts a broker's process, if it has none.
+fn revive(timeline: &mut Timeline, id: BrokerId) -> Result<(), String> {
     let run = timeline.run_mut();
     let outcome = run.world.start(id);
     run.check(&outcome);
-    if run.world.nodes[&id].power == Power::Off {
-        return Err(format!("broker {id} cannot read its disk"));
-    }
+    if run.world.nodes[&id].power == Power::Off { Err(format!("broker {id} cannot read its disk")) } else { Ok(()) }
+}
+
+fn wait_serving(timeline: &mut Timeline, id: BrokerId) -> Result<(), String> {
     let serves = |world: &World| world.nodes[&id].broker.as_ref().is_some_and(|broker| !broker.is_fenced());
     if pass_until(timeline, PATIENCE_MS, serves) {
         return Ok(());

@@ -220,7 +220,9 @@ pub(super) fn consume(timeline: &mut Timeline, consume: &Consume) -> Outcome {
 
 /// Lets virtual time pass until a guest is done, and takes it out of the world.
 fn done(timeline: &mut Timeline, id: ClientId) -> Option<Guest> {
-    let is_done = |world: &World| world.clients.get(&id).is_none_or(|client| client.is_done(world.now));
+    let is_done = |world: &World| {
+        world.clients.get(&id).is_none_or(|client| client.is_done(world.now) && !client.dialer.has_orders())
+    };
     pass_until(timeline, ONCE_MAX_MS, is_done);
     match timeline.run_mut().world.remove_client(id)?.role {
         Role::Guest(guest) => Some(guest),

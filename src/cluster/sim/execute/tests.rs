@@ -8,7 +8,11 @@ use std::time::Duration;
 /// Plays lines: `pass D` lets time pass, `! LINE` has to fail and to say what follows `=>`; every other line has to be done, and to say what
 /// follows `=>` if anything does.
 fn play(seed: u64, lines: &str) {
-    let mut timeline = Timeline::new(Run::open(seed, 3));
+    play_on(3, seed, lines);
+}
+
+fn play_on(brokers: i32, seed: u64, lines: &str) {
+    let mut timeline = Timeline::new(Run::open(seed, brokers));
     for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
         if let Some(time) = line.strip_prefix("pass ") {
             let time: Duration = humantime::parse_duration(time).expect("a duration");
@@ -37,6 +41,7 @@ fn records_are_written_and_read_by_hand() {
             produce orders --key alice --value hello => Sent 1 record to orders-0 at offset 0
             produce orders --value %n --count 20 --acks 1 => Sent 20 records
             produce orders --value loud --acks 0 --header a=b
+            pass 100ms
             consume orders --from earliest => orders-0@0 alice  hello
             consume orders --from -2 => loud
             consume orders --from 5 --max 1 => orders-0@5
@@ -219,5 +224,65 @@ fn topics_settings_moves_and_elections_are_the_cluster_s_own() {
             expect faults = 0
             topic delete orders"
         ),
+    );
+}
+
+#[test]
+fn what_kafka_s_contract_does_not_promise_is_lost_and_named_and_breaks_no_rule() {
+    play_on(
+        5,
+        6,
+        "topic create orders --assignment 3:4:5 --config min.insync.replicas=1
+        wait isr orders-0 = 3,4,5 --within 10s
+        produce orders --rate 100/s --acks all --name shop
+        wait acked > 20 --within 5s
+        kill 4 5
+        wait isr orders-0 = 3 --within 10s
+        pass 1s
+        produce stop shop
+        pass 1s
+        expect lost = 0
+        kill 3
+        start 4 5
+        pass 1s
+        elect unclean orders-0
+        wait leader orders-0 != none --within 10s
+        produce orders --value on
+        wait lost > 0 --within 5s
+        start 3
+        wait isr orders-0 = 3,4,5 --within 20s
+        produce orders --value on
+        pass 3s
+        expect lost > 0",
+    );
+    play(
+        7,
+        "topic create orders --partitions 1 --replicas 3
+        wait isr orders-0 = 1,2,3 --within 10s
+        produce orders --rate 100/s --acks all --name shop
+        wait acked > 120 --within 5s
+        powerloss 1 2 3
+        start 1 2 3
+        wait leader orders-0 != none --within 20s
+        pass 5s
+        produce orders --value on
+        wait isr orders-0 = 1,2,3 --within 20s
+        pass 3s
+        expect lost > 0
+        heal",
+    );
+    play(
+        8,
+        "topic create orders --assignment 1:2:3
+        wait isr orders-0 = 1,2,3 --within 10s
+        link delay 2,3 to 1 200ms
+        produce orders --rate 100/s --acks 1 --name shop
+        wait acked > 120 --within 5s
+        kill 1
+        wait leader orders-0 != none --within 10s
+        wait lost > 0 --within 5s
+        heal
+        wait isr orders-0 = 1,2,3 --within 10s
+        expect duplicated = 0",
     );
 }

@@ -290,7 +290,8 @@ impl World {
         for call in turn.calls {
             has_failed |= !self.dispatch(client, call);
         }
-        if client.machine(now).is_none() {
+        // What was sent without a wish for an answer is not forgotten.
+        if client.machine(now).is_none() && !client.dialer.has_orders() {
             self.close_all(client);
         }
         let wish = turn.wake_at_ms.map(|at_ms| Instant::from_millis(at_ms.max(now.as_millis() + 1)));
