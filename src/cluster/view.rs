@@ -16,7 +16,8 @@ mod port;
 
 pub use crate::protocol::ids::BrokerId;
 pub use groups::{
-    GroupDetail, GroupMember, GroupPartition, GroupRebalance, GroupRow, GroupState, GroupsRequest, GroupsView,
+    BEHIND_MAX_MS, GroupDetail, GroupEffect, GroupMember, GroupPartition, GroupRebalance, GroupRow, GroupState,
+    GroupsRequest, GroupsView,
 };
 pub use lesson::{LessonState, LessonView, Page, Turn};
 pub use port::*;
@@ -572,6 +573,10 @@ pub enum EventKind {
     TopicChanged,
     /// A setting was changed.
     ConfigChanged,
+    /// Members of a group are to join again, or partitions are to move among them.
+    GroupRebalances,
+    /// Everybody in a group reads again.
+    GroupStable,
     /// The machine stood still, or the clock was paused or slowed.
     Clock,
     /// What the user marked.
@@ -681,6 +686,8 @@ pub enum WhyAbout {
     Partition(PartitionName),
     /// A broker's state.
     Broker(BrokerId),
+    /// What a consumer group does.
+    Group(Arc<str>),
 }
 
 /// A chain of causes, the first cause first.

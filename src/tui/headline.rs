@@ -6,6 +6,8 @@
 //!
 //! Deliberately not here: the chain of causes behind it, which `w` asks the host for.
 
+mod groups;
+
 use super::numbers::{count, offset, plural, span_ms};
 use crate::cluster::view::{
     BrokerCard, BrokerState, CatchUp, ClusterView, Death, PartitionSeverity, QuorumRole, WorstPartition,
@@ -85,6 +87,7 @@ const NEWS_MS: u64 = 30_000;
 pub fn of(view: &ClusterView) -> Headline {
     nobody_up(view)
         .or_else(|| records_lost(view))
+        .or_else(|| groups::of(view))
         .or_else(|| no_controller(view))
         .or_else(|| broker_down(view))
         .or_else(|| no_leader(view))

@@ -213,9 +213,12 @@ impl Model {
             && self.cluster.filter.is_empty()
     }
 
-    /// What `w` is about: a partition that needs attention, else the headline.
+    /// What `w` is about: the group on the Groups screen, a partition that needs attention, else the headline.
     pub fn why_about(&self) -> WhyAbout {
         use crate::cluster::view::PartitionSeverity::Healthy;
+        if let Some(detail) = self.view.groups.as_ref().and_then(|groups| groups.detail.as_ref()) {
+            return WhyAbout::Group(Arc::clone(&detail.name));
+        }
         match self.selected_row() {
             Some(row) if row.severity != Healthy => WhyAbout::Partition(row.name.clone()),
             _ => WhyAbout::Headline,

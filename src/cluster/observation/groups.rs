@@ -7,12 +7,14 @@
 
 use super::meter::Samples;
 use crate::cluster::view::{
-    GroupDetail, GroupMember, GroupPartition, GroupRebalance, GroupRow, GroupState, GroupsRequest, GroupsView,
-    PartitionName,
+    BEHIND_MAX_MS, GroupDetail, GroupEffect, GroupMember, GroupPartition, GroupRebalance, GroupRow, GroupState,
+    GroupsRequest, GroupsView, PartitionName,
 };
 use crate::engine::group::classic::GroupState as Classic;
 use crate::engine::group::consumer::image::ConsumerState;
 use crate::engine::group::snapshot::{GroupSnapshot, MemberSnapshot};
+use crate::engine::observe::EventId;
+use crate::engine::time::Instant;
 use crate::protocol::ids::BrokerId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,8 +22,16 @@ use std::sync::Arc;
 /// How often the lag is written down, and how often in all: a minute.
 const SAMPLE_MS: u64 = 1_000;
 const SAMPLES: usize = 60;
+/// The same for each partition.
+const PARTITION_SAMPLE_MS: u64 = 2_000;
+const PARTITION_SAMPLES: usize = 30;
+/// So many events may be known of groups that are not.
+const EARLY_MAX: usize = 256;
 /// So many rebalances are remembered of each group.
 const REBALANCES_MAX: usize = 16;
+
+/// A partition, by its topic's name and its number.
+type Place = (Arc<str>, i32);
 
 /// What is known of one group.
 #[derive(Debug, Clone)]
@@ -36,6 +46,19 @@ struct Known {
     lag_history: Samples<u64>,
     /// The newest last.
     rebalances: Vec<GroupRebalance>,
+    /// Who read what when everybody did last.
+    owners: BTreeMap<Place, Arc<str>>,
+    /// Lag and end of each partition that something is committed for.
+    histories: BTreeMap<Place, Samples<(u64, i64)>>,
+}
+
+/// What is asked of a group when somebody wants to know why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Story {
+    pub(super) state: GroupState,
+    pub(super) coordinator: BrokerId,
+    pub(super) since_ms: u64,
+    pub(super) rebalancing: Option<EventId>,
 }
 
 /// What has to be known of partitions.
@@ -50,6 +73,8 @@ pub(super) trait Ends {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Groups {
     known: BTreeMap<Arc<str>, Known>,
+    /// The events that told of their last rebalances; one may come before the group itself does.
+    rebalancing: BTreeMap<Arc<str>, EventId>,
 }
 
 fn state_of(told: &GroupSnapshot) -> GroupState {
@@ -97,8 +122,32 @@ impl Groups {
             first_row: want.first_row,
             total: self.known.len(),
             selected_index,
-            detail: self.known.values().nth(selected_index).map(|known| Box::new(known.detail(ends))),
+            detail: self
+                .known
+                .values()
+                .nth(selected_index)
+                .map(|known| Box::new(known.detail(want.spark_samples, ends))),
         }
+    }
+
+    /// An event told of a rebalance.
+    pub(super) fn told_of_rebalance(&mut self, group: &str, event: EventId) {
+        self.rebalancing.insert(Arc::from(group), event);
+        if self.rebalancing.len() > self.known.len() + EARLY_MAX {
+            self.rebalancing.retain(|group, _| self.known.contains_key(group));
+        }
+    }
+
+    /// What a group is doing, who coordinates it or did last, since when it has been so, and the event that told of its last
+    /// rebalance.
+    pub(super) fn story(&self, group: &str, ends: &dyn Ends) -> Option<Story> {
+        let known = self.known.get(group)?;
+        Some(Story {
+            state: known.state_now(ends),
+            coordinator: known.coordinator,
+            since_ms: known.since_ms,
+            rebalancing: self.rebalancing.get(group).copied(),
+        })
     }
 
     /// The names of those that start so, with what they are doing.
@@ -119,6 +168,8 @@ impl Known {
             lag: None,
             lag_history: Samples::new(SAMPLE_MS, SAMPLES),
             rebalances: Vec::new(),
+            owners: owners_of(told),
+            histories: BTreeMap::new(),
         }
     }
 
@@ -126,7 +177,7 @@ impl Known {
         if self.coordinator != broker {
             let cause = format!("coordinator moved {} → {broker}", self.coordinator);
             self.coordinator_before = Some(std::mem::replace(&mut self.coordinator, broker));
-            self.remember(GroupRebalance { at_ms, generation: told.generation, cause });
+            self.remember(GroupRebalance { at_ms, generation: told.generation, cause, effect: None });
         }
         let state = state_of(told);
         if state != self.state {
@@ -139,22 +190,74 @@ impl Known {
         }
         for rebalance in &told.rebalances {
             let at_ms = rebalance.at.as_millis();
-            self.remember(GroupRebalance { at_ms, generation: rebalance.generation, cause: rebalance.cause.clone() });
+            let (generation, cause) = (rebalance.generation, rebalance.cause.clone());
+            self.remember(GroupRebalance { at_ms, generation, cause, effect: None });
         }
         if self.told != *told {
             self.told = told.clone();
         }
+        if matches!(state, GroupState::Stable | GroupState::Empty) {
+            self.settle();
+        }
+        self.measure(at_ms, ends);
+    }
+
+    /// Everybody reads, or nobody is left to: what came of the last rebalance.
+    fn settle(&mut self) {
+        let owners = owners_of(&self.told);
+        let (since_ms, members) = (self.since_ms, self.told.members.len());
+        let moved = owners.iter().filter(|(name, owner)| self.owners.get(*name) != Some(*owner)).count();
+        let left = self.owners.keys().filter(|name| !owners.contains_key(*name)).count();
+        if let Some(last) = self.rebalances.last_mut()
+            && last.effect.is_none()
+        {
+            let took_ms = since_ms.saturating_sub(last.at_ms);
+            last.effect = Some(GroupEffect { took_ms, moved: moved + left, members });
+        }
+        self.owners = owners;
+    }
+
+    fn measure(&mut self, at_ms: u64, ends: &dyn Ends) {
         let partitions = self.told.offsets.iter().flat_map(|(topic, all)| all.iter().map(move |one| (topic, one)));
-        let lags = partitions.filter_map(|(topic, (partition, committed))| {
-            let end = ends.high_watermark(topic, *partition)?;
-            u64::try_from((end - committed.offset).max(0)).ok()
-        });
-        self.lag = lags.reduce(|left, right| left + right);
+        self.lag = None;
+        for (topic, (partition, committed)) in partitions {
+            let Some(end) = ends.high_watermark(topic, *partition) else { continue };
+            let Ok(lag) = u64::try_from((end - committed.offset).max(0)) else { continue };
+            self.lag = Some(self.lag.unwrap_or(0) + lag);
+            let history = self.histories.entry((Arc::clone(topic), *partition));
+            let empty = || Samples::new(PARTITION_SAMPLE_MS, PARTITION_SAMPLES);
+            history.or_insert_with(empty).push(at_ms, (lag, end));
+        }
         self.lag_history.push(at_ms, self.lag.unwrap_or(0));
     }
 
+    /// How long ago an offset was a partition's end.
+    fn behind_ms(&self, name: &PartitionName, committed: i64, end: i64) -> Option<u64> {
+        if committed >= end {
+            return Some(0);
+        }
+        let history = self.histories.get(&(Arc::clone(&name.topic), name.partition))?.newest(PARTITION_SAMPLES);
+        let slots = history.iter().rev().position(|(_, end)| *end <= committed);
+        match slots {
+            Some(slots) => Some(slots as u64 * PARTITION_SAMPLE_MS),
+            None if history.len() == PARTITION_SAMPLES => Some(BEHIND_MAX_MS),
+            // It has not been looked at for long enough to know.
+            None => None,
+        }
+    }
+
+    fn lags_of(&self, name: &PartitionName, samples: usize) -> Vec<u64> {
+        let Some(history) = self.histories.get(&(Arc::clone(&name.topic), name.partition)) else { return Vec::new() };
+        let most = |samples: &[(u64, i64)]| samples.iter().copied().max_by_key(|(lag, _)| *lag).unwrap_or((0, 0));
+        let window_ms = PARTITION_SAMPLE_MS * PARTITION_SAMPLES as u64;
+        history.columns(window_ms, samples.max(1), most).into_iter().map(|(lag, _)| lag).collect()
+    }
+
     fn remember(&mut self, rebalance: GroupRebalance) {
-        if !self.rebalances.contains(&rebalance) {
+        let is_same = |known: &GroupRebalance| {
+            (known.at_ms, known.generation, &known.cause) == (rebalance.at_ms, rebalance.generation, &rebalance.cause)
+        };
+        if !self.rebalances.iter().any(is_same) {
             self.rebalances.push(rebalance);
             self.rebalances.sort_by_key(|rebalance| rebalance.at_ms);
             let beyond = self.rebalances.len().saturating_sub(REBALANCES_MAX);
@@ -178,7 +281,7 @@ impl Known {
         }
     }
 
-    fn detail(&self, ends: &dyn Ends) -> GroupDetail {
+    fn detail(&self, samples: usize, ends: &dyn Ends) -> GroupDetail {
         let mut members: Vec<GroupMember> = self.told.members.iter().map(member).collect();
         members.sort_by(|left, right| (&left.client, &left.id).cmp(&(&right.client, &right.id)));
         let committed = self.told.offsets.iter().flat_map(|(topic, partitions)| {
@@ -188,18 +291,26 @@ impl Known {
         let names: BTreeSet<PartitionName> = committed.chain(read).collect();
         let partition = |name: PartitionName| {
             let offsets = self.told.offsets.get(&name.topic);
+            let committed = offsets.and_then(|offsets| offsets.get(&name.partition)).map(|committed| committed.offset);
+            let end = ends.high_watermark(&name.topic, name.partition);
             GroupPartition {
-                committed: offsets.and_then(|offsets| offsets.get(&name.partition)).map(|committed| committed.offset),
-                end: ends.high_watermark(&name.topic, name.partition),
                 owner: members.iter().position(|member| member.owns.contains(&name)),
+                behind_ms: committed.zip(end).and_then(|(committed, end)| self.behind_ms(&name, committed, end)),
+                lag_history: self.lags_of(&name, samples),
+                committed,
+                end,
                 name,
             }
         };
+        // Kafka's assignors for eager members take everything back first (KIP-429).
+        let is_eager = self.told.protocol.as_deref().is_none_or(|protocol| !protocol.contains("cooperative"));
         GroupDetail {
             name: Arc::clone(&self.told.group),
             state: self.state_now(ends),
             since_ms: self.since_ms,
             stable_until_ms: self.stable_until_ms,
+            state_ends_ms: self.told.state_ends_at.map(Instant::as_millis),
+            reads_on: self.told.consumer.is_some() || !is_eager,
             is_consumer_protocol: self.told.consumer.is_some(),
             assignor: self.told.protocol.clone(),
             generation: self.told.generation,
@@ -210,6 +321,12 @@ impl Known {
             rebalances: self.rebalances.iter().rev().cloned().collect(),
         }
     }
+}
+
+/// Who reads what.
+fn owners_of(told: &GroupSnapshot) -> BTreeMap<Place, Arc<str>> {
+    let owned = told.members.iter().flat_map(|member| member.owns.iter().map(move |name| (name, &member.member)));
+    owned.map(|((topic, number), member)| ((Arc::from(topic.as_str()), *number), Arc::clone(member))).collect()
 }
 
 fn member(told: &MemberSnapshot) -> GroupMember {
@@ -224,6 +341,8 @@ fn member(told: &MemberSnapshot) -> GroupMember {
         id: Arc::clone(&told.member),
         client: Arc::clone(&told.client_id),
         instance: told.instance.clone(),
+        seen_ms: told.expires_at.map(|at| at.as_millis().saturating_sub(told.session_timeout_ms)),
+        session_timeout_ms: told.session_timeout_ms,
         epoch: told.progress.as_ref().map(|progress| progress.epoch),
         gives_back: told.progress.as_ref().map(|progress| names(&progress.gives_back)).unwrap_or_default(),
         awaits: target.into_iter().filter(|name| !owns.contains(name)).collect(),
@@ -234,6 +353,7 @@ fn member(told: &MemberSnapshot) -> GroupMember {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::group::classic::Rebalance;
     use crate::engine::group::record::CommittedOffset;
     use std::cell::Cell;
 
@@ -249,11 +369,25 @@ mod tests {
         }
     }
 
+    /// Every partition ends there.
+    struct Growing(i64);
+
+    impl Ends for Growing {
+        fn high_watermark(&self, _topic: &str, _partition: i32) -> Option<i64> {
+            Some(self.0)
+        }
+        fn coordinator(&self, _partition: i32) -> Option<BrokerId> {
+            Some(BrokerId(1))
+        }
+    }
+
     fn group(name: &str, state: Classic, members: &[(&str, i32)]) -> GroupSnapshot {
         let member = |(id, partition): &(&str, i32)| MemberSnapshot {
             member: Arc::from(*id),
             instance: None,
             client_id: Arc::from("app"),
+            expires_at: Some(Instant::from_millis(11_000)),
+            session_timeout_ms: 10_000,
             owns: vec![("orders".to_owned(), *partition)],
             progress: None,
         };
@@ -268,6 +402,7 @@ mod tests {
             group: Arc::from(name),
             partition: 7,
             state,
+            state_ends_at: None,
             consumer: None,
             protocol_type: None,
             protocol: Some(Arc::from("range")),
@@ -295,6 +430,37 @@ mod tests {
         assert_eq!((detail.since_ms, detail.stable_until_ms), (2_000, Some(2_000)));
         let lags: Vec<_> = detail.partitions.iter().map(|one| (one.name.partition, one.lag(), one.owner)).collect();
         assert_eq!(lags, [(0, Some(10), Some(0)), (1, Some(60), None)]);
+    }
+
+    #[test]
+    fn what_came_of_a_rebalance_is_told_when_everybody_reads_again() {
+        let (mut groups, world) = (Groups::default(), World(Cell::new(Some(1))));
+        groups.hear(BrokerId(1), 1_000, &[group("a", Classic::Stable, &[("m1", 0), ("m1", 1)])], &world);
+        let begun = Rebalance { at: Instant::from_millis(2_000), generation: 3, cause: "m2 joined".to_owned() };
+        let mut told = group("a", Classic::PreparingRebalance, &[("m1", 0), ("m1", 1)]);
+        told.rebalances.push(begun.clone());
+        groups.hear(BrokerId(1), 2_100, &[told], &world);
+        let going_on = groups.view(&want(), &world).detail.expect("the first one");
+        assert_eq!(going_on.rebalances[0].effect, None);
+        assert!(!going_on.reads_on, "range takes everything back first");
+        let mut told = group("a", Classic::Stable, &[("m1", 0), ("m2", 1)]);
+        told.rebalances.push(begun);
+        groups.hear(BrokerId(1), 2_500, &[told], &world);
+        let after = groups.view(&want(), &world).detail.expect("the first one");
+        assert_eq!(after.rebalances[0].effect, Some(GroupEffect { took_ms: 500, moved: 1, members: 2 }));
+    }
+
+    #[test]
+    fn how_far_behind_in_time_is_when_the_offset_was_the_end() {
+        let (mut groups, mut world) = (Groups::default(), Growing(90));
+        for second in 0..10 {
+            groups.hear(BrokerId(1), second * 2_000, &[group("a", Classic::Stable, &[("m1", 0)])], &world);
+            world.0 += 10;
+        }
+        let detail = groups.view(&want(), &world).detail.expect("the first one");
+        let behind: Vec<_> = detail.partitions.iter().map(|one| (one.lag(), one.behind_ms)).collect();
+        assert_eq!(behind, [(Some(100), Some(18_000)), (Some(150), None)], "of the other nobody can know yet");
+        assert_eq!(detail.partitions[0].lag_history.last(), Some(&90));
     }
 
     #[test]

@@ -404,6 +404,10 @@ impl Observer {
         self.groups.hear(id, at_ms, &snapshot.groups, &ends);
     }
 
+    fn ends(&self) -> Ends<'_> {
+        Ends { partitions: &self.partitions, lives: &self.lives }
+    }
+
     /// What a broker's store holds, read after the broker ended.
     pub fn store_of_dead(&mut self, broker: BrokerId, logs: &[LogInfo]) {
         for log in logs {
@@ -721,10 +725,7 @@ impl Observer {
             faults: self.faults.iter().map(|fault| fault.active.clone()).collect(),
             // Whoever plays one puts it in.
             lesson: None,
-            groups: want
-                .groups
-                .as_ref()
-                .map(|want| self.groups.view(want, &Ends { partitions: &self.partitions, lives: &self.lives })),
+            groups: want.groups.as_ref().map(|want| self.groups.view(want, &self.ends())),
             brokers,
         }
     }

@@ -12,7 +12,7 @@ use super::{Observer, Report};
 use crate::cluster::command::values::join_ids;
 use crate::cluster::view::{BrokerState, EventKind as Shown, PartitionName};
 use crate::engine::log::Cleaned;
-use crate::engine::observe::{ElectionReason, Event, EventId, EventKind, QuorumRole};
+use crate::engine::observe::{ElectionReason, Event, EventId, EventKind, GroupEvent, QuorumRole};
 use crate::protocol::ids::{BrokerId, PartitionId};
 
 /// The fact that a broker's process is in a state; `None` where another fact tells it better.
@@ -88,6 +88,7 @@ impl Observer {
                 let text = format!("{} moved to {}", partition.name, ids(replicas));
                 Line { partition: Some((partition.id, partition.name.clone())), ..Line::new(Shown::TopicChanged, text) }
             }),
+            EventKind::Group(told) => self.about_group(event.id, told),
             kind => self.about_brokers(event.id, at_ms, kind),
         };
         let Some(Line { kind, text, broker, partition, lasts }) = line else {
@@ -104,6 +105,23 @@ impl Observer {
         let text = format!("{} compacted on broker {broker}: {before} records to {after}", partition.name);
         let about = Some((partition.id, partition.name.clone()));
         Some(Line { partition: about, ..Line::new(Shown::TopicChanged, text) }.broker(broker))
+    }
+
+    fn about_group(&mut self, event: EventId, told: &GroupEvent) -> Option<Line> {
+        Some(match told {
+            GroupEvent::Rebalancing { group, cause, .. } => {
+                self.groups.told_of_rebalance(group, event);
+                Line::new(Shown::GroupRebalances, format!("{group} rebalances: {cause}"))
+            }
+            GroupEvent::Stable { group, generation, members } => {
+                let members = plural(i64::try_from(*members).unwrap_or(i64::MAX), "member");
+                Line::new(Shown::GroupStable, format!("{group} is stable, generation {generation}, {members}"))
+            }
+            GroupEvent::CoordinatorLoaded { .. }
+            | GroupEvent::CoordinatorUnloaded { .. }
+            | GroupEvent::Empty { .. }
+            | GroupEvent::Deleted { .. } => return None,
+        })
     }
 
     fn about_brokers(&mut self, event: EventId, at_ms: u64, kind: &EventKind) -> Option<Line> {

@@ -535,6 +535,8 @@ fn groups_are_completed_and_their_verbs_told_first() {
             member: format!("m-{number}").into(),
             instance: None,
             client_id: "app".into(),
+            expires_at: None,
+            session_timeout_ms: 10_000,
             owns: Vec::new(),
             progress: None,
         };
@@ -550,6 +552,7 @@ fn groups_are_completed_and_their_verbs_told_first() {
             group: name.into(),
             partition: 0,
             state: if members > 0 { GroupState::Stable } else { GroupState::Empty },
+            state_ends_at: None,
             consumer: None,
             protocol_type: None,
             protocol: None,

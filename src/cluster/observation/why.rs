@@ -9,7 +9,7 @@ use super::Observer;
 use super::facts::Fact;
 use super::partition::{Life, Partition, life};
 use crate::cluster::command::values::duration_text;
-use crate::cluster::view::{BrokerState, EventKind, PartitionSeverity, Why, WhyAbout, WhyStep};
+use crate::cluster::view::{BrokerState, EventKind, GroupState, PartitionSeverity, Why, WhyAbout, WhyStep};
 use crate::engine::observe::EventId;
 use crate::protocol::ids::BrokerId;
 use std::time::Duration;
@@ -41,6 +41,7 @@ impl Observer {
             WhyAbout::Headline => self.why_headline()?,
             WhyAbout::Partition(name) => self.why_partition(self.partitions.by_name(&name.topic, name.partition)?),
             WhyAbout::Broker(broker) => self.why_broker(*broker)?,
+            WhyAbout::Group(name) => self.why_group(name)?,
         };
         why.about = about.clone();
         Some(why)
@@ -80,8 +81,9 @@ impl Observer {
             _ => {
                 let text = fact.text();
                 let mut letters = text.chars();
-                // Names of topics keep their case.
-                let first = letters.next().filter(|_| fact.partition.is_none());
+                // Names of topics and groups keep their case.
+                let is_named = matches!(fact.kind, EventKind::GroupRebalances | EventKind::GroupStable);
+                let first = letters.next().filter(|_| fact.partition.is_none() && !is_named);
                 match first {
                     Some(first) => format!("{}{}.", first.to_uppercase(), letters.as_str()),
                     None => format!("{text}."),
@@ -146,6 +148,29 @@ impl Observer {
                 why
             }
         }
+    }
+
+    fn why_group(&self, name: &str) -> Option<Why> {
+        let story = self.groups.story(name, &self.ends())?;
+        let (question, from) = match story.state {
+            GroupState::NoCoordinator => {
+                let broker = self.brokers.get(&story.coordinator);
+                let from = broker.and_then(|broker| broker.fencing.or(broker.fact));
+                (format!("Why has {name} no coordinator?"), from)
+            }
+            GroupState::Stable | GroupState::Empty => (format!("Why did {name} rebalance last?"), story.rebalancing),
+            _ => (format!("Why does {name} rebalance?"), story.rebalancing),
+        };
+        let mut why = self.answer(question, from, None);
+        if why.steps.is_empty() && !why.truncated {
+            why.steps.push(WhyStep {
+                at_ms: story.since_ms,
+                kind: EventKind::GroupStable,
+                text: "It has been so since it was first seen.".to_owned(),
+                expected: false,
+            });
+        }
+        Some(why)
     }
 
     fn why_broker(&self, id: BrokerId) -> Option<Why> {

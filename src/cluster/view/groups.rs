@@ -81,6 +81,10 @@ pub struct GroupDetail {
     pub since_ms: u64,
     /// Until when it was stable, if it is no more.
     pub stable_until_ms: Option<u64>,
+    /// When what it is doing ends at the latest: who is late then is out.
+    pub state_ends_ms: Option<u64>,
+    /// Whether its members read while it rebalances: those of KIP-848 do, and those of cooperative assignors.
+    pub reads_on: bool,
     /// Whether it is a group of KIP-848.
     pub is_consumer_protocol: bool,
     /// The assignor, as far as it is known.
@@ -108,6 +112,10 @@ pub struct GroupMember {
     pub client: Arc<str>,
     /// Its `group.instance.id`.
     pub instance: Option<Arc<str>>,
+    /// When it showed itself last; `None` while it waits for an answer of its coordinator's.
+    pub seen_ms: Option<u64>,
+    /// How long it may be silent, in milliseconds.
+    pub session_timeout_ms: u64,
     /// Its epoch, in a group of KIP-848.
     pub epoch: Option<i32>,
     /// What it reads.
@@ -116,6 +124,18 @@ pub struct GroupMember {
     pub gives_back: Vec<PartitionName>,
     /// What it is to read and does not read yet.
     pub awaits: Vec<PartitionName>,
+}
+
+impl GroupMember {
+    /// Its name for people: its instance, or its client with the beginning of what makes its id its own.
+    pub fn label(&self) -> String {
+        if let Some(instance) = &self.instance {
+            return instance.to_string();
+        }
+        let own = self.id.rsplit('-').next().unwrap_or(&self.id);
+        let short: String = own.chars().take(4).collect();
+        format!("{} {short}", self.client)
+    }
 }
 
 /// A partition that a group reads or has read.
@@ -129,7 +149,14 @@ pub struct GroupPartition {
     pub end: Option<i64>,
     /// The member that reads it, by its place in [`GroupDetail::members`].
     pub owner: Option<usize>,
+    /// How long ago what is to be read next was the partition's end, in milliseconds; at most [`BEHIND_MAX_MS`].
+    pub behind_ms: Option<u64>,
+    /// The lag of the last minute, the newest last.
+    pub lag_history: Vec<u64>,
 }
+
+/// Who is further behind is not told how far.
+pub const BEHIND_MAX_MS: u64 = 60_000;
 
 impl GroupPartition {
     /// How many records are still to be read.
@@ -147,4 +174,17 @@ pub struct GroupRebalance {
     pub generation: i32,
     /// Why.
     pub cause: String,
+    /// What came of it; `None` while it goes on, and where another one came before its end.
+    pub effect: Option<GroupEffect>,
+}
+
+/// What came of a rebalance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupEffect {
+    /// Until everybody read again, in milliseconds.
+    pub took_ms: u64,
+    /// How many partitions another member reads since.
+    pub moved: usize,
+    /// How many members there were then.
+    pub members: usize,
 }

@@ -191,6 +191,15 @@ impl ClassicGroup {
         self.rebalances.iter()
     }
 
+    /// When the state it is in ends at the latest.
+    pub fn state_ends_at(&self) -> Option<Instant> {
+        match self.state {
+            GroupState::PreparingRebalance => self.join_due.as_ref().map(|(at, _)| *at),
+            GroupState::CompletingRebalance => self.sync_due,
+            GroupState::Empty | GroupState::Stable => None,
+        }
+    }
+
     /// When it is to be looked at next.
     pub fn next_due(&self) -> Option<Instant> {
         self.due.first().map(|(at, _)| *at)

@@ -2,15 +2,18 @@
 //! rebalances with their causes. Lag is not here: log ends belong to the partitions' leaders.
 
 use crate::engine::config::ClusterConfig;
+use crate::engine::controller::configs::consumer_group_timeouts_ms;
 use crate::engine::controller::image::MetadataImage;
 use crate::engine::group::Groups;
 use crate::engine::group::classic::{CONSUMER, ClassicGroup, GroupState, Rebalance};
 use crate::engine::group::consumer::draft::assignor;
+use crate::engine::group::consumer::group::Lateness;
 use crate::engine::group::consumer::image::{ConsumerImage, ConsumerState};
 use crate::engine::group::consumer::record::{ConsumerMember, MemberState, Partitions};
 use crate::engine::group::image::Offsets;
 use crate::engine::group::member::Member;
 use crate::engine::group::shard::Shard;
+use crate::engine::time::Instant;
 use crate::protocol::consumer_protocol::decode_assignment;
 use std::sync::Arc;
 
@@ -23,6 +26,10 @@ pub struct MemberSnapshot {
     pub instance: Option<Arc<str>>,
     /// What its client calls itself.
     pub client_id: Arc<str>,
+    /// When it is out unless it shows itself before; `None` while one of its requests waits, which shows it too.
+    pub expires_at: Option<Instant>,
+    /// How long it may be silent, in milliseconds.
+    pub session_timeout_ms: u64,
     /// Topics and partitions that it owns, if it is a consumer.
     pub owns: Vec<(String, i32)>,
     /// In a consumer group: how far it is.
@@ -64,6 +71,8 @@ pub struct GroupSnapshot {
     pub partition: i32,
     /// What it is doing; of a consumer group the state of a classic one that is nearest.
     pub state: GroupState,
+    /// When what it is doing ends at the latest: members that have not joined, or not asked for their assignment, are out.
+    pub state_ends_at: Option<Instant>,
     /// What only a consumer group has; `None` for a classic one.
     pub consumer: Option<ConsumerSnapshot>,
     /// What kind of members it has.
@@ -116,12 +125,17 @@ fn snapshot_of_consumers(
         }
         all
     };
+    let timers = shard.consumer_timers(id);
+    let timeouts = consumer_group_timeouts_ms(metadata, config, id);
+    let classic_timeout_ms = |member: &ConsumerMember| u64::try_from(member.classic.as_ref()?.session_timeout_ms).ok();
     let member = |(id, member): (&Arc<str>, &Arc<ConsumerMember>)| {
         let current = group.current(id);
         MemberSnapshot {
             member: Arc::clone(id),
             instance: member.instance.clone(),
             client_id: Arc::clone(&member.client_id),
+            expires_at: timers.and_then(|timers| timers.time_of(id, Lateness::Session)),
+            session_timeout_ms: classic_timeout_ms(member).unwrap_or(timeouts.session_timeout_ms),
             owns: named(&current.assigned),
             progress: Some(MemberProgress {
                 epoch: current.epoch,
@@ -133,7 +147,6 @@ fn snapshot_of_consumers(
         }
     };
     let state = group.state();
-    let timers = shard.consumer_timers(id);
     GroupSnapshot {
         group: Arc::clone(id),
         partition: shard.id().partition,
@@ -143,6 +156,7 @@ fn snapshot_of_consumers(
             ConsumerState::Reconciling => GroupState::CompletingRebalance,
             ConsumerState::Stable => GroupState::Stable,
         },
+        state_ends_at: None,
         consumer: Some(ConsumerSnapshot { state, epoch: group.epoch(), target_epoch: group.target_epoch() }),
         protocol_type: Some(Arc::from(CONSUMER)),
         protocol: Some(Arc::from(assignor(group, config).name())),
@@ -160,6 +174,8 @@ fn snapshot_of(shard: &Shard, group: &ClassicGroup) -> GroupSnapshot {
         member: Arc::clone(&member.id),
         instance: member.instance.clone(),
         client_id: Arc::clone(&member.client_id),
+        expires_at: member.expires_at.filter(|_| !member.is_waiting()),
+        session_timeout_ms: member.session_timeout_ms,
         owns: if is_consumers { decode_assignment(member.assignment.clone()).unwrap_or_default() } else { Vec::new() },
         progress: None,
     };
@@ -167,6 +183,7 @@ fn snapshot_of(shard: &Shard, group: &ClassicGroup) -> GroupSnapshot {
         group: Arc::clone(group.id()),
         partition: shard.id().partition,
         state: group.state(),
+        state_ends_at: group.state_ends_at(),
         consumer: None,
         protocol_type: group.protocol_type().cloned(),
         protocol: group.protocol().cloned(),

@@ -13,7 +13,8 @@
 //! silence.
 
 use crate::cluster::view::{
-    ClockMode, ClusterView, GroupDetail, GroupMember, GroupRow, GroupState, GroupsView, PartitionName,
+    BEHIND_MAX_MS, ClockMode, ClusterView, GroupDetail, GroupEffect, GroupMember, GroupPartition, GroupRebalance,
+    GroupRow, GroupState, GroupsView, PartitionName,
 };
 use crate::tui::glyphs;
 use crate::tui::layout::{Frame, Height, Width};
@@ -26,7 +27,7 @@ use ratatui::layout::Rect;
 
 /// A member reads a partition.
 const READS: &str = "■";
-/// It reads it and is to give it back.
+/// It reads it and is to give it back, or pauses while the group rebalances.
 const GIVES_BACK: &str = "□";
 /// It is to read it.
 const AWAITS: &str = "▢";
@@ -203,9 +204,9 @@ fn panels(pen: &mut Pen<'_>, view: &ClusterView, group: &GroupDetail, area: Rect
     let facts = facts_of(pen, group, area.width >= 90);
     let inside = panel(pen, state, &group.name, &facts);
     machine(pen, view, group, inside);
-    let legend = format!("{READS} reads  {GIVES_BACK} gives back  {AWAITS} will read");
+    let legend = format!("{READS} reads  {GIVES_BACK} pauses or gives back  {AWAITS} will read");
     let inside = panel(pen, who, "Who reads what", &[piece(legend, theme.fg(Role::Dim))]);
-    matrix(pen, group, inside);
+    matrix(pen, view, group, inside);
     if lags >= 4 {
         let inside = panel(pen, lags, "Lag per partition", &[piece("committed → end", theme.fg(Role::Dim))]);
         lag_table(pen, group, inside);
@@ -230,7 +231,7 @@ fn rows_only(pen: &mut Pen<'_>, view: &ClusterView, group: &GroupDetail, area: R
     y = state.bottom();
     let left = area.bottom().saturating_sub(y);
     let members = u16::try_from(group.members.len()).unwrap_or(u16::MAX).saturating_add(1).min(left / 2);
-    matrix(pen, group, Rect { y, height: members, ..area });
+    matrix(pen, view, group, Rect { y, height: members, ..area });
     y += members;
     lag_table(pen, group, Rect { y, height: area.bottom().saturating_sub(y), ..area });
 }
@@ -282,6 +283,14 @@ fn machine(pen: &mut Pen<'_>, view: &ClusterView, group: &GroupDetail, area: Rec
         }
         let ago = |since: u64| span_ms(view.at_ms.saturating_sub(since));
         let (text, style) = match (is_now, *state, group.stable_until_ms) {
+            (true, GroupState::Preparing, _) => {
+                let joined = group.members.iter().filter(|member| member.seen_ms.is_none()).count();
+                let left = group.state_ends_ms.map(|ends| span_ms(ends.saturating_sub(view.at_ms)));
+                let left = left.map_or_else(String::new, |left| format!(", {left} left"));
+                let long = format!(" {joined} of {} joined{left}", group.members.len());
+                let short = format!(" {joined} of {} joined", group.members.len());
+                (if width(&long) < step { long } else { short }, theme.fg(role))
+            }
             (true, ..) => {
                 let long = format!(" {note}, {}", ago(group.since_ms));
                 let text = if width(&long) < step { long } else { format!(" for {}", ago(group.since_ms)) };
@@ -305,8 +314,9 @@ fn machine(pen: &mut Pen<'_>, view: &ClusterView, group: &GroupDetail, area: Rec
 }
 
 /// Members and partitions, and a mark where they meet.
-fn matrix(pen: &mut Pen<'_>, group: &GroupDetail, area: Rect) {
+fn matrix(pen: &mut Pen<'_>, view: &ClusterView, group: &GroupDetail, area: Rect) {
     let theme = pen.theme;
+    let is_paused = !group.reads_on && matches!(group.state, GroupState::Preparing | GroupState::Completing);
     if area.height == 0 {
         return;
     }
@@ -315,8 +325,11 @@ fn matrix(pen: &mut Pen<'_>, group: &GroupDetail, area: Rect) {
         return;
     }
     let name_cells =
-        group.members.iter().map(|member| width(&label(member))).max().unwrap_or(8).clamp(8, area.width / 3);
-    let x = area.x + name_cells + 2;
+        group.members.iter().map(|member| width(&member.label())).max().unwrap_or(8).clamp(8, area.width / 3);
+    // What each member is doing stands beside its name where there is room.
+    let has_doing = area.width >= 90;
+    let doing_at = area.x + name_cells + 2;
+    let x = if has_doing { doing_at + DOING_CELLS } else { doing_at };
     let names: Vec<String> = group.partitions.iter().map(|partition| partition.name.to_string()).collect();
     let longest = names.iter().map(|name| width(name)).max().unwrap_or(6);
     let room = area.right().saturating_sub(x);
@@ -352,13 +365,40 @@ fn matrix(pen: &mut Pen<'_>, group: &GroupDetail, area: Rect) {
             pen.text(area.x, y, area.width, &more, theme.fg(Role::Dim));
             break;
         }
-        pen.text(area.x, y, name_cells, &cut_middle(&label(member), name_cells), theme.bold(Role::Client));
+        pen.text(area.x, y, name_cells, &cut_middle(&member.label(), name_cells), theme.bold(Role::Client));
+        if has_doing {
+            let (glyph, role, word) = doing(view, group, member);
+            let at = pen.text(doing_at, y, 2, &format!("{glyph} "), theme.fg(role));
+            pen.text(at, y, DOING_CELLS - 3, &word, theme.fg(if role == Role::Sync { Role::Dim } else { role }));
+        }
         for (at, partition) in group.partitions.iter().take(shown).enumerate() {
             let at = x + at as u16 * (cells + gap);
-            let (glyph, role) = relation(member, &partition.name);
+            let (glyph, role) = relation(member, &partition.name, is_paused);
             let marks = if glyph == glyphs::MISSING { 1 } else { cells.min(8) };
             pen.repeat(at, y, marks, glyph, theme.fg(role));
         }
+    }
+}
+
+/// How wide the account of what a member is doing is.
+const DOING_CELLS: u16 = 22;
+
+/// What a member is doing: glyph, role and words with the time since it showed itself.
+fn doing(view: &ClusterView, group: &GroupDetail, member: &GroupMember) -> (&'static str, Role, String) {
+    let Some(seen_ms) = member.seen_ms else { return (glyphs::ALIVE, Role::Sync, "joined, waits".to_owned()) };
+    let ago_ms = view.at_ms.saturating_sub(seen_ms);
+    let ago = span_ms(ago_ms);
+    if group.state == GroupState::NoCoordinator {
+        return (glyphs::STARTING, Role::Lag, format!("unheard for {ago}"));
+    }
+    // Clients show themselves three times in a session (`heartbeat.interval.ms`), or oftener.
+    if ago_ms > member.session_timeout_ms / 2 {
+        return (glyphs::STARTING, Role::Lag, format!("silent for {ago}"));
+    }
+    match group.state {
+        GroupState::Preparing => (glyphs::STARTING, Role::Lag, "has not joined".to_owned()),
+        GroupState::Completing => (glyphs::ALIVE, Role::Sync, "joined".to_owned()),
+        _ => (glyphs::ALIVE, Role::Sync, format!("seen {ago} ago")),
     }
 }
 
@@ -376,16 +416,11 @@ fn names_of(name: &PartitionName) -> String {
     name.to_string()
 }
 
-fn label(member: &GroupMember) -> String {
-    let name = member.instance.as_ref().unwrap_or(&member.client);
-    let own = member.id.rsplit('-').next().unwrap_or(&member.id);
-    let short: String = own.chars().take(4).collect();
-    if member.instance.is_some() { name.to_string() } else { format!("{name} {short}") }
-}
-
-fn relation(member: &GroupMember, name: &PartitionName) -> (&'static str, Role) {
+fn relation(member: &GroupMember, name: &PartitionName, is_paused: bool) -> (&'static str, Role) {
     if member.gives_back.contains(name) {
         (GIVES_BACK, Role::Lag)
+    } else if is_paused && member.owns.contains(name) {
+        (GIVES_BACK, Role::Sync)
     } else if member.owns.contains(name) {
         (READS, Role::Sync)
     } else if member.awaits.contains(name) {
@@ -411,6 +446,14 @@ fn lag_table(pen: &mut Pen<'_>, group: &GroupDetail, area: Rect) {
         pen.right(end - cells, end, area.y, word, head);
     }
     let reader_at = end + 2;
+    // The last minute, how far behind in time, and a bar stand where there is room for them.
+    let has_history = area.right().saturating_sub(reader_at) >= 56;
+    let spark_at = reader_at;
+    let reader_at = if has_history { spark_at + SPARK_CELLS + 2 + 12 } else { reader_at };
+    if has_history {
+        pen.text(spark_at, area.y, SPARK_CELLS, "LAST 60 S", head);
+        pen.right(spark_at + SPARK_CELLS, spark_at + SPARK_CELLS + 12, area.y, "BEHIND BY", head);
+    }
     pen.text(reader_at, area.y, 12, "READ BY", head);
     let bar_at = reader_at + 20;
     let mut rows: Vec<_> = group.partitions.iter().collect();
@@ -439,7 +482,12 @@ fn lag_table(pen: &mut Pen<'_>, group: &GroupDetail, area: Rect) {
             end += cells;
             pen.right(end - cells, end, y, &text, style);
         }
-        let reader = one.owner.and_then(|owner| group.members.get(owner)).map_or("nobody".to_owned(), label);
+        if has_history {
+            spark::spark(pen, spark_at, y, SPARK_CELLS, &one.lag_history, theme.fg(role.low()));
+            pen.right(spark_at + SPARK_CELLS, spark_at + SPARK_CELLS + 12, y, &behind_by(one), theme.fg(Role::Text));
+        }
+        let reader =
+            one.owner.and_then(|owner| group.members.get(owner)).map_or("nobody".to_owned(), GroupMember::label);
         let style = theme.fg(if one.owner.is_some() { Role::Client } else { Role::Dim });
         pen.text(reader_at, y, 18.min(area.right().saturating_sub(reader_at)), &cut_middle(&reader, 18), style);
         if let (Some(behind), room @ 8..) = (behind, area.right().saturating_sub(bar_at)) {
@@ -447,6 +495,19 @@ fn lag_table(pen: &mut Pen<'_>, group: &GroupDetail, area: Rect) {
             pen.repeat(bar_at, y, room, "─", theme.fg(Role::Line));
             pen.repeat(bar_at, y, cells, glyphs::COMMITTED, theme.fg(role.low()));
         }
+    }
+}
+
+/// How wide the last minute of a partition's lag is.
+const SPARK_CELLS: u16 = 20;
+
+/// How far behind a partition's reader is in time.
+fn behind_by(one: &GroupPartition) -> String {
+    match one.behind_ms {
+        None => UNKNOWN.to_owned(),
+        Some(0) => "0 s".to_owned(),
+        Some(BEHIND_MAX_MS..) => format!("> {}", span_ms(BEHIND_MAX_MS)),
+        Some(behind_ms) => span_ms(behind_ms),
     }
 }
 
@@ -460,6 +521,12 @@ fn rebalances_of(pen: &mut Pen<'_>, view: &ClusterView, group: &GroupDetail, are
     pen.text(area.x + 2, area.y, 12, "WHEN", head);
     pen.text(area.x + 16, area.y, 6, "ENDED", head);
     pen.text(area.x + 24, area.y, 6, "WHY", head);
+    let has_effect = area.width >= 100;
+    let effect_at = area.right().saturating_sub(EFFECT_CELLS);
+    if has_effect {
+        pen.text(effect_at, area.y, 10, "MEMBERS", head);
+        pen.text(effect_at + 16, area.y, 10, "EFFECT", head);
+    }
     for (at, rebalance) in group.rebalances.iter().take(usize::from(area.height.saturating_sub(1))).enumerate() {
         let y = area.y + 1 + at as u16;
         let is_now = at == 0 && !matches!(group.state, GroupState::Stable | GroupState::Empty);
@@ -475,9 +542,42 @@ fn rebalances_of(pen: &mut Pen<'_>, view: &ClusterView, group: &GroupDetail, are
         let style = if is_now { theme.fg(Role::Lag) } else { theme.fg(Role::Text) };
         // Ids are long; who is still here has a shorter name.
         let cause = group.members.iter().fold(rebalance.cause.clone(), |cause, member| {
-            if member.id.is_empty() { cause } else { cause.replace(&*member.id, &label(member)) }
+            if member.id.is_empty() { cause } else { cause.replace(&*member.id, &member.label()) }
         });
-        pen.text(area.x + 24, y, area.width.saturating_sub(24), &cause, style);
+        let room = if has_effect { effect_at.saturating_sub(area.x + 26) } else { area.width.saturating_sub(24) };
+        pen.text(area.x + 24, y, room, &cut_middle(&cause, room), style);
+        if has_effect {
+            let (members, effect) = effect_of(view, group, rebalance, is_now);
+            pen.text(effect_at, y, 15, &members, theme.fg(if is_now { Role::Lag } else { Role::Text }));
+            pen.text(effect_at + 16, y, EFFECT_CELLS - 16, &effect, theme.fg(Role::Dim));
+        }
+    }
+}
+
+/// How wide what came of a rebalance is.
+const EFFECT_CELLS: u16 = 50;
+
+/// Who took part in a rebalance, and what came of it.
+fn effect_of(view: &ClusterView, group: &GroupDetail, rebalance: &GroupRebalance, is_now: bool) -> (String, String) {
+    let count = |members: usize| plural(members as u64, "member");
+    match rebalance.effect {
+        Some(GroupEffect { took_ms, moved, members }) => {
+            let moved = match moved {
+                0 => "moved nothing".to_owned(),
+                moved => format!("moved {}", plural(moved as u64, "partition")),
+            };
+            (count(members), format!("took {}, {moved}", span_ms(took_ms)))
+        }
+        None if is_now => {
+            let joined = group.members.iter().filter(|member| member.seen_ms.is_none()).count();
+            let members = match group.state {
+                GroupState::Preparing => format!("{joined} of {} joined", group.members.len()),
+                _ => count(group.members.len()),
+            };
+            let how = if group.reads_on { "goes on for" } else { "reading paused for" };
+            (members, format!("{how} {}", span_ms(view.at_ms.saturating_sub(rebalance.at_ms))))
+        }
+        None => (String::new(), "another one came before its end".to_owned()),
     }
 }
 

@@ -124,7 +124,9 @@ pub fn lane(kind: EventKind) -> Lane {
         | K::Truncated
         | K::RecordsLost
         | K::TopicChanged
-        | K::ConfigChanged => Lane::Control,
+        | K::ConfigChanged
+        | K::GroupRebalances
+        | K::GroupStable => Lane::Control,
     }
 }
 
@@ -133,6 +135,8 @@ pub fn event(kind: EventKind) -> Mark {
     use EventKind as K;
     match kind {
         K::BrokerDied => mark(Role::Dead, glyphs::DEAD, "died"),
+        K::GroupRebalances => mark(Role::Lag, glyphs::STARTING, "rebalances"),
+        K::GroupStable => mark(Role::Sync, glyphs::ALIVE, "stable"),
         K::BrokerStopped => mark(Role::Dead, glyphs::DEAD, "stopped"),
         K::BrokerStarting => mark(Role::Lag, glyphs::STARTING, "starting"),
         K::BrokerUp => mark(Role::Sync, glyphs::ALIVE, "up"),

@@ -8,15 +8,25 @@ use std::sync::Arc;
 const MANY: usize = 500;
 
 fn partition(topic: &str, number: i32, committed: i64, end: i64, owner: Option<usize>) -> GroupPartition {
-    GroupPartition { name: PartitionName::new(topic, number), committed: Some(committed), end: Some(end), owner }
+    let lag = u64::try_from(end - committed).unwrap_or(0);
+    GroupPartition {
+        name: PartitionName::new(topic, number),
+        committed: Some(committed),
+        end: Some(end),
+        owner,
+        behind_ms: Some(lag * 5).map(|behind_ms| behind_ms.min(BEHIND_MAX_MS)),
+        lag_history: (0..20).map(|n| lag * (3 + n * n % 5) / 8 + if n > 17 { lag } else { 0 }).collect(),
+    }
 }
 
-fn member(number: u32, owns: &[i32], awaits: &[i32]) -> GroupMember {
+fn member(number: u32, owns: &[i32], awaits: &[i32], seen_ms: Option<u64>) -> GroupMember {
     let names = |numbers: &[i32]| numbers.iter().map(|number| PartitionName::new("orders", *number)).collect();
     GroupMember {
         id: Arc::from(format!("billing-{number}-0f3a{number}b7c")),
         client: Arc::from(format!("billing-{number}")),
         instance: None,
+        seen_ms,
+        session_timeout_ms: 6_000,
         epoch: None,
         owns: names(owns),
         gives_back: Vec::new(),
@@ -31,12 +41,18 @@ fn billing(now_ms: u64) -> GroupDetail {
         state: GroupState::Preparing,
         since_ms: now_ms - 2_400,
         stable_until_ms: Some(now_ms - 2_400),
+        state_ends_ms: Some(now_ms + 7_400),
+        reads_on: false,
         is_consumer_protocol: false,
         assignor: Some(Arc::from("range")),
         generation: 43,
         coordinator: BrokerId(4),
         coordinator_before: Some(BrokerId(2)),
-        members: vec![member(7, &[0, 1], &[]), member(8, &[2, 3], &[]), member(9, &[], &[4])],
+        members: vec![
+            member(7, &[0, 1], &[], None),
+            member(8, &[2, 3], &[], None),
+            member(9, &[], &[4], Some(now_ms - 3_100)),
+        ],
         partitions: (0..)
             .zip(ends)
             .map(|(number, (committed, end))| {
@@ -44,8 +60,24 @@ fn billing(now_ms: u64) -> GroupDetail {
             })
             .collect(),
         rebalances: vec![
-            GroupRebalance { at_ms: now_ms - 2_400, generation: 42, cause: "coordinator moved 2 → 4".into() },
-            GroupRebalance { at_ms: now_ms - 252_000, generation: 41, cause: "billing-9-0f3a9b7c joined".into() },
+            GroupRebalance {
+                at_ms: now_ms - 2_400,
+                generation: 42,
+                cause: "coordinator moved 2 → 4".into(),
+                effect: None,
+            },
+            GroupRebalance {
+                at_ms: now_ms - 252_000,
+                generation: 41,
+                cause: "billing-9-0f3a9b7c joined".into(),
+                effect: Some(GroupEffect { took_ms: 340, moved: 2, members: 3 }),
+            },
+            GroupRebalance {
+                at_ms: now_ms - 590_000,
+                generation: 40,
+                cause: "billing-8-0f3a8b7c was silent for too long".into(),
+                effect: None,
+            },
         ],
     }
 }
@@ -75,7 +107,7 @@ pub fn view(want: &GroupsRequest, now_ms: u64, scene: Scene) -> GroupsView {
         Box::new(match row.state {
             GroupState::Preparing => detail,
             GroupState::Empty => GroupDetail { state: row.state, members: Vec::new(), stable_until_ms: None, ..detail },
-            state => GroupDetail { state, is_consumer_protocol: true, stable_until_ms: None, ..detail },
+            state => GroupDetail { state, is_consumer_protocol: true, reads_on: true, stable_until_ms: None, ..detail },
         })
     });
     let rows = rows.into_iter().skip(want.first_row).take(want.row_count).collect();

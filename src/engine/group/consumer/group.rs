@@ -98,6 +98,11 @@ impl ConsumerGroup {
         }
     }
 
+    /// Until when a member has time.
+    pub fn time_of(&self, id: &Arc<str>, lateness: Lateness) -> Option<Instant> {
+        self.timers.get(&(Arc::clone(id), lateness)).copied()
+    }
+
     /// A member is gone.
     pub fn forget(&mut self, id: &Arc<str>) {
         for lateness in [Lateness::Session, Lateness::Revocation, Lateness::Join, Lateness::Sync] {
