@@ -62,6 +62,8 @@ struct Shared {
     pace: Mutex<Pace>,
     /// When the ledger's times began.
     clock_ms: Mutex<u64>,
+    /// A reader in a group that is silent for so long is out, in milliseconds.
+    session_timeout_ms: u32,
 }
 
 impl Shared {
@@ -83,8 +85,10 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// Clients that run on a runtime and begin with these servers (`HOST:PORT,…`). Nothing runs yet.
-    pub fn new(runtime: Handle, bootstrap_servers: &str) -> Workload {
+    /// Clients that run on a runtime and begin with these servers (`HOST:PORT,…`), whose `group.min.session.timeout.ms` is told: members
+    /// with shorter sessions would not be let in. Nothing runs yet.
+    pub fn new(runtime: Handle, bootstrap_servers: &str, min_session_timeout_ms: u64) -> Workload {
+        let least = u32::try_from(min_session_timeout_ms).unwrap_or(u32::MAX);
         Workload {
             runtime,
             shared: Arc::new(Shared {
@@ -92,6 +96,7 @@ impl Workload {
                 ledger: Mutex::default(),
                 pace: Mutex::default(),
                 clock_ms: Mutex::default(),
+                session_timeout_ms: least.max(follow::SESSION_TIMEOUT_MS),
             }),
             loads: Mutex::default(),
             tails: Mutex::default(),

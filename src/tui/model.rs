@@ -10,7 +10,8 @@ use super::overlays::toast::Toast;
 use super::screens;
 use super::theme::{Depth, Theme};
 use crate::cluster::view::{
-    BrokerId, ClusterView, CommandDoc, GroupsRequest, PartitionName, PartitionRow, RowSort, ViewRequest, WhyAbout,
+    BrokerId, ClusterView, CommandDoc, GroupState, GroupsRequest, PartitionName, PartitionRow, RowSort, ViewRequest,
+    WhyAbout,
 };
 use ratatui::layout::Rect;
 use std::sync::Arc;
@@ -213,11 +214,14 @@ impl Model {
             && self.cluster.filter.is_empty()
     }
 
-    /// What `w` is about: the group on the Groups screen, a partition that needs attention, else the headline.
+    /// What `w` is about: a group that does not simply read on the Groups screen, a partition that needs attention, else the headline.
     pub fn why_about(&self) -> WhyAbout {
         use crate::cluster::view::PartitionSeverity::Healthy;
         if let Some(detail) = self.view.groups.as_ref().and_then(|groups| groups.detail.as_ref()) {
-            return WhyAbout::Group(Arc::clone(&detail.name));
+            return match detail.state {
+                GroupState::Stable | GroupState::Empty => WhyAbout::Headline,
+                _ => WhyAbout::Group(Arc::clone(&detail.name)),
+            };
         }
         match self.selected_row() {
             Some(row) if row.severity != Healthy => WhyAbout::Partition(row.name.clone()),

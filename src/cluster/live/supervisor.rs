@@ -133,6 +133,7 @@ impl Supervisor {
             .thread_name("sockets")
             .enable_all()
             .build()?;
+        let min_session_timeout_ms = config.group_min_session_timeout_ms;
         let observer = Observer::new(setup(&options, &config));
         let host = Arc::new(Host::new(rng.fork("links"), observer));
         host.clock.set_speed(options.speed.permille);
@@ -142,7 +143,7 @@ impl Supervisor {
             faults: Mutex::default(),
             slots: Mutex::default(),
             round: Mutex::default(),
-            workload: Workload::new(runtime.handle().clone(), ""),
+            workload: Workload::new(runtime.handle().clone(), "", min_session_timeout_ms),
             roster: Mutex::new(roster),
             rng: Mutex::new(rng),
             runtime,

@@ -46,6 +46,8 @@ struct Known {
     lag_history: Samples<u64>,
     /// The newest last.
     rebalances: Vec<GroupRebalance>,
+    /// When its coordinator told of it last.
+    heard_ms: u64,
     /// Who read what when everybody did last.
     owners: BTreeMap<Place, Arc<str>>,
     /// Lag and end of each partition that something is committed for.
@@ -168,6 +170,7 @@ impl Known {
             lag: None,
             lag_history: Samples::new(SAMPLE_MS, SAMPLES),
             rebalances: Vec::new(),
+            heard_ms: at_ms,
             owners: owners_of(told),
             histories: BTreeMap::new(),
         }
@@ -177,8 +180,12 @@ impl Known {
         if self.coordinator != broker {
             let cause = format!("coordinator moved {} → {broker}", self.coordinator);
             self.coordinator_before = Some(std::mem::replace(&mut self.coordinator, broker));
-            self.remember(GroupRebalance { at_ms, generation: told.generation, cause, effect: None });
+            // Nobody moves: what it took is the time without one.
+            let took_ms = at_ms.saturating_sub(self.heard_ms);
+            let effect = Some(GroupEffect { took_ms, moved: 0, members: told.members.len() });
+            self.remember(GroupRebalance { at_ms, generation: told.generation, cause, effect });
         }
+        self.heard_ms = at_ms;
         let state = state_of(told);
         if state != self.state {
             self.stable_until_ms = match (self.state, state) {

@@ -25,8 +25,8 @@ const STEP: Duration = Duration::from_millis(250);
 
 /// A broker may hold an answer for so long, in milliseconds.
 const MAX_WAIT_MS: u32 = 500;
-/// A member that is silent for so long loses its partitions, in milliseconds.
-const SESSION_TIMEOUT_MS: u32 = 3_000;
+/// A member that is silent for so long loses its partitions, in milliseconds; longer where brokers do not let it in with that.
+pub(super) const SESSION_TIMEOUT_MS: u32 = 3_000;
 /// Between two heartbeats, in milliseconds: how soon a member hears of a rebalance.
 const HEARTBEAT_INTERVAL_MS: u32 = 300;
 /// The others wait so long for a member that does not join again, in milliseconds.
@@ -111,7 +111,7 @@ pub(super) async fn follow_in_group(
 ) {
     let member = MemberOptions {
         assignors: vec![Assignor::CooperativeSticky],
-        session_timeout_ms: SESSION_TIMEOUT_MS,
+        session_timeout_ms: shared.session_timeout_ms,
         heartbeat_interval_ms: HEARTBEAT_INTERVAL_MS,
         rebalance_timeout_ms: REBALANCE_TIMEOUT_MS,
         auto_commit_interval_ms: Some(COMMIT_INTERVAL_MS),

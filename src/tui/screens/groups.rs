@@ -506,6 +506,8 @@ fn behind_by(one: &GroupPartition) -> String {
     match one.behind_ms {
         None => UNKNOWN.to_owned(),
         Some(0) => "0 s".to_owned(),
+        // It is looked at every other second.
+        Some(..=2_000) => "< 2 s".to_owned(),
         Some(BEHIND_MAX_MS..) => format!("> {}", span_ms(BEHIND_MAX_MS)),
         Some(behind_ms) => span_ms(behind_ms),
     }

@@ -3,6 +3,7 @@
 use super::fake::Scene;
 use super::{Console, looks, theme};
 use crossterm::event::KeyCode;
+use kafkarium::cluster::view::WhyAbout;
 use kafkarium::tui::msg::Cmd;
 use kafkarium::tui::screenshot;
 use kafkarium::tui::theme::{Depth, Theme, ThemeName};
@@ -73,4 +74,16 @@ fn keys_of_the_screen_ask_for_what_the_language_does() {
     console.press(KeyCode::Esc);
     assert!(console.text().contains("PARTITION      "), "Esc leads back to the Cluster screen\n{}", console.text());
     assert!(!console.asked.contains(&Cmd::Quit));
+}
+
+#[test]
+fn w_asks_about_a_group_that_rebalances_and_else_about_the_headline() {
+    let asked = |keys| {
+        let mut console = groups(Scene::Failover, dark(), 120, 36, keys);
+        console.keys("w");
+        console.model.view_request().why
+    };
+    assert_eq!(asked(""), Some(WhyAbout::Group("billing".into())));
+    assert_eq!(asked("j"), Some(WhyAbout::Headline), "it reads undisturbed");
+    assert_eq!(asked("jj"), Some(WhyAbout::Group("fraud-check".into())));
 }

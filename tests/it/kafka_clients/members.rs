@@ -241,6 +241,16 @@ fn a_member_shares_a_group_with_librdkafka_whichever_leads_it() {
 }
 
 #[test]
+fn the_demos_readers_are_let_in_with_kafkas_own_timing() {
+    let server = Server::start(&["--durability=memory", "--timing=kafka", "--set=group.initial.rebalance.delay.ms=0"]);
+    server.ctl("demo");
+    eventually("two readers share the demo's partitions", || {
+        let described = group(&server, "describe orders-app").ok()?;
+        (described.contains("Stable") && described.contains("2 members")).then_some(())
+    });
+}
+
+#[test]
 fn the_demos_readers_are_a_group_that_outlives_its_coordinator() {
     let server = Server::start(&["--durability=memory"]);
     server.ctl("demo");
