@@ -10,6 +10,7 @@
 
 mod catalogue;
 mod complete;
+mod consume;
 mod display;
 mod line;
 pub mod predicate;
@@ -23,6 +24,7 @@ mod words;
 
 pub use catalogue::{catalogue, document, grammar};
 pub use complete::{Names, complete};
+pub use consume::{ConsumeCommand, Join};
 pub use line::{ParseError, parse_line, parse_words, split_words};
 pub use predicate::Predicate;
 pub use reply::{Execute, Reply};
@@ -172,8 +174,8 @@ pub enum Command {
     Transaction(TransactionCommand),
     /// Write records, once or as a steady load
     Produce(ProduceCommand),
-    /// Read records
-    Consume(Consume),
+    /// Read records, once or as a member of a group that stays
+    Consume(ConsumeCommand),
     /// Start the demo workload: a stream of orders and a group of two readers
     Demo,
     /// Wait until something is true
@@ -223,7 +225,7 @@ impl Command {
             Command::Stop { .. }
             | Command::Start { .. }
             | Command::Restart { .. }
-            | Command::Consume(_)
+            | Command::Consume(ConsumeCommand::Records(_) | ConsumeCommand::Join(_))
             | Command::Demo
             | Command::Elect(_)
             | Command::Wait { .. } => true,
@@ -270,7 +272,7 @@ impl Command {
             Command::Stop { who } | Command::Kill { who } | Command::Powerloss { who } => match who {
                 Who::Ids(_) => Some(Command::Start { who: who.clone() }),
                 // Who led or controlled then no longer does: only the host knows whom to start.
-                Who::LeaderOf(_) | Who::Controller | Who::Killed => None,
+                Who::LeaderOf(_) | Who::Controller | Who::CoordinatorOf(_) | Who::Killed => None,
             },
             Command::Suspend { who: who @ Who::Ids(_) } => Some(Command::Resume { who: who.clone() }),
             Command::Resume { who: who @ Who::Ids(_) } => Some(Command::Suspend { who: who.clone() }),
@@ -292,6 +294,7 @@ impl Command {
                 let name = load.name.clone().unwrap_or_else(|| topic.clone());
                 Some(Command::Produce(ProduceCommand::Stop { name: Some(name) }))
             }
+            Command::Consume(consume) => consume.undo().map(Command::Consume),
             Command::Demo => Some(Command::Produce(ProduceCommand::Stop { name: Some("demo".to_owned()) })),
             _ => None,
         }

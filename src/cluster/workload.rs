@@ -16,6 +16,7 @@ mod follow;
 mod load;
 mod once;
 mod source;
+mod steady;
 mod tail;
 
 pub(in crate::cluster) use beat::{Beat, Pace};
@@ -26,7 +27,7 @@ pub use load::LoadStatus;
 pub(in crate::cluster) use once::{Batch, NOTHING_FOR, Writing, reply, shown, start};
 pub(in crate::cluster) use source::Source;
 
-use super::command::{Consume, Produce, ProduceCommand, Reply};
+use super::command::{Consume, ConsumeCommand, Join, Produce, ProduceCommand, Reply};
 use super::ledger::{Ledger, LoadId, Report};
 use super::view::{Acks, ProduceDraft, TailBatch, TailFrom, TailId};
 use load::Load;
@@ -34,6 +35,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use steady::Steady;
 use tail::Tail;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
@@ -78,6 +80,7 @@ pub struct Workload {
     runtime: Handle,
     shared: Arc<Shared>,
     loads: Mutex<BTreeMap<String, Load>>,
+    readers: Mutex<BTreeMap<String, Steady>>,
     tails: Mutex<BTreeMap<TailId, Tail>>,
     last_id: Mutex<u64>,
     /// Loads are told from those of earlier runs, whose records may still be there.
@@ -99,6 +102,7 @@ impl Workload {
                 session_timeout_ms: least.max(follow::SESSION_TIMEOUT_MS),
             }),
             loads: Mutex::default(),
+            readers: Mutex::default(),
             tails: Mutex::default(),
             last_id: Mutex::default(),
             run: wall_ms().unsigned_abs() << 12,
@@ -170,6 +174,7 @@ impl Workload {
     /// Ends everything at once.
     pub fn shut_down(&self) {
         lock(&self.loads).clear();
+        lock(&self.readers).clear();
         lock(&self.tails).clear();
     }
 
@@ -233,8 +238,46 @@ impl Workload {
         TaskHandle(task.abort_handle())
     }
 
-    /// Carries out `consume …`. Blocks until the records are there, the end is reached or nothing comes any more.
-    pub fn consume(&self, consume: &Consume) -> Reply {
+    /// Carries out `consume …` and what is done to members that stay.
+    pub fn consume(&self, command: &ConsumeCommand) -> Reply {
+        let done = match command {
+            ConsumeCommand::Records(consume) => return self.read(consume),
+            ConsumeCommand::Join(join) => return self.join(join),
+            ConsumeCommand::Stop { name } => return self.leave(name.as_deref()),
+            ConsumeCommand::Kill { name } => lock(&self.readers).remove(name).filter(Steady::runs).map(|_| "is dead"),
+            ConsumeCommand::Pause { name } => self.tell(name, Steady::pause).then_some("stands still"),
+            ConsumeCommand::Resume { name } => self.tell(name, Steady::resume).then_some("goes on"),
+            ConsumeCommand::Slow { name, rate } => self.tell(name, |reader| reader.slow(*rate)).then_some("is slow"),
+        };
+        match (command.reader(), done) {
+            (Some(name), Some(done)) => Reply::told(format!("{name} {done}"), json!({ "reader": name })),
+            (name, _) => Reply::failed(format!("no reader {} runs", name.unwrap_or_default())),
+        }
+    }
+
+    fn tell(&self, name: &str, tell: impl FnOnce(&Steady)) -> bool {
+        lock(&self.readers).get(name).filter(|reader| reader.runs()).map(tell).is_some()
+    }
+
+    fn join(&self, join: &Join) -> Reply {
+        let mut readers = lock(&self.readers);
+        if readers.get(&join.name).is_some_and(Steady::runs) {
+            return Reply::failed(format!("a reader {} runs already: stop it, or choose another --name", join.name));
+        }
+        readers.insert(join.name.clone(), Steady::begin(&self.runtime, self.shared.bootstrap(), join.clone()));
+        Reply::told(join.sentence(), json!({ "reader": join.name, "topic": join.consume.topic }))
+    }
+
+    fn leave(&self, name: Option<&str>) -> Reply {
+        let readers = lock(&self.readers);
+        let meant = readers.iter().filter(|(known, reader)| reader.runs() && name.is_none_or(|name| name == *known));
+        let names: Vec<String> = meant.map(|(known, _)| known.clone()).collect();
+        names.iter().for_each(|name| readers[name].leave());
+        ConsumeCommand::stopped(name, &names)
+    }
+
+    /// Carries out `consume TOPIC …`. Blocks until the records are there, the end is reached or nothing comes any more.
+    fn read(&self, consume: &Consume) -> Reply {
         if consume.follow && consume.max.is_none() {
             let reason = "--follow needs --max here: only `kafkarium consume` and the console's tail go on without end";
             return Reply::failed(reason);

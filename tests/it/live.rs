@@ -397,6 +397,31 @@ fn a_memory_limit_lets_the_oldest_records_go_and_the_newest_in() {
 }
 
 #[test]
+fn members_that_stay_are_stopped_killed_paused_and_slowed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = start_with(folder.path(), Durability::Process, &[]);
+    done(&cluster, "topic create orders --partitions 4 --replicas 3");
+    done(&cluster, "produce orders --rate 100/s");
+    done(&cluster, "consume orders --group app --name one --session-timeout 2s");
+    done(&cluster, "consume orders --group app --name two --session-timeout 2s");
+    done(&cluster, "wait members app = 2 --within 20s");
+    done(&cluster, "wait state app = stable --within 20s");
+    done(&cluster, "wait committed app orders-0 > 0 --within 20s");
+    done(&cluster, "consume slow one 1/s");
+    done(&cluster, "wait lag app > 200 --within 30s");
+    done(&cluster, "consume resume one");
+    done(&cluster, "wait lag app < 200 --within 20s");
+    done(&cluster, "consume pause two");
+    done(&cluster, "wait members app = 1 --within 20s");
+    done(&cluster, "consume resume two");
+    done(&cluster, "wait members app = 2 --within 20s");
+    done(&cluster, "consume kill two");
+    done(&cluster, "wait members app = 1 --within 20s");
+    assert_eq!(done(&cluster, "consume stop"), "stopped one");
+    done(&cluster, "wait state app = empty --within 20s");
+}
+
+#[test]
 fn a_slow_disk_slows_everybody_and_loses_nobody() {
     let folder = tempfile::tempdir().expect("a folder");
     // Whether a slow disk counts as a slow follower is the question, and not how busy this machine is.

@@ -372,8 +372,37 @@ const TEXTS: &[Text] = &[
             "consume orders --from -10 --follow",
             "consume orders --partition 0 --from 5m",
             "consume orders --group billing --max 10",
+            "consume orders --group billing --name worker-1",
+            "consume orders --group billing --name worker-2 --rate 5/s",
         ],
-        &["produce", "group describe"],
+        &["produce", "group describe", "consume stop"],
+    ),
+    text(
+        "consume stop",
+        "It commits what it has processed and leaves its group: the others get its partitions at once.",
+        &["consume stop worker-1", "consume stop"],
+        &["consume", "consume kill"],
+    ),
+    text(
+        "consume kill",
+        "Nobody is told: its partitions wait for the session timeout, and what it had processed and not committed is read \
+         again by whoever gets them.",
+        &["consume kill worker-1"],
+        &["consume stop", "consume pause"],
+    ),
+    text(
+        "consume pause",
+        "Beyond the session timeout its group goes on without it. When it is resumed it learns that its partitions are \
+         others', and joins again.",
+        &["consume pause worker-1"],
+        &["consume resume", "consume slow"],
+    ),
+    text("consume resume", "It reads on, and its lag shrinks.", &["consume resume worker-1"], &["consume pause"]),
+    text(
+        "consume slow",
+        "It stays in its group, and its lag grows as long as more is written than it processes.",
+        &["consume slow worker-1 5/s"],
+        &["consume resume", "consume pause"],
     ),
     text(
         "demo",
@@ -392,7 +421,12 @@ const TEXTS: &[Text] = &[
     text(
         "expect",
         "Fails if it is not true now, and says what was seen.",
-        &["expect lost = 0", "expect leader orders-0 = 2", "expect controller != none"],
+        &[
+            "expect lost = 0",
+            "expect leader orders-0 = 2",
+            "expect lag orders-app < 10",
+            "expect members orders-app = 2",
+        ],
         &["wait"],
     ),
     text("theme", "Only the console's colours change.", &["theme high-contrast"], &["mouse"]),

@@ -118,12 +118,14 @@ fn values_of(name: &str, argument: &clap::Arg, said: &[&str], typed: &str, names
     match (name, said) {
         ("WHO", []) => {
             let mut values = names.brokers();
-            values.extend(words(&["leader", "controller", "killed"]));
+            values.extend(words(&["leader", "controller", "coordinator", "killed"]));
             values
         }
+        ("WHO", ["coordinator"]) => words(&["of"]),
+        ("WHO", ["coordinator", "of"]) => names.groups(typed),
         ("WHO", ["leader"]) => words(&["of"]),
         ("WHO", ["leader", "of"]) => names.partitions(typed),
-        ("WHO", ["leader", ..] | ["controller" | "killed", ..]) => Vec::new(),
+        ("WHO", ["leader" | "coordinator" | "controller" | "killed", ..]) => Vec::new(),
         ("WHO" | "ID" | "IDS", _) => names.brokers(),
         ("LINK", _) => {
             let mut values = names.brokers();
@@ -131,16 +133,25 @@ fn values_of(name: &str, argument: &clap::Arg, said: &[&str], typed: &str, names
             values
         }
         ("PREDICATE", []) => words(&SUBJECTS),
-        ("PREDICATE", ["leader" | "isr" | "replicas" | "epoch" | "high-watermark" | "log-end"]) => {
+        ("PREDICATE", ["leader" | "isr" | "replicas" | "epoch" | "high-watermark" | "log-end" | "log-start"]) => {
             names.partitions(typed)
         }
+        ("PREDICATE", ["lag" | "members" | "generation" | "state" | "committed"]) => names.groups(typed),
+        ("PREDICATE", ["committed", _]) => names.partitions(typed),
+        ("PREDICATE", ["state", _]) => words(&["=", "!="]),
+        ("PREDICATE", ["state", _, _]) => words(&["stable", "rebalancing", "empty"]),
         ("PREDICATE", ["leader" | "isr" | "replicas", _] | ["controller"]) => words(&["=", "!="]),
         ("PREDICATE", ["leader" | "isr" | "replicas", _, _] | ["controller", _]) => {
             let mut values = names.brokers();
             values.push(plain("none"));
             values
         }
-        ("PREDICATE", [_] | ["epoch" | "high-watermark" | "log-end", _]) => words(&["=", "!=", "<", "<=", ">", ">="]),
+        ("PREDICATE", ["lag" | "members" | "generation", _] | ["committed", _, _]) => {
+            words(&["=", "!=", "<", "<=", ">", ">="])
+        }
+        ("PREDICATE", [_] | ["epoch" | "high-watermark" | "log-end" | "log-start", _]) => {
+            words(&["=", "!=", "<", "<=", ">", ">="])
+        }
         ("MESSAGE", []) => words(&["request", "response"]),
         ("MESSAGE", [_]) => words(&["of"]),
         ("MESSAGE", [_, "of"]) => ApiKey::iter().map(|key| plain(&format!("{key:?}"))).collect(),
@@ -207,7 +218,10 @@ mod tests {
         assert_eq!(texts("topic cr"), ["create"]);
         assert_eq!(
             offered("kill "),
-            ("WHO".to_owned(), ["1", "2", "3", "leader", "controller", "killed"].map(String::from).to_vec())
+            (
+                "WHO".to_owned(),
+                ["1", "2", "3", "leader", "controller", "coordinator", "killed"].map(String::from).to_vec()
+            )
         );
         assert_eq!(texts("kill leader "), ["of"]);
         assert_eq!(texts("kill leader of o"), ["orders-0", "orders-1"]);
@@ -233,6 +247,6 @@ mod tests {
         assert_eq!(texts("bogus 1 2 "), Vec::<String>::new());
         assert_eq!(texts("heal "), Vec::<String>::new());
         assert_eq!(texts("kill é"), Vec::<String>::new());
-        assert_eq!(texts("kill\u{3000}"), ["1", "2", "3", "leader", "controller", "killed"]);
+        assert_eq!(texts("kill\u{3000}"), ["1", "2", "3", "leader", "controller", "coordinator", "killed"]);
     }
 }

@@ -15,7 +15,7 @@ use crate::cluster::view::Acks;
 use std::fmt;
 
 /// A line under construction.
-struct Line {
+pub(super) struct Line {
     verb: String,
     /// Words without a flag, not yet quoted.
     words: Vec<String>,
@@ -36,24 +36,24 @@ fn quote(text: &str) -> String {
 }
 
 impl Line {
-    fn new(verb: &str) -> Line {
+    pub(super) fn new(verb: &str) -> Line {
         Line { verb: verb.to_owned(), words: Vec::new(), flags: Vec::new() }
     }
 
     /// Words of a value that is written without quotes.
-    fn words(mut self, words: impl fmt::Display) -> Line {
+    pub(super) fn words(mut self, words: impl fmt::Display) -> Line {
         self.words.extend(words.to_string().split_whitespace().map(str::to_owned));
         self
     }
 
     /// One word of any text.
-    fn word(mut self, text: &str) -> Line {
+    pub(super) fn word(mut self, text: &str) -> Line {
         self.words.push(text.to_owned());
         self
     }
 
     /// A flag with a value of any text.
-    fn flag(mut self, flag: &str, value: impl fmt::Display) -> Line {
+    pub(super) fn flag(mut self, flag: &str, value: impl fmt::Display) -> Line {
         let value = value.to_string();
         // What begins with a dash would be taken for another flag.
         let dashed = value.starts_with('-');
@@ -61,7 +61,7 @@ impl Line {
         self
     }
 
-    fn optional(self, flag: &str, value: Option<impl fmt::Display>) -> Line {
+    pub(super) fn optional(self, flag: &str, value: Option<impl fmt::Display>) -> Line {
         match value {
             Some(value) => self.flag(flag, value),
             None => self,
@@ -159,7 +159,7 @@ fn line(command: &Command) -> Line {
             name.iter().fold(Line::new("produce stop"), |line, name| line.word(name))
         }
         Command::Produce(ProduceCommand::Records(records)) => produce(records),
-        Command::Consume(command) => consume(command),
+        Command::Consume(command) => command.line(),
         Command::Wait { predicate, within } => {
             Line::new("wait").words(predicate).flag("--within", duration_text(*within))
         }
@@ -270,7 +270,7 @@ fn produce(records: &Produce) -> Line {
         .optional("--name", load.name.as_ref())
 }
 
-fn consume(command: &Consume) -> Line {
+pub(super) fn consume(command: &Consume) -> Line {
     let Consume { topic, from, partition, max, follow, membership } = command;
     let from = (*from != values::From::Earliest).then_some(from);
     let line = Line::new("consume")

@@ -116,18 +116,84 @@ pub enum Measure {
     HighWatermark,
     /// `log-end orders-0`: the offset the leader gives to the next record.
     LogEndOffset,
+    /// `log-start orders-0`: the first offset that the leader has.
+    LogStartOffset,
 }
 
 impl Measure {
-    const WORDS: [(&'static str, Measure); 3] = [
+    const WORDS: [(&'static str, Measure); 4] = [
         ("epoch", Measure::LeaderEpoch),
         ("high-watermark", Measure::HighWatermark),
         ("log-end", Measure::LogEndOffset),
+        ("log-start", Measure::LogStartOffset),
     ];
 
     fn word(self) -> &'static str {
         Measure::WORDS.iter().find(|(_, measure)| *measure == self).expect("every measure has a word").0
     }
+}
+
+/// A number of a consumer group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupMeasure {
+    /// `lag orders-app`: records between its committed offsets and the high watermarks, over all partitions that it has committed.
+    Lag,
+    /// `members orders-app`.
+    Members,
+    /// `generation orders-app`: of a group of KIP-848 its epoch.
+    Generation,
+}
+
+impl GroupMeasure {
+    const WORDS: [(&'static str, GroupMeasure); 3] =
+        [("lag", GroupMeasure::Lag), ("members", GroupMeasure::Members), ("generation", GroupMeasure::Generation)];
+
+    fn word(self) -> &'static str {
+        GroupMeasure::WORDS.iter().find(|(_, measure)| *measure == self).expect("every measure has a word").0
+    }
+
+    fn of(self, facts: &GroupFacts) -> Option<i64> {
+        match self {
+            GroupMeasure::Lag => facts.lag,
+            GroupMeasure::Members => i64::try_from(facts.members).ok(),
+            GroupMeasure::Generation => Some(i64::from(facts.generation)),
+        }
+    }
+}
+
+/// What a consumer group does, in a word: `state orders-app = stable`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupPhase {
+    /// Nobody is in it.
+    Empty,
+    /// Its members are agreeing on who reads what.
+    Rebalancing,
+    /// Everybody reads.
+    Stable,
+}
+
+impl GroupPhase {
+    const WORDS: [(&'static str, GroupPhase); 3] =
+        [("empty", GroupPhase::Empty), ("rebalancing", GroupPhase::Rebalancing), ("stable", GroupPhase::Stable)];
+
+    fn word(self) -> &'static str {
+        GroupPhase::WORDS.iter().find(|(_, phase)| *phase == self).expect("every phase has a word").0
+    }
+}
+
+/// What is known of a consumer group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupFacts {
+    /// What it does; `None` while it has no coordinator.
+    pub phase: Option<GroupPhase>,
+    /// How many members it has.
+    pub members: usize,
+    /// Its generation, or its epoch.
+    pub generation: i32,
+    /// See [`GroupMeasure::Lag`]; `None` if it has committed nothing.
+    pub lag: Option<i64>,
+    /// What it has committed.
+    pub committed: Vec<(Partition, i64)>,
 }
 
 /// A list of brokers of one partition.
@@ -180,6 +246,37 @@ pub enum Predicate {
         /// With what.
         value: i64,
     },
+    /// `lag orders-app < 10`, `members orders-app = 2`.
+    Group {
+        /// Which number.
+        measure: GroupMeasure,
+        /// Of which group.
+        group: String,
+        /// How it is compared.
+        comparison: Comparison,
+        /// With what.
+        value: i64,
+    },
+    /// `state orders-app = stable`.
+    GroupState {
+        /// Of which group.
+        group: String,
+        /// `!=` instead of `=`.
+        negated: bool,
+        /// What it does.
+        phase: GroupPhase,
+    },
+    /// `committed orders-app orders-0 >= 5`: the next offset that the group reads after a restart.
+    Committed {
+        /// By which group.
+        group: String,
+        /// Of which partition.
+        partition: Partition,
+        /// How it is compared.
+        comparison: Comparison,
+        /// With what.
+        value: i64,
+    },
     /// `lost = 0`, `alive >= 2`.
     Count {
         /// What is counted.
@@ -204,6 +301,10 @@ pub trait Facts {
     fn measure(&self, measure: Measure, partition: &Partition) -> Option<i64>;
     /// A count.
     fn count(&self, count: Count) -> Option<u64>;
+    /// A consumer group; `None` if nobody knows it.
+    fn group(&self, _group: &str) -> Option<GroupFacts> {
+        None
+    }
 }
 
 /// Whether a predicate holds, and what was seen instead of guessed: `isr orders-0 is 1,3`.
@@ -221,8 +322,12 @@ impl Predicate {
         match self {
             Predicate::Leader { partition, .. }
             | Predicate::Members { partition, .. }
+            | Predicate::Committed { partition, .. }
             | Predicate::Measure { partition, .. } => Some(partition),
-            Predicate::Controller { .. } | Predicate::Count { .. } => None,
+            Predicate::Controller { .. }
+            | Predicate::Group { .. }
+            | Predicate::GroupState { .. }
+            | Predicate::Count { .. } => None,
         }
     }
 
@@ -249,6 +354,22 @@ impl Predicate {
             Predicate::Measure { measure, partition, comparison, value } => {
                 let seen = facts.measure(*measure, partition);
                 let what = format!("{} {partition}", measure.word());
+                verdict(what, seen, |seen| comparison.holds(seen, value), ToString::to_string)
+            }
+            Predicate::Group { measure, group, comparison, value } => {
+                let seen = facts.group(group).and_then(|facts| measure.of(&facts));
+                let what = format!("{} {group}", measure.word());
+                verdict(what, seen, |seen| comparison.holds(seen, value), ToString::to_string)
+            }
+            Predicate::GroupState { group, negated, phase } => {
+                let seen = facts.group(group).and_then(|facts| facts.phase);
+                let word = |seen: &GroupPhase| seen.word().to_owned();
+                verdict(format!("state {group}"), seen, |seen| (seen == phase) != *negated, word)
+            }
+            Predicate::Committed { group, partition, comparison, value } => {
+                let all = facts.group(group).map(|facts| facts.committed).unwrap_or_default();
+                let seen = all.into_iter().find(|(one, _)| one == partition).map(|(_, offset)| offset);
+                let what = format!("committed {group} {partition}");
                 verdict(what, seen, |seen| comparison.holds(seen, value), ToString::to_string)
             }
             Predicate::Count { count, comparison, value } => {
@@ -291,13 +412,19 @@ impl Members {
 }
 
 /// What a predicate may be about, for errors and completion.
-pub const SUBJECTS: [&str; 16] = [
+pub const SUBJECTS: [&str; 22] = [
     "leader",
     "isr",
     "replicas",
     "epoch",
     "high-watermark",
     "log-end",
+    "log-start",
+    "lag",
+    "members",
+    "generation",
+    "state",
+    "committed",
     "controller",
     "alive",
     "acked",
@@ -329,7 +456,21 @@ impl FromStr for Predicate {
                 negated: negated(comparison, text)?,
                 brokers: if value == "none" { Vec::new() } else { broker_ids(value)? },
             }),
+            ["state", group] => Ok(Predicate::GroupState {
+                group: (*group).to_owned(),
+                negated: negated(comparison, text)?,
+                phase: phase(value)?,
+            }),
+            ["committed", group, partition] => {
+                let (group, partition) = ((*group).to_owned(), partition.parse()?);
+                Ok(Predicate::Committed { group, partition, comparison, value: number(value)? })
+            }
             [word, rest @ ..] => {
+                if let (Some((_, measure)), [group]) = (GroupMeasure::WORDS.iter().find(|(name, _)| name == word), rest)
+                {
+                    let group = (*group).to_owned();
+                    return Ok(Predicate::Group { measure: *measure, group, comparison, value: number(value)? });
+                }
                 if let (Some((_, measure)), [partition]) = (Measure::WORDS.iter().find(|(name, _)| name == word), rest)
                 {
                     let partition = partition.parse()?;
@@ -369,6 +510,13 @@ fn negated(comparison: Comparison, text: &str) -> Result<bool, String> {
     }
 }
 
+fn phase(text: &str) -> Result<GroupPhase, String> {
+    let found = GroupPhase::WORDS.iter().find(|(word, _)| *word == text);
+    found
+        .map(|(_, phase)| *phase)
+        .ok_or_else(|| format!("`{text}` is no state of a group: stable, rebalancing or empty"))
+}
+
 fn number<T: FromStr>(text: &str) -> Result<T, String> {
     text.replace(['_', ','], "").parse().map_err(|_| format!("`{text}` is no number"))
 }
@@ -392,6 +540,15 @@ impl fmt::Display for Predicate {
             }
             Predicate::Measure { measure, partition, comparison, value } => {
                 write!(f, "{} {partition} {comparison} {value}", measure.word())
+            }
+            Predicate::Group { measure, group, comparison, value } => {
+                write!(f, "{} {group} {comparison} {value}", measure.word())
+            }
+            Predicate::GroupState { group, negated, phase } => {
+                write!(f, "state {group} {} {}", sign(negated), phase.word())
+            }
+            Predicate::Committed { group, partition, comparison, value } => {
+                write!(f, "committed {group} {partition} {comparison} {value}")
             }
             Predicate::Count { count, comparison, value } => write!(f, "{} {comparison} {value}", count.word()),
         }

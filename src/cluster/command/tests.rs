@@ -1,6 +1,6 @@
 //! The language as a table: lines and what they mean, lines that are wrong and what is said, and the round trip.
 
-use super::predicate::{Comparison, Count, Facts, Measure, Members, Verdict};
+use super::predicate::{Comparison, Count, Facts, GroupFacts, GroupMeasure, GroupPhase, Measure, Members, Verdict};
 use super::values::{Api, Assignment, ByteRate, From, LinkSpec, Per, Rate, Setting, Share, Size, Skew, Speed};
 use super::*;
 use crate::cluster::view::Acks;
@@ -31,6 +31,7 @@ fn who_takes_several_words() {
         ("kill leader of eu-orders-12", Who::LeaderOf(Partition { topic: "eu-orders".to_owned(), partition: 12 })),
         ("kill controller", Who::Controller),
         ("kill killed", Who::Killed),
+        ("kill coordinator of billing", Who::CoordinatorOf("billing".to_owned())),
     ] {
         assert_eq!(parsed(line), Command::Kill { who }, "{line}");
     }
@@ -127,6 +128,11 @@ fn verdicts_say_what_is_seen() {
         fn count(&self, count: Count) -> Option<u64> {
             (count == Count::Alive).then_some(2)
         }
+        fn group(&self, group: &str) -> Option<GroupFacts> {
+            let phase = Some(GroupPhase::Rebalancing);
+            let committed = vec![(orders(0), 5)];
+            (group == "app").then_some(GroupFacts { phase, members: 2, generation: 7, lag: None, committed })
+        }
     }
     for (predicate, holds, seen) in [
         ("leader orders-0 = none", true, "leader orders-0 is none"),
@@ -139,6 +145,13 @@ fn verdicts_say_what_is_seen() {
         ("epoch orders-0 >= 4", true, "epoch orders-0 is 4"),
         ("alive < 3", true, "alive is 2"),
         ("lost = 0", false, "lost is not known"),
+        ("members app = 2", true, "members app is 2"),
+        ("generation app > 7", false, "generation app is 7"),
+        ("lag app < 10", false, "lag app is not known"),
+        ("members nobody = 0", false, "members nobody is not known"),
+        ("state app != stable", true, "state app is rebalancing"),
+        ("committed app orders-0 >= 5", true, "committed app orders-0 is 5"),
+        ("committed app orders-1 >= 0", false, "committed app orders-1 is not known"),
     ] {
         let verdict = predicate.parse::<Predicate>().unwrap_or_else(|error| panic!("{error}")).check(&Seen);
         assert_eq!(verdict, Verdict { holds, seen: seen.to_owned() }, "{predicate}");
@@ -309,6 +322,7 @@ fn any_who() -> impl Strategy<Value = Who> {
         any_ids().prop_map(Who::Ids),
         any_partition().prop_map(Who::LeaderOf),
         Just(Who::Controller),
+        any_name().prop_map(Who::CoordinatorOf),
         Just(Who::Killed)
     ]
 }
@@ -335,10 +349,17 @@ fn any_comparison() -> impl Strategy<Value = Comparison> {
     ]
 }
 
+fn any_rate() -> impl Strategy<Value = Rate> {
+    let per = prop_oneof![Just(Per::Second), Just(Per::Minute), Just(Per::Hour)];
+    (1..u32::MAX, per).prop_map(|(count, per)| Rate { count, per })
+}
+
 fn any_predicate() -> impl Strategy<Value = Predicate> {
     let one = || proptest::option::of(any_id());
     let list = prop_oneof![Just(Members::Isr), Just(Members::Replicas)];
-    let measure = prop_oneof![Just(Measure::LeaderEpoch), Just(Measure::HighWatermark), Just(Measure::LogEndOffset)];
+    let measure = prop_oneof![Just(Measure::LeaderEpoch), Just(Measure::LogStartOffset), Just(Measure::LogEndOffset)];
+    let of_group = prop_oneof![Just(GroupMeasure::Lag), Just(GroupMeasure::Members), Just(GroupMeasure::Generation)];
+    let phase = prop_oneof![Just(GroupPhase::Empty), Just(GroupPhase::Rebalancing), Just(GroupPhase::Stable)];
     let count = proptest::sample::select(Count::WORDS.to_vec()).prop_map(|(_, count)| count);
     prop_oneof![
         (any_partition(), any::<bool>(), one()).prop_map(|(partition, negated, broker)| Predicate::Leader {
@@ -351,6 +372,16 @@ fn any_predicate() -> impl Strategy<Value = Predicate> {
             .prop_map(|(list, partition, negated, brokers)| Predicate::Members { list, partition, negated, brokers }),
         (measure, any_partition(), any_comparison(), 0..i64::MAX).prop_map(
             |(measure, partition, comparison, value)| { Predicate::Measure { measure, partition, comparison, value } }
+        ),
+        (of_group, any_name(), any_comparison(), 0..i64::MAX)
+            .prop_map(|(measure, group, comparison, value)| Predicate::Group { measure, group, comparison, value }),
+        (any_name(), any::<bool>(), phase).prop_map(|(group, negated, phase)| Predicate::GroupState {
+            group,
+            negated,
+            phase
+        }),
+        (any_name(), any_partition(), any_comparison(), 0..i64::MAX).prop_map(
+            |(group, partition, comparison, value)| Predicate::Committed { group, partition, comparison, value }
         ),
         (count, any_comparison(), any::<u64>()).prop_map(|(count, comparison, value)| Predicate::Count {
             count,
@@ -372,8 +403,7 @@ fn any_from() -> impl Strategy<Value = From> {
 }
 
 fn any_produce() -> impl Strategy<Value = Command> {
-    let per = prop_oneof![Just(Per::Second), Just(Per::Minute), Just(Per::Hour)];
-    let rate = (1..u32::MAX, per).prop_map(|(count, per)| Rate { count, per });
+    let rate = any_rate();
     let text = || proptest::option::of(".{0,12}");
     let load = (
         proptest::option::of(1..u64::MAX),
@@ -487,17 +517,21 @@ fn any_command() -> impl Strategy<Value = Command> {
         (any_name(), any_from(), partition_numbers, proptest::option::of(1..u64::MAX), any::<bool>()).prop_map(
             |(topic, from, partition, max, follow)| {
                 let membership = Membership::default();
-                Command::Consume(Consume { topic, from, partition, max, follow, membership })
+                Command::Consume(ConsumeCommand::Records(Consume { topic, from, partition, max, follow, membership }))
             }
         ),
-        (any_name(), any_membership()).prop_map(|(topic, membership)| Command::Consume(Consume {
-            topic,
-            from: From::Earliest,
-            partition: Vec::new(),
-            max: None,
-            follow: false,
-            membership
-        })),
+        (any_name(), any_membership(), proptest::option::of((any_name(), proptest::option::of(any_rate())))).prop_map(
+            |(topic, membership, stays)| {
+                let (from, partition) = (From::Earliest, Vec::new());
+                let consume = Consume { topic, from, partition, max: None, follow: false, membership };
+                Command::Consume(match stays.filter(|_| consume.membership.group.is_some()) {
+                    Some((name, rate)) => ConsumeCommand::Join(Box::new(Join { consume, name, rate })),
+                    None => ConsumeCommand::Records(consume),
+                })
+            }
+        ),
+        proptest::option::of(any_name()).prop_map(|name| Command::Consume(ConsumeCommand::Stop { name })),
+        (any_name(), any_rate()).prop_map(|(name, rate)| Command::Consume(ConsumeCommand::Slow { name, rate })),
         (".{1,12}", any_name(), any_from(), any::<bool>())
             .prop_map(|(name, topic, to, execute)| Command::Group(GroupCommand::Reset { name, topic, to, execute })),
         ".{1,12}".prop_map(|name| Command::Group(GroupCommand::Delete { name })),

@@ -20,6 +20,8 @@ pub enum Who {
     LeaderOf(Partition),
     /// `controller`: the active controller when the command runs.
     Controller,
+    /// `coordinator of GROUP`: who coordinates it when the command runs.
+    CoordinatorOf(String),
     /// `killed`: every broker that does not run, however it went down.
     Killed,
 }
@@ -33,6 +35,8 @@ impl FromStr for Who {
             ["controller"] => Ok(Who::Controller),
             ["killed"] => Ok(Who::Killed),
             ["leader", "of", partition] => partition.parse().map(Who::LeaderOf),
+            ["coordinator", "of", group] => Ok(Who::CoordinatorOf((*group).to_owned())),
+            ["coordinator", ..] => Err("whose coordinator: write coordinator of GROUP".to_owned()),
             ["leader", ..] => Err("whose leader: write leader of orders-0".to_owned()),
             ids => {
                 let mut brokers = Vec::new();
@@ -59,6 +63,7 @@ impl fmt::Display for Who {
             Who::Ids(ids) => f.write_str(&join_ids(ids)),
             Who::LeaderOf(partition) => write!(f, "leader of {partition}"),
             Who::Controller => f.write_str("controller"),
+            Who::CoordinatorOf(group) => write!(f, "coordinator of {group}"),
             Who::Killed => f.write_str("killed"),
         }
     }

@@ -42,7 +42,7 @@ macro_rules! read_from_words {
     };
 }
 
-read_from_words!(Who, "who", "WHO", "2, 1 3, leader of orders-0, controller or killed");
+read_from_words!(Who, "who", "WHO", "2, 1 3, leader of orders-0, controller, coordinator of GROUP or killed");
 read_from_words!(LinkSpec, "link", "LINK", "1 2 (both ways), 1 to 2 or 1>2 (one way), 1 2,3 (several), 1 clients");
 read_from_words!(
     Predicate,

@@ -113,6 +113,7 @@ impl LiveCluster {
         let elected = match who {
             Who::Controller => true,
             Who::LeaderOf(partition) => self.inner.host.watch().observer.partition_id(partition).is_some(),
+            Who::CoordinatorOf(_) => true,
             Who::Ids(_) | Who::Killed => false,
         };
         let until = Instant::now() + ELECTION_PATIENCE;

@@ -7,10 +7,11 @@
 use super::Observer;
 use super::partition::Partition as Known;
 use crate::cluster::command::Names;
-use crate::cluster::command::predicate::{Count, Facts, Measure, Members};
+use crate::cluster::command::predicate::{Count, Facts, GroupFacts, Measure, Members};
 use crate::cluster::command::{Partition, Who};
 use crate::cluster::view::{BrokerState, CompletionValue, GroupState, PartitionSeverity, TopicSummary};
 use crate::engine::controller::config_table;
+use crate::engine::group::partition_of;
 use crate::protocol::ids::{BrokerId, PartitionId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,6 +38,10 @@ impl Observer {
             }
             Who::Controller => {
                 self.controller.map(|broker| vec![broker]).ok_or_else(|| "there is no controller now".to_owned())
+            }
+            Who::CoordinatorOf(group) => {
+                let led = partition_of(&self.image, group).and_then(|id| self.partitions.get(id)?.leader(&self.lives));
+                led.map(|broker| vec![broker]).ok_or_else(|| format!("{group} has no coordinator now"))
             }
             Who::Killed => {
                 let down = self.brokers.values().filter(|broker| broker.host_state.is_dead());
@@ -93,6 +98,7 @@ impl Facts for Observer {
             Measure::LeaderEpoch => Some(i64::from(known.state.leader_epoch)),
             Measure::HighWatermark => known.high_watermark,
             Measure::LogEndOffset => Some(known.seen_on(known.leader(&self.lives)?)?.log_end),
+            Measure::LogStartOffset => Some(known.seen_on(known.leader(&self.lives)?)?.log_start),
         }
     }
 
@@ -110,6 +116,10 @@ impl Facts for Observer {
             Count::Duplicated => counts()?.duplicated,
             Count::Reordered => counts()?.reordered,
         })
+    }
+
+    fn group(&self, group: &str) -> Option<GroupFacts> {
+        self.groups.facts(group, &self.ends())
     }
 }
 

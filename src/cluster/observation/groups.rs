@@ -6,6 +6,8 @@
 //! Deliberately not here: log ends, which belong to the partitions (they are lent).
 
 use super::meter::Samples;
+use crate::cluster::command::Partition;
+use crate::cluster::command::predicate::{GroupFacts, GroupPhase};
 use crate::cluster::view::{
     BEHIND_MAX_MS, GroupDetail, GroupEffect, GroupMember, GroupPartition, GroupRebalance, GroupRow, GroupState,
     GroupsRequest, GroupsView, PartitionName,
@@ -79,7 +81,8 @@ pub(super) struct Groups {
     rebalancing: BTreeMap<Arc<str>, EventId>,
 }
 
-fn state_of(told: &GroupSnapshot) -> GroupState {
+/// What a group does by its coordinator's account.
+pub fn state_of(told: &GroupSnapshot) -> GroupState {
     match (&told.consumer, told.state) {
         (Some(consumer), _) => match consumer.state {
             ConsumerState::Empty => GroupState::Empty,
@@ -92,6 +95,36 @@ fn state_of(told: &GroupSnapshot) -> GroupState {
         (None, Classic::CompletingRebalance) => GroupState::Completing,
         (None, Classic::Stable) => GroupState::Stable,
     }
+}
+
+/// What predicates ask of a group that its coordinator tells of; `state` is none while it has no coordinator.
+pub fn facts_of(
+    told: &GroupSnapshot,
+    state: Option<GroupState>,
+    high_watermark: impl Fn(&str, i32) -> Option<i64>,
+) -> GroupFacts {
+    let committed: Vec<(Partition, i64)> = told
+        .offsets
+        .iter()
+        .flat_map(|(topic, all)| {
+            let named = |partition: &i32| Partition { topic: topic.to_string(), partition: *partition };
+            all.iter().map(move |(partition, committed)| (named(partition), committed.offset))
+        })
+        .collect();
+    let behind = committed.iter().filter_map(|(partition, offset)| {
+        Some((high_watermark(&partition.topic, partition.partition)? - offset).max(0))
+    });
+    let lag = behind.reduce(|left, right| left + right);
+    let phase = state.map(|state| match state {
+        GroupState::Empty => GroupPhase::Empty,
+        GroupState::Stable => GroupPhase::Stable,
+        GroupState::Preparing
+        | GroupState::Completing
+        | GroupState::Assigning
+        | GroupState::Reconciling
+        | GroupState::NoCoordinator => GroupPhase::Rebalancing,
+    });
+    GroupFacts { phase, members: told.members.len(), generation: told.generation, lag, committed }
 }
 
 impl Groups {
@@ -150,6 +183,15 @@ impl Groups {
             since_ms: known.since_ms,
             rebalancing: self.rebalancing.get(group).copied(),
         })
+    }
+
+    /// What predicates ask of one.
+    pub(super) fn facts(&self, name: &str, ends: &dyn Ends) -> Option<GroupFacts> {
+        let known = self.known.get(name)?;
+        let state = known.state_now(ends);
+        Some(facts_of(&known.told, (state != GroupState::NoCoordinator).then_some(state), |topic, partition| {
+            ends.high_watermark(topic, partition)
+        }))
     }
 
     /// The names of those that start so, with what they are doing.

@@ -16,7 +16,7 @@ mod coordinated;
 mod facts;
 mod forecast;
 pub mod found;
-mod groups;
+pub mod groups;
 mod meter;
 mod narrate;
 mod partition;

@@ -13,6 +13,7 @@ mod faults;
 mod tests;
 
 pub use facts::newest_image;
+use facts::{coordinator_of, has_groups};
 
 use crate::client::Target;
 use crate::cluster::admin::{self, Ask};
@@ -128,6 +129,10 @@ pub fn resolve(world: &World, who: &Who) -> Result<Vec<BrokerId>, String> {
             Some(broker) => vec![broker],
             None => return Err("there is no controller now".to_owned()),
         },
+        Who::CoordinatorOf(group) => match coordinator_of(world, group) {
+            Some(broker) => vec![broker],
+            None => return Err(format!("{group} has no coordinator now")),
+        },
         Who::Killed => {
             let dead = world.nodes.iter().filter(|(_, node)| node.power == Power::Off);
             dead.map(|(id, _)| *id).collect()
@@ -157,6 +162,7 @@ pub(super) fn awaits_election(world: &World, command: &Command) -> bool {
         awaits |= match who {
             Who::Controller => world.controller().flatten().is_none(),
             Who::LeaderOf(partition) => world.leader(partition) == Some(None),
+            Who::CoordinatorOf(group) => coordinator_of(world, group).is_none() && has_groups(world),
             Who::Ids(_) | Who::Killed => false,
         };
         resolve(world, who)

@@ -2,6 +2,7 @@
 
 use super::{open_form, toast};
 use crate::cluster::command::Command;
+use crate::cluster::command::ConsumeCommand;
 use crate::cluster::command::values::From;
 use crate::cluster::command::values::Speed;
 use crate::cluster::view::{BrokerCard, BrokerState, ClockMode, TailFrom, Weight};
@@ -150,14 +151,15 @@ pub(super) fn submit(model: &mut Model, line: &str) -> Vec<Cmd> {
 
 /// `consume TOPIC` without conditions is the live tail: it reads on until it is closed.
 fn as_tail(line: &str) -> Option<Cmd> {
-    let Ok(Command::Consume(consume)) = line.parse() else { return None };
+    let Ok(Command::Consume(ConsumeCommand::Records(consume))) = line.parse() else { return None };
     let from = match consume.from {
         From::Earliest => TailFrom::Start,
         From::Latest => TailFrom::End,
         From::Last(records) => TailFrom::Last(records),
         From::Offset(_) | From::Ago(_) | From::Moment(_) => return None,
     };
-    (consume.max.is_none() && consume.partition.is_empty()).then_some(Cmd::OpenTail(consume.topic, from))
+    let is_whole = consume.max.is_none() && consume.partition.is_empty() && consume.membership.group.is_none();
+    is_whole.then_some(Cmd::OpenTail(consume.topic, from))
 }
 
 fn ask_first(model: &mut Model, line: &str) -> Vec<Cmd> {

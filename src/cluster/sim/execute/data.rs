@@ -5,9 +5,11 @@
 use super::facts::newest_image;
 use super::{Outcome, pass_until};
 use crate::client::consumer::{ConsumerOptions, Reset, Start};
+use crate::client::group::GroupConsumer;
 use crate::client::member::MemberOptions;
 use crate::client::member::assignor::Assignor;
-use crate::cluster::command::{Consume, Produce, ProduceCommand, Reply};
+use crate::cluster::command::values::Rate;
+use crate::cluster::command::{Consume, ConsumeCommand, Join, Produce, ProduceCommand, Reply};
 use crate::cluster::ledger::LoadId;
 use crate::cluster::reading::Reader;
 use crate::cluster::sim::guest::{Following, Guest, Load, OnceReader, OnceWriter, Steady, guests, invite};
@@ -71,7 +73,8 @@ pub(super) fn demo(timeline: &mut Timeline) -> Outcome {
         };
         let reset = if are_there { Reset::Latest } else { Reset::Earliest };
         let options = ConsumerOptions { reset, ..ConsumerOptions::default() };
-        let steady = Steady::new(&format!("{DEMO_GROUP}-{number}"), member, options, now);
+        let machine = GroupConsumer::new(member, options);
+        let steady = Steady::new(&format!("{DEMO_GROUP}-{number}"), DEMO_GROUP, machine, now);
         invite(world, Role::Guest(Guest::Steady(Box::new(steady))));
     }
     begin(timeline, DEMO, Source::Demo);
@@ -157,6 +160,8 @@ fn leave(world: &mut World, is_meant: impl Fn(&Steady) -> bool, now: Instant) {
     let meant = guests(world).filter(|(_, guest)| matches!(guest, Guest::Steady(steady) if is_meant(steady)));
     let meant: Vec<ClientId> = meant.map(|(id, _)| id).collect();
     for id in meant {
+        // One that stands still could not.
+        world.resume_client(id);
         if let Some(Guest::Steady(steady)) = world.clients.get_mut(&id).and_then(|client| client.guest_mut()) {
             steady.leave(now);
         }
@@ -195,8 +200,92 @@ fn write(timeline: &mut Timeline, produce: &Produce) -> Outcome {
     }
 }
 
-/// `consume`: reads until the number asked for, the end, or nothing comes any more.
-pub(super) fn consume(timeline: &mut Timeline, consume: &Consume) -> Outcome {
+/// `consume`, and what is done to members that stay.
+pub(super) fn consume(timeline: &mut Timeline, command: &ConsumeCommand) -> Outcome {
+    let name = match command {
+        ConsumeCommand::Records(consume) => return read(timeline, consume),
+        ConsumeCommand::Join(wanted) => return join(timeline, wanted),
+        ConsumeCommand::Stop { name } => return Ok(stop_readers(timeline, name.as_deref())),
+        ConsumeCommand::Kill { name }
+        | ConsumeCommand::Pause { name }
+        | ConsumeCommand::Resume { name }
+        | ConsumeCommand::Slow { name, .. } => name,
+    };
+    let found = steady(timeline.world()).find(|(_, steady)| steady.name == *name).map(|(id, _)| id);
+    let id = found.ok_or_else(|| format!("no reader {name} runs"))?;
+    let now = timeline.now();
+    let world = &mut timeline.run_mut().world;
+    let done = match command {
+        ConsumeCommand::Kill { .. } => {
+            world.remove_client(id);
+            "is dead"
+        }
+        ConsumeCommand::Pause { .. } => {
+            world.pause_client(id);
+            "stands still"
+        }
+        ConsumeCommand::Slow { rate, .. } => {
+            set_pace(world, id, Some(*rate), now);
+            "is slow"
+        }
+        _ => {
+            set_pace(world, id, None, now);
+            world.resume_client(id);
+            "goes on"
+        }
+    };
+    Ok(Reply::told(format!("{name} {done}"), json!({ "reader": name })))
+}
+
+fn set_pace(world: &mut World, id: ClientId, rate: Option<Rate>, now: Instant) {
+    if let Some(Guest::Steady(steady)) = world.clients.get_mut(&id).and_then(|client| client.guest_mut()) {
+        steady.set_pace(rate, now);
+    }
+    world.wake(id);
+}
+
+/// Members that stay and have not left.
+fn steady(world: &World) -> impl Iterator<Item = (ClientId, &Steady)> {
+    let steady = guests(world).filter_map(|(id, guest)| match guest {
+        Guest::Steady(steady) => Some((id, &**steady)),
+        _ => None,
+    });
+    steady.filter(|(_, steady)| steady.runs())
+}
+
+/// A member that stays.
+fn join(timeline: &mut Timeline, wanted: &Join) -> Outcome {
+    let name = &wanted.name;
+    if steady(timeline.world()).any(|(_, steady)| steady.name == *name) {
+        return Err(format!("a reader {name} runs already: stop it, or choose another --name"));
+    }
+    let now = timeline.now();
+    let world = &mut timeline.run_mut().world;
+    let Reader::Member(machine) =
+        Reader::new(&wanted.consume, ConsumerOptions::default(), || world.rng().uuid().to_string())
+    else {
+        return Err("only a member of a group stays: say --group".to_owned());
+    };
+    let group = wanted.consume.membership.group.clone().unwrap_or_default();
+    let mut reader = Steady::new(name, &group, *machine, now);
+    reader.set_pace(wanted.rate, now);
+    invite(world, Role::Guest(Guest::Steady(Box::new(reader))));
+    Ok(Reply::told(wanted.sentence(), json!({ "reader": name, "topic": wanted.consume.topic })))
+}
+
+fn stop_readers(timeline: &mut Timeline, name: Option<&str>) -> Reply {
+    let now = timeline.now();
+    let is_meant = |steady: &Steady| name.is_none_or(|name| name == steady.name);
+    let names: Vec<String> = steady(timeline.world())
+        .filter(|(_, steady)| is_meant(steady))
+        .map(|(_, steady)| steady.name.clone())
+        .collect();
+    leave(&mut timeline.run_mut().world, |steady| names.contains(&steady.name), now);
+    ConsumeCommand::stopped(name, &names)
+}
+
+/// `consume TOPIC`: reads until the number asked for, the end, or nothing comes any more.
+fn read(timeline: &mut Timeline, consume: &Consume) -> Outcome {
     if consume.follow && consume.max.is_none() {
         let reason = "--follow needs --max here: only `kafkarium consume` and the console's tail go on without end";
         return Err(reason.to_owned());

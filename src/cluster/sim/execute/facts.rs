@@ -4,9 +4,11 @@
 //! not seen it yet; what became of records is what their readers found.
 
 use crate::cluster::command::Partition;
-use crate::cluster::command::predicate::{Count, Facts, Measure, Members};
+use crate::cluster::command::predicate::{Count, Facts, GroupFacts, Measure, Members};
+use crate::cluster::observation::groups::{facts_of, state_of};
 use crate::cluster::sim::world::{Node, Power, World};
 use crate::engine::controller::image::MetadataImage;
+use crate::engine::group;
 use crate::protocol::ids::{BrokerId, PartitionId};
 use std::sync::Arc;
 
@@ -20,6 +22,17 @@ pub(super) fn partition_id(world: &World, partition: &Partition) -> Option<Parti
     let image = newest_image(world)?;
     let id = PartitionId::new(*image.topic_ids.get(&partition.topic)?, partition.partition);
     image.partition(id).map(|_| id)
+}
+
+/// Who coordinates a group now: a leader that is dead coordinates nothing.
+pub(super) fn coordinator_of(world: &World, group: &str) -> Option<BrokerId> {
+    let image = newest_image(world)?;
+    group::coordinator_of(image, group).filter(|id| world.nodes.get(id).is_some_and(|node| node.power != Power::Off))
+}
+
+/// Whether there are groups at all.
+pub(super) fn has_groups(world: &World) -> bool {
+    newest_image(world).is_some_and(|image| group::partition_of(image, "").is_some())
 }
 
 impl Facts for World {
@@ -57,6 +70,7 @@ impl Facts for World {
                 replicas.first().map(|replica| replica.high_watermark)
             }
             Measure::LogEndOffset => node.disk.log_of(id).map(|log| log.end_offset),
+            Measure::LogStartOffset => node.disk.log_of(id).map(|log| log.start_offset),
         }
     }
 
@@ -79,5 +93,16 @@ impl Facts for World {
             Count::Reordered => return Some(self.account()?.counts.reordered),
         };
         u64::try_from(number).ok()
+    }
+
+    fn group(&self, name: &str) -> Option<GroupFacts> {
+        let image = newest_image(self)?;
+        let broker = self.nodes.get(&coordinator_of(self, name)?)?.broker.as_ref()?;
+        let told = broker.groups().snapshot(image, &broker.config().cluster);
+        let told = told.into_iter().find(|group| *group.group == *name)?;
+        let end = |topic: &str, partition| {
+            self.measure(Measure::HighWatermark, &Partition { topic: topic.to_owned(), partition })
+        };
+        Some(facts_of(&told, Some(state_of(&told)), end))
     }
 }

@@ -90,6 +90,52 @@ fn a_load_keeps_its_rate_and_its_ledger() {
 }
 
 #[test]
+fn members_stay_in_groups_are_stopped_killed_paused_and_slowed() {
+    play(
+        9,
+        "topic create orders --partitions 4 --replicas 3
+        produce orders --rate 50/s
+        consume orders --group app --name one --session-timeout 2s => one reads orders in the group app
+        ! consume orders --group app --name one => runs already
+        wait members app = 1 --within 10s
+        wait state app = stable --within 10s
+        consume orders --group app --name two --session-timeout 2s
+        wait members app = 2 --within 10s
+        wait state app = stable --within 10s
+        wait lag app < 60 --within 5s
+        group describe app => two
+        consume slow one 1/s
+        wait lag app > 100 --within 20s
+        consume resume one
+        wait lag app < 60 --within 10s
+        consume pause two
+        wait members app = 1 --within 10s
+        consume resume two
+        wait members app = 2 --within 10s
+        consume kill two
+        pass 1s
+        expect members app = 2
+        wait members app = 1 --within 10s
+        expect generation app >= 3
+        expect committed app orders-0 > 0
+        kill coordinator of app
+        wait state app = stable --within 20s
+        start killed
+        consume orders --group new --name three --protocol consumer --rate 5/s
+        wait members new = 1 --within 10s
+        consume stop one => stopped one
+        wait members app = 0 --within 5s
+        expect state app = empty
+        ! consume pause one => no reader one runs
+        group reset app orders --to earliest --execute
+        group delete app
+        consume stop => stopped three
+        consume stop => no reader runs
+        expect lost = 0",
+    );
+}
+
+#[test]
 fn brokers_end_come_back_come_and_go() {
     play(
         3,

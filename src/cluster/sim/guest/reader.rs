@@ -4,7 +4,6 @@
 
 use crate::client::consumer::{Consumer, ConsumerOptions, Start};
 use crate::client::group::GroupConsumer;
-use crate::client::member::MemberOptions;
 use crate::cluster::command::values::Rate;
 use crate::cluster::ledger::follower::Follower;
 use crate::cluster::sim::workload::Around;
@@ -64,6 +63,7 @@ pub struct Steady {
     pub(super) machine: GroupConsumer,
     /// How fast it processes records, if it is slow.
     pace: Option<(Rate, Beat)>,
+    leaves: bool,
     last: Instant,
     turn_at: Instant,
     /// How many records it has processed.
@@ -72,12 +72,12 @@ pub struct Steady {
 
 impl Steady {
     /// A member that is about to join.
-    pub fn new(name: &str, member: MemberOptions, options: ConsumerOptions, now: Instant) -> Steady {
-        let options = ConsumerOptions { max_wait_ms: MAX_WAIT_MS, ..options };
+    pub fn new(name: &str, group: &str, machine: GroupConsumer, now: Instant) -> Steady {
         Steady {
             name: name.to_owned(),
-            group: member.group.clone(),
-            machine: GroupConsumer::new(member, options),
+            group: group.to_owned(),
+            machine,
+            leaves: false,
             pace: None,
             last: now,
             turn_at: now,
@@ -93,7 +93,13 @@ impl Steady {
 
     /// Commits what it has processed and leaves its group.
     pub fn leave(&mut self, now: Instant) {
+        self.leaves = true;
         self.machine.leave(now.as_millis(), LEAVING_MS);
+    }
+
+    /// Whether nobody has told it to leave.
+    pub fn runs(&self) -> bool {
+        !self.leaves
     }
 
     pub(super) fn is_done(&self) -> bool {
