@@ -59,6 +59,11 @@ pub fn run(command: &Command, ask: &mut dyn Ask) -> Option<Reply> {
             again(ask, |ask| partitions::reassign(partitions, None, ask))
         }
         Command::Reassign(ReassignCommand::List) => again(ask, partitions::list),
+        Command::Elect(ElectCommand::Align) => {
+            return Some(Reply::unavailable(
+                "only a simulated world's timers can be set: `kafkarium up --sim` has one",
+            ));
+        }
         Command::Elect(ElectCommand::Preferred { partitions }) => {
             again(ask, |ask| partitions::elect(partitions, partitions::PREFERRED, ask))
         }

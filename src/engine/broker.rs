@@ -199,6 +199,11 @@ impl Broker {
         }
     }
 
+    /// Its election timer ends at a moment, if it has one: only a simulated world sets it.
+    pub fn set_election_timer(&mut self, at: Instant) {
+        self.quorum.set_election_timer(at);
+    }
+
     /// Whether this broker is the active controller.
     pub fn is_active_controller(&self) -> bool {
         self.controller.is_some()

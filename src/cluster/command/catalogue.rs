@@ -326,6 +326,13 @@ const TEXTS: &[Text] = &[
         &["elect unclean orders-0"],
         &["elect preferred"],
     ),
+    text(
+        "elect align",
+        "With no controller they stand at the same moment, each votes for itself and nobody wins: a split vote, after which each \
+         waits a random time. A controller that is heard from before moves its followers' timers on. Only in a simulated world.",
+        &["elect align"],
+        &["quorum describe", "kill"],
+    ),
     text("group list", "Changes nothing.", &["group list"], &["group describe"]),
     text("group describe", "Changes nothing.", &["group describe orders-app"], &["group list", "group reset"]),
     text(
@@ -358,6 +365,7 @@ const TEXTS: &[Text] = &[
             "produce orders --value hello",
             "produce orders --rate 50/s --acks all",
             "produce orders --key user-%n --count 100",
+            "produce orders --key alice --tombstone",
             "produce stop",
         ],
         &["consume", "expect"],

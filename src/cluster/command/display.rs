@@ -151,6 +151,7 @@ fn line(command: &Command) -> Line {
             Line::new("reassign cancel").partitions(partitions)
         }
         Command::Elect(ElectCommand::Preferred { partitions }) => Line::new("elect preferred").partitions(partitions),
+        Command::Elect(ElectCommand::Align) => Line::new("elect align"),
         Command::Elect(ElectCommand::Unclean { partitions }) => Line::new("elect unclean").partitions(partitions),
         Command::Group(command) => group(command),
         Command::Transaction(command) => transaction(command),
@@ -251,7 +252,7 @@ fn config(command: &ConfigCommand) -> Line {
 }
 
 fn produce(records: &Produce) -> Line {
-    let Produce { topic, value, key, header, partition, acks, load } = records;
+    let Produce { topic, value, tombstone, key, header, partition, acks, load } = records;
     let acks: Option<&str> = match acks {
         Acks::All => None,
         Acks::Leader => Some("1"),
@@ -261,6 +262,7 @@ fn produce(records: &Produce) -> Line {
         .word(topic)
         .optional("--key", key.as_ref())
         .optional("--value", value.as_ref())
+        .switch("--tombstone", *tombstone)
         .each::<Setting>("--header", header)
         .optional("--partition", *partition)
         .optional("--rate", load.rate)

@@ -418,7 +418,16 @@ fn any_produce() -> impl Strategy<Value = Command> {
             let size = value.is_none().then_some(size);
             let load = Load { count, rate, size, name };
             let topic = if topic == "stop" || topic == "help" { "halt".to_owned() } else { topic };
-            Command::Produce(ProduceCommand::Records(Produce { topic, value, key, header, partition, acks, load }))
+            Command::Produce(ProduceCommand::Records(Produce {
+                topic,
+                tombstone: value.is_none() && load.size.is_none() && key.is_some(),
+                value,
+                key,
+                header,
+                partition,
+                acks,
+                load,
+            }))
         },
     )
 }

@@ -11,7 +11,7 @@ use super::values::{
     Api, Assignment, ByteRate, From, LinkSpec, Partition, Rate, Setting, Share, Size, Skew, broker_id, duration,
 };
 use super::who::Who;
-use crate::cluster::view::Acks;
+use crate::cluster::view::{Acks, ProduceDraft};
 use crate::protocol::ids::BrokerId;
 use clap::{Args, Subcommand, ValueEnum};
 use std::time::Duration;
@@ -416,6 +416,8 @@ pub enum ElectCommand {
         #[arg(value_name = "PARTITION")]
         partitions: Vec<Partition>,
     },
+    /// Let the election timers of all voters of the quorum end at the same moment
+    Align,
     /// Elect a replica that is not in sync
     Unclean {
         /// Which partitions
@@ -460,6 +462,9 @@ pub struct Produce {
     /// The value; %n is the record's number. Without it records are made up
     #[arg(long, value_name = "TEXT", conflicts_with = "size")]
     pub value: Option<String>,
+    /// No value: with a key, what compaction takes for a deletion
+    #[arg(long, conflicts_with_all = ["value", "size"])]
+    pub tombstone: bool,
     /// The key; %n is the record's number. Without it a record has none
     #[arg(long, value_name = "TEXT")]
     pub key: Option<String>,
@@ -478,6 +483,21 @@ pub struct Produce {
 }
 
 impl Produce {
+    /// What a form wants to have written.
+    pub fn from_draft(draft: &ProduceDraft) -> Produce {
+        let header = |(key, value): &(String, String)| Setting { key: key.clone(), value: value.clone() };
+        Produce {
+            topic: draft.topic.clone(),
+            value: draft.value.clone(),
+            tombstone: draft.value.is_none(),
+            key: draft.key.clone(),
+            header: draft.headers.iter().map(header).collect(),
+            partition: draft.partition,
+            acks: draft.acks,
+            load: Load { count: Some(u64::from(draft.count.max(1))), ..Load::default() },
+        }
+    }
+
     /// What a load that it begins is called.
     pub fn load_name(&self) -> &str {
         self.load.name.as_deref().unwrap_or(&self.topic)

@@ -39,6 +39,11 @@ const ELECTION_MS: u64 = 10_000;
 
 type Outcome = Result<Reply, String>;
 
+/// After so much virtual time a message has arrived, in milliseconds, unless its link is slow.
+const UNDER_WAY_MS: u64 = 5;
+/// After so much virtual time do aligned election timers end, in milliseconds.
+const ALIGNED_AFTER_MS: u64 = 100;
+
 /// A cluster forms in less virtual time than this, in milliseconds.
 const FORMS_WITHIN_MS: u64 = 10_000;
 
@@ -82,6 +87,7 @@ pub(super) fn carry_out(timeline: &mut Timeline, command: &Command) -> Reply {
         Command::Consume(consume) => data::consume(timeline, consume),
         Command::Wait { predicate, within } => wait(timeline, predicate, *within),
         Command::Expect { predicate } => expect(timeline, predicate),
+        Command::Elect(ElectCommand::Align) => Ok(align(timeline)),
         Command::Topic(TopicCommand::Delete { name }) => {
             // Before it is gone, so that no load of ours makes it anew.
             data::topic_deleted(timeline, name);
@@ -101,6 +107,16 @@ fn may_lose_records(command: &Command) -> bool {
         Command::Topic(_) | Command::Config(_) => command.to_string().contains("unclean.leader.election.enable=true"),
         _ => false,
     }
+}
+
+/// The election timers of all voters that do not lead end at the same moment.
+fn align(timeline: &mut Timeline) -> Reply {
+    // What a dead leader has sent would set them anew.
+    pass_until(timeline, UNDER_WAY_MS, |_| false);
+    let world = &mut timeline.run_mut().world;
+    let at = world.now.plus_millis(ALIGNED_AFTER_MS);
+    world.align_elections(at);
+    Reply::done(format!("The voters' timers end together in {ALIGNED_AFTER_MS} ms."))
 }
 
 /// Whether every broker that runs for the first time has been taken in: a live host's cluster is up before anybody speaks to it.

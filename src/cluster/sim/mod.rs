@@ -18,6 +18,7 @@ mod reader;
 pub mod run;
 pub mod shrink;
 pub mod stage;
+pub mod tail;
 pub mod timeline;
 pub mod trace;
 pub mod watch;

@@ -6,16 +6,18 @@
 //!
 //! Deliberately not here: threads and real clocks (`port`), and what commands do to the world (`execute`).
 
-use crate::cluster::command::{Command, Far, Predicate, Reply, catalogue, parse_line, pin};
+use crate::cluster::command::{Command, Far, Predicate, Produce, ProduceCommand, Reply, catalogue, parse_line, pin};
 use crate::cluster::observation::Observer;
 use crate::cluster::sim::execute::resolve;
 use crate::cluster::sim::run::{Phase, Run};
+use crate::cluster::sim::tail::Tail;
 use crate::cluster::sim::timeline::Timeline;
 use crate::cluster::view::{
     Change, ClockMode, ClusterPort, ClusterView, CommandDoc, CommandId, CommandReply, Completion, Consequence, Outcome,
     ProduceDraft, TailBatch, TailFrom, TailId, TopicSummary, ViewRequest, WorldFacts,
 };
 use crate::engine::time::Instant;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +48,7 @@ pub struct Stage {
     last_id: u64,
     replies: Vec<CommandReply>,
     has_told_end: bool,
+    tails: BTreeMap<TailId, Tail>,
 }
 
 impl Stage {
@@ -63,6 +66,7 @@ impl Stage {
             last_id: 0,
             replies: Vec::new(),
             has_told_end: false,
+            tails: BTreeMap::new(),
         }
     }
 
@@ -341,24 +345,28 @@ impl ClusterPort for Stage {
 
     fn produce(&mut self, draft: &ProduceDraft) -> CommandId {
         let id = self.next_id();
-        let reason = "records of a simulated world come from its own producers".to_owned();
-        let next = "`demo` starts them".to_owned();
-        self.answer(id, &format!("produce {}", draft.topic), Outcome::Failed { reason, next });
+        let command = Command::Produce(ProduceCommand::Records(Produce::from_draft(draft)));
+        let line = command.to_string();
+        let outcome = self.execute(command).outcome();
+        self.answer(id, &line, outcome);
         id
     }
 
-    fn open_tail(&mut self, _topic: &str, _from: TailFrom) -> TailId {
-        TailId(0)
+    fn open_tail(&mut self, topic: &str, from: TailFrom) -> TailId {
+        self.last_id += 1;
+        let id = TailId(self.last_id);
+        self.tails.insert(id, Tail::new(topic, from));
+        id
     }
 
-    fn poll_tail(&mut self, _tail: TailId, _limit: usize) -> TailBatch {
-        TailBatch {
-            problem: "nobody outside a simulated world can read its records".to_owned(),
-            ..TailBatch::default()
-        }
+    fn poll_tail(&mut self, tail: TailId, limit: usize) -> TailBatch {
+        let world = self.timeline.world();
+        self.tails.get_mut(&tail).map(|tail| tail.poll(world, limit)).unwrap_or_default()
     }
 
-    fn close_tail(&mut self, _tail: TailId) {}
+    fn close_tail(&mut self, tail: TailId) {
+        self.tails.remove(&tail);
+    }
 }
 
 #[cfg(test)]
@@ -486,5 +494,28 @@ mod tests {
         assert!(say(&mut stage, "run until log-end orders-0 > 100").is_done());
         let mut quiet = Stage::new(Run::open(5, 3), 5);
         assert!(!say(&mut quiet, "run until alive = 1").is_done(), "nobody dies");
+    }
+
+    #[test]
+    fn a_form_writes_and_a_tail_reads_without_changing_the_world() {
+        let mut stage = stage(6);
+        pass(&mut stage, 2);
+        let tail = stage.open_tail("orders", TailFrom::Last(3));
+        let before = facts(&stage);
+        let read = stage.poll_tail(tail, 100).records;
+        assert!((3..=18).contains(&read.len()), "three of each of six partitions at most: {}", read.len());
+        assert_eq!((facts(&stage), stage.poll_tail(tail, 100).records.len()), (before, 0));
+        let draft = ProduceDraft { topic: "orders".into(), partition: Some(1), count: 2, ..ProduceDraft::default() };
+        stage.produce(&draft);
+        let done = |reply: &CommandReply| matches!(reply.outcome, Outcome::Done { .. });
+        assert!(stage.replies().iter().all(done));
+        pass(&mut stage, 1);
+        let read = stage.poll_tail(tail, 10_000).records;
+        assert_eq!(read.iter().filter(|record| record.value.is_none() && record.partition == 1).count(), 2);
+        assert!(say(&mut stage, "rewind 2500ms").is_done());
+        assert!(stage.poll_tail(tail, 10_000).records.is_empty(), "nothing is newer than what was read");
+        stage.close_tail(tail);
+        let nothing = stage.open_tail("nothing", TailFrom::Start);
+        assert_eq!(stage.poll_tail(nothing, 1).problem, "there is no topic nothing");
     }
 }

@@ -492,6 +492,17 @@ impl World {
         StepOutcome::default()
     }
 
+    /// The election timers of all voters that run and do not lead end at a moment.
+    pub fn align_elections(&mut self, at: Instant) {
+        let ids: Vec<BrokerId> = self.nodes.keys().copied().collect();
+        for id in ids {
+            if let Some(broker) = self.nodes.get_mut(&id).and_then(|node| node.broker.as_mut()) {
+                broker.set_election_timer(at);
+                self.plan_wake(id);
+            }
+        }
+    }
+
     /// kill −9: the process ends, its peers' connections are reset, what was persisted stays.
     pub fn kill(&mut self, id: BrokerId) {
         self.power_down(id, |node, rng| node.disk.kill(rng));

@@ -37,13 +37,13 @@ fn filled(text: &str, number: u64) -> Bytes {
 /// Record `number` of a command.
 pub(in crate::cluster) fn made_up(produce: &Produce, number: u64, timestamp_ms: i64) -> ProducerRecord {
     let mut value = match &produce.value {
-        Some(value) => filled(value, number),
-        None => Bytes::from(format!("record {number}")),
+        Some(value) => Some(filled(value, number)),
+        None => (!produce.tombstone).then(|| Bytes::from(format!("record {number}"))),
     };
-    if let Some(size) = produce.load.size {
-        let mut padded = value.to_vec();
+    if let (Some(size), Some(text)) = (produce.load.size, &value) {
+        let mut padded = text.to_vec();
         padded.resize(usize::try_from(size.0).unwrap_or(usize::MAX), b'.');
-        value = padded.into();
+        value = Some(padded.into());
     }
     let header = |header: &crate::cluster::command::values::Setting| {
         (header.key.clone(), Some(Bytes::from(header.value.clone())))
@@ -52,7 +52,7 @@ pub(in crate::cluster) fn made_up(produce: &Produce, number: u64, timestamp_ms: 
         topic: produce.topic.clone(),
         partition: produce.partition,
         key: produce.key.as_deref().map(|key| filled(key, number)),
-        value: Some(value),
+        value,
         headers: produce.header.iter().map(header).collect(),
         timestamp_ms,
     }
@@ -351,6 +351,7 @@ mod tests {
         assert_eq!(record.value.as_deref(), Some(&b"7:7"[..]));
         assert_eq!(record.headers, [("a".to_owned(), Some(Bytes::from_static(b"b")))]);
         let sized = made_up(&produce("produce orders --size 1KiB --partition 2"), 1, 5);
+        assert_eq!(made_up(&produce("produce orders --key a --tombstone"), 1, 5).value, None);
         assert_eq!((sized.value.map(|value| value.len()), sized.partition), (Some(1_024), Some(2)));
     }
 

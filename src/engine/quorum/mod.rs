@@ -317,6 +317,17 @@ impl Quorum {
         }
     }
 
+    /// The timer of whoever does not lead ends at a moment. Not what a broker does: a simulated world brings about a split vote so.
+    pub fn set_election_timer(&mut self, at: Instant) {
+        match &mut self.role {
+            Role::Unattached(unattached) => unattached.deadline = at,
+            Role::Prospective(nominee) | Role::Candidate(nominee) => nominee.deadline = at,
+            Role::Follower(follower) => follower.deadline = at,
+            Role::Resigned(resigned) => resigned.deadline = at,
+            Role::Leader(_) => {}
+        }
+    }
+
     /// Hands the leadership over in a controlled shutdown: tells the voters that the epoch ends, and does not stand
     /// again. A follower goes on following.
     pub fn resign(&mut self, cx: &mut Ctx, rpc: &mut Rpc) {

@@ -22,7 +22,7 @@ pub(super) struct Resigned {
     /// When they are told (again); no more after the deadline.
     tell_at: Instant,
     /// When it stands again.
-    deadline: Instant,
+    pub(super) deadline: Instant,
 }
 
 impl Resigned {

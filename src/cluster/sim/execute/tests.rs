@@ -3,6 +3,7 @@
 use crate::cluster::command::parse_line;
 use crate::cluster::sim::run::Run;
 use crate::cluster::sim::timeline::Timeline;
+use crate::engine::observe::{EventKind, QuorumRole};
 use std::time::Duration;
 
 /// Plays lines: `pass D` lets time pass, `! LINE` has to fail and to say what follows `=>`; every other line has to be done, and to say what
@@ -254,6 +255,12 @@ fn topics_settings_moves_and_elections_are_the_cluster_s_own() {
             start 1
             wait isr orders-0 = 1,2,3 --within 20s
             elect preferred
+            produce orders --key alice --tombstone --partition 2
+            consume orders --partition 2 => (tombstone)
+            kill controller
+            elect align
+            wait controller != none --within 20s
+            start killed
             quorum describe => voter
             group list
             transaction list
@@ -331,4 +338,36 @@ fn what_kafka_s_contract_does_not_promise_is_lost_and_named_and_breaks_no_rule()
         wait isr orders-0 = 1,2,3 --within 10s
         expect duplicated = 0",
     );
+}
+
+#[test]
+fn aligned_timers_split_the_vote() {
+    let split_votes = |seed: u64, aligns: bool| {
+        let mut timeline = Timeline::new(Run::open(seed, 3));
+        let mut say = |line: &str| {
+            let reply = timeline.command(parse_line(line).expect("a command"));
+            assert!(reply.is_done(), "{line}: {reply:?}");
+            timeline.run_mut().world.told.take()
+        };
+        say("wait controller != none");
+        say("kill controller");
+        if aligns {
+            say("elect align");
+        }
+        say("wait controller = none");
+        say("wait alive = 2");
+        timeline.run_mut().world.told = Some(Vec::new());
+        timeline.run_to(timeline.now().plus_millis(5_000));
+        let told = timeline.run_mut().world.told.take().expect("it was kept");
+        let stood = told.iter().filter_map(|event| match event.kind {
+            EventKind::QuorumRole { to: QuorumRole::Candidate, epoch, .. } => Some(epoch),
+            _ => None,
+        });
+        let stood: Vec<i32> = stood.collect();
+        stood.windows(2).filter(|pair| pair[0] == pair[1]).count()
+    };
+    let seeds = 1..=10;
+    let aligned = seeds.clone().filter(|seed| split_votes(*seed, true) > 0).count();
+    let left_alone = seeds.filter(|seed| split_votes(*seed, false) > 0).count();
+    assert!(aligned >= 8 && left_alone <= 4, "{aligned} and {left_alone} of 10");
 }
