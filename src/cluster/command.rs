@@ -283,7 +283,7 @@ impl Command {
                 LinkCommand::Hold { link } => Some(Command::Link(LinkCommand::Release { link: link.clone() })),
                 other => Some(Command::Link(LinkCommand::Heal { link: other.link().clone() })),
             },
-            Command::Disk(DiskCommand::Slow { who, .. } | DiskCommand::Full { who }) => {
+            Command::Disk(DiskCommand::Slow { who, .. } | DiskCommand::Full { who } | DiskCommand::Fail { who }) => {
                 Some(Command::Disk(DiskCommand::Heal { who: who.clone() }))
             }
             Command::Clock(ClockCommand::Skew(ClockSkew { who, .. })) => {

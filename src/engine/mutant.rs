@@ -48,6 +48,9 @@ pub enum Mutant {
     ControllerAnswersBeforeCommit,
     SyncedTooEarly,
     ReplayPastTornRecord,
+    TornTailKept,
+    WriteErrorIgnored,
+    SyncNotAwaited,
 }
 
 /// What is to be known of a mutant.
@@ -358,6 +361,27 @@ pub const STORIES: &[Story] = &[
         "ARIES; KAFKA-3919 (log recovery stops at the first invalid batch)",
         &["LogMatching", "StrongIsr", "LeaderCandidateCompleteness"],
     ),
+    story(
+        Mutant::TornTailKept,
+        "torn-tail-kept",
+        "after a crash a batch of which only the header was written counts: its offsets are there, its records are not",
+        "KAFKA-3919 (LogSegment.recover truncates at the first invalid batch)",
+        &["LogMatching", "StrongIsr", "LeaderCandidateCompleteness", "LeaderCompleteness"],
+    ),
+    story(
+        Mutant::WriteErrorIgnored,
+        "write-error-ignored",
+        "a write that the disk refused is told to be safe, and the broker goes on without it",
+        "KIP-112 (LogDirFailureChannel), fsyncgate",
+        &["LogMatching", "StrongIsr", "LeaderCandidateCompleteness", "LeaderCompleteness"],
+    ),
+    story(
+        Mutant::SyncNotAwaited,
+        "sync-not-awaited",
+        "what has to survive a loss of power counts as safe once it is written, before it is synced",
+        "Raft §5.2 (QuorumStateStore, KafkaRaftLog.flush)",
+        &["ElectionSafety", "MetadataLeaderCompleteness", "MetadataPrefix", "NoDisruptiveCandidate"],
+    ),
 ];
 
 #[cfg(test)]
@@ -368,7 +392,7 @@ mod tests {
     #[test]
     fn every_mutant_has_one_story_and_a_name_of_its_own() {
         // The last value of the enum: a value that is added after it without a story is seen here.
-        let count = Mutant::ReplayPastTornRecord as usize + 1;
+        let count = Mutant::SyncNotAwaited as usize + 1;
         let mutants: BTreeSet<Mutant> = Mutant::all().collect();
         let names: BTreeSet<&str> = STORIES.iter().map(|story| story.name).collect();
         assert_eq!((mutants.len(), names.len(), STORIES.len()), (count, count, count));

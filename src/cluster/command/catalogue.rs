@@ -204,13 +204,20 @@ const TEXTS: &[Text] = &[
         "disk slow",
         "Every append waits so long, and so does every acknowledgement that needs it.",
         &["disk slow 2 50ms", "disk slow leader of orders-0 200ms"],
-        &["disk heal", "disk full"],
+        &["disk heal", "disk full", "disk fail"],
     ),
     text(
         "disk full",
         "Every write fails: the broker takes its log directory offline, as Kafka's does, and its \
          partitions move.",
         &["disk full 2"],
+        &["disk heal"],
+    ),
+    text(
+        "disk fail",
+        "The disk answers every read and write with an error: the broker takes its log directory offline, as Kafka's \
+         does, its partitions move, and it cannot start until the disk is healed.",
+        &["disk fail 2"],
         &["disk heal"],
     ),
     text(
@@ -224,7 +231,7 @@ const TEXTS: &[Text] = &[
     ),
     text(
         "disk heal",
-        "The disk is fast and has space again. What is corrupt stays corrupt.",
+        "The disk is fast, answers and has space again. What is corrupt stays corrupt; a broker that is down stays down.",
         &["disk heal 2"],
         &["heal"],
     ),

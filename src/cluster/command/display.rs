@@ -192,6 +192,7 @@ fn disk(command: &DiskCommand) -> Line {
     match command {
         DiskCommand::Slow { who, by } => Line::new("disk slow").words(who).words(duration_text(*by)),
         DiskCommand::Full { who } => Line::new("disk full").words(who),
+        DiskCommand::Fail { who } => Line::new("disk fail").words(who),
         DiskCommand::Corrupt { who, partition, offset } => Line::new("disk corrupt")
             .words(who)
             .optional("--partition", partition.as_ref())

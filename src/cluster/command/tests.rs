@@ -260,6 +260,7 @@ fn undo_is_the_opposite_where_the_line_alone_says_it() {
         ("link cut 1 to 2", Some("link heal 1 to 2")),
         ("link hold 1 2", Some("link release 1 2")),
         ("disk full 3", Some("disk heal 3")),
+        ("disk fail 3", Some("disk heal 3")),
         ("disk corrupt 3", None),
         ("clock skew 2 +5s", Some("clock skew 2 +0s")),
         ("produce orders --rate 5/s", Some("produce stop orders")),
@@ -488,6 +489,7 @@ fn any_fault() -> impl Strategy<Value = Command> {
     let disk = prop_oneof![
         (any_who(), any_duration()).prop_map(|(who, by)| DiskCommand::Slow { who, by }),
         any_who().prop_map(|who| DiskCommand::Full { who }),
+        any_who().prop_map(|who| DiskCommand::Fail { who }),
         (any_who(), any_partition(), proptest::option::of(0..i64::MAX))
             .prop_map(|(who, partition, offset)| { DiskCommand::Corrupt { who, partition: Some(partition), offset } }),
     ];

@@ -170,6 +170,12 @@ pub enum DiskCommand {
         #[command(flatten)]
         who: Who,
     },
+    /// Fail every read and write
+    Fail {
+        /// Which brokers.
+        #[command(flatten)]
+        who: Who,
+    },
     /// Flip a byte of a stored record batch
     Corrupt {
         /// Which brokers.

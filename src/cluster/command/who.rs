@@ -84,6 +84,7 @@ fn who_of(command: &mut Command) -> Option<&mut Who> {
         | Command::Disk(
             DiskCommand::Slow { who, .. }
             | DiskCommand::Full { who }
+            | DiskCommand::Fail { who }
             | DiskCommand::Corrupt { who, .. }
             | DiskCommand::Heal { who },
         ) => Some(who),

@@ -101,6 +101,7 @@ pub fn live(birth: Birth, ready: impl FnOnce()) -> Afterlife {
     let control = store.control();
     control.set_disk_delay(disk.delay);
     control.set_disk_full(disk.is_full);
+    control.set_disk_failing(disk.is_failing);
     status.set_store(control);
     let id = config.broker;
     let mut life = Life {

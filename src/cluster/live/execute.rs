@@ -356,6 +356,10 @@ impl LiveCluster {
                 supervisor.fill_disk(id);
                 Ok(())
             }),
+            DiskCommand::Fail { who } => self.each(who, |id| {
+                supervisor.fail_disk(id);
+                Ok(())
+            }),
             DiskCommand::Heal { who } => self.each(who, |id| {
                 supervisor.heal_disk(id);
                 Ok(())

@@ -22,6 +22,8 @@ pub struct DiskFaults {
     pub delay: Duration,
     /// Nothing can be written.
     pub is_full: bool,
+    /// Nothing can be read or written.
+    pub is_failing: bool,
 }
 
 /// See the module.

@@ -79,6 +79,11 @@ impl Supervisor {
         self.change_disk(id, FaultSort::DiskFault, Some(format!("disk full {id}")), |faults| faults.is_full = true);
     }
 
+    /// A disk answers every read and write with an error.
+    pub(super) fn fail_disk(&self, id: BrokerId) {
+        self.change_disk(id, FaultSort::DiskFault, Some(format!("disk fail {id}")), |faults| faults.is_failing = true);
+    }
+
     /// A disk is as it should be.
     pub(super) fn heal_disk(&self, id: BrokerId) {
         self.change_disk(id, FaultSort::DiskFault, None, |faults| *faults = DiskFaults::default());
@@ -89,12 +94,13 @@ impl Supervisor {
         if let Some(store) = self.slots().get(&id).and_then(|slot| slot.status.store()) {
             store.set_disk_delay(faults.delay);
             store.set_disk_full(faults.is_full);
+            store.set_disk_failing(faults.is_failing);
         }
         self.tell(match begins {
             Some(text) => HostFact::FaultBegan { sort, text, broker: Some(id) },
             None => {
-                let (slow, full) = (format!("disk slow {id}"), format!("disk full {id}"));
-                self.host.watch().healed(|fault| fault.starts_with(&slow) || fault.starts_with(&full));
+                let ended = ["slow", "full", "fail"].map(|fault| format!("disk {fault} {id}"));
+                self.host.watch().healed(|fault| ended.iter().any(|ended| fault.starts_with(ended)));
                 HostFact::FaultEnded { text: format!("disk heal {id}"), broker: Some(id) }
             }
         });
@@ -228,6 +234,9 @@ impl Supervisor {
             let undo = format!("disk heal {id}");
             if disk.is_full {
                 found.push(Found::new(FaultKind::Disk, format!("disk of {id} full"), &undo).on(id, "full"));
+            }
+            if disk.is_failing {
+                found.push(Found::new(FaultKind::Disk, format!("disk of {id} failing"), &undo).on(id, "failing"));
             }
             if !disk.delay.is_zero() {
                 let by = format!("+{}", duration_text(disk.delay));

@@ -74,6 +74,7 @@ impl Observer {
             Command::Link(LinkCommand::Cut { link } | LinkCommand::Hold { link }) => self.of_cut(link),
             Command::Disk(DiskCommand::Slow { who, by }) => self.of_slow_disk(who, *by),
             Command::Disk(DiskCommand::Full { who }) => self.of_loss(who, "Filling the disk of", "dead"),
+            Command::Disk(DiskCommand::Fail { who }) => self.of_loss(who, "Failing the disk of", "dead"),
             Command::Heal => match self.faults.len() {
                 0 => told(Weight::Harmless, "There is nothing to heal."),
                 1 => told(Weight::Harmless, format!("Ends one fault: {}.", self.faults[0].active.text)),

@@ -2,13 +2,18 @@
 //!
 //! Three stages of a write: visible (in the live image), persisted (a kill keeps it) and synced (power loss keeps it). A crash rebuilds
 //! the live image from the twin and a prefix of what came after; the prefix never ends before what was persisted (kill) or synced (power loss).
+//! The first write after the prefix may be torn: recovery finds a record that is not whole and ends before it.
+//!
+//! Deliberately not here: what a broker does about a disk that refuses (`world`), and when one does (`disk_faults`).
 
 use crate::engine::io::{LogInfo, LogRead, LogStore, ReadError, StorageOp};
+use crate::engine::mutant::Mutant;
 use crate::engine::prng::Prng;
 use crate::protocol::batch::{Batch, BatchHeader};
 use crate::protocol::ids::{LogId, PartitionId};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -99,11 +104,47 @@ impl Image {
     }
 }
 
+/// So many steps at most may wait for the disk before the store asks the broker to hold writes back.
+const STEPS_AWAITED_MAX: u64 = 48;
+
+/// Why a disk refuses, until it is healed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskFailure {
+    /// No space left: every write is refused.
+    Full,
+    /// Every read and write is refused.
+    Failing,
+}
+
+impl fmt::Display for DiskFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DiskFailure::Full => "no space left on the disk",
+            DiskFailure::Failing => "the disk fails",
+        })
+    }
+}
+
+/// What a crash left behind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wreck {
+    /// Writes that are gone.
+    pub lost: usize,
+}
+
+/// A data batch at the end of the synced twin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct LastSynced {
+    log: LogId,
+    base_offset: i64,
+}
+
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub struct Disk {
-    /// No space left: the store asks the broker to hold writes back.
-    pub is_full: bool,
+    /// Whether the write after those that survive a crash is there in part.
+    pub tears: bool,
+    fault: Option<DiskFailure>,
     /// Batches whose bytes no longer have their checksum, by log and first offset.
     corrupt: BTreeSet<(LogId, i64)>,
     live: Image,
@@ -115,14 +156,18 @@ pub struct Disk {
     /// The step that is being written.
     current: u64,
     was_clean: bool,
-    /// A planted bug: see [`Mutant::ReplayPastTornRecord`](crate::engine::mutant::Mutant).
-    pub replays_past_torn_record: bool,
+    /// What a crash left of a write that was under way.
+    torn: Option<StorageOp>,
+    /// The last write that was synced, if it was a batch of data.
+    last_synced: Option<LastSynced>,
+    /// A planted bug.
+    pub mutant: Option<Mutant>,
 }
 
 impl Disk {
     /// An empty disk.
     pub fn new() -> Disk {
-        Disk { current: 1, ..Disk::default() }
+        Disk { current: 1, tears: true, ..Disk::default() }
     }
 
     /// The step `seq` has ended: later writes belong to the next one.
@@ -142,31 +187,70 @@ impl Disk {
         while self.unsynced.front().is_some_and(|(step, _)| *step <= seq) {
             let (_, op) = self.unsynced.pop_front().expect("just seen");
             self.synced.apply(&op);
+            self.last_synced = match op {
+                StorageOp::Append { log, batch } if log != LogId::METADATA => {
+                    Some(LastSynced { log, base_offset: batch.header.base_offset })
+                }
+                _ => None,
+            };
         }
+    }
+
+    /// The disk has come to the end of a step.
+    ///
+    /// # Errors
+    /// Why it refuses what was written in it.
+    pub fn finish(&mut self, seq: u64, is_synced: bool) -> Result<(), DiskFailure> {
+        match self.fault {
+            Some(_) if self.has(Mutant::WriteErrorIgnored) => self.forget_batches(seq),
+            Some(fault) => return Err(fault),
+            None if is_synced && !self.has(Mutant::SyncNotAwaited) => self.sync(seq),
+            None => self.persist(seq),
+        }
+        Ok(())
+    }
+
+    /// For the mutant that ignores what the disk says: the batches of a step are not on it.
+    fn forget_batches(&mut self, seq: u64) {
+        let persisted = self.persisted;
+        let is_refused = |step: u64, op: &StorageOp| {
+            step > persisted && step <= seq && matches!(op, StorageOp::Append { log, .. } if *log != LogId::METADATA)
+        };
+        self.unsynced.retain(|(step, op)| !is_refused(*step, op));
+        self.persist(seq);
+    }
+
+    fn has(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
     }
 
     /// Syncs what is persisted: what a store does each second.
     pub fn flush(&mut self) {
-        self.sync(self.persisted);
+        if self.fault.is_none() {
+            self.sync(self.persisted);
+        }
     }
 
     /// The process ends: what was persisted stays, of the rest any beginning.
-    pub fn kill(&mut self, rng: &mut Prng) {
+    pub fn kill(&mut self, rng: &mut Prng) -> Wreck {
         let persisted = self.unsynced.iter().take_while(|(step, _)| *step <= self.persisted).count();
-        self.crash(persisted, rng);
+        self.crash(persisted, rng)
     }
 
     /// The machine loses power: what was synced stays, of the rest any beginning.
-    pub fn power_loss(&mut self, rng: &mut Prng) {
-        self.crash(0, rng);
+    pub fn power_loss(&mut self, rng: &mut Prng) -> Wreck {
+        self.crash(0, rng)
     }
 
-    fn crash(&mut self, kept_at_least: usize, rng: &mut Prng) {
+    fn crash(&mut self, kept_at_least: usize, rng: &mut Prng) -> Wreck {
+        let before = self.unsynced.len();
         let loose = u64::try_from(self.unsynced.len() - kept_at_least).expect("a length fits 64 bits");
         let extra = usize::try_from(rng.range(0, loose)).expect("at most a length");
-        self.unsynced.truncate(kept_at_least + extra);
-        if self.replays_past_torn_record {
-            self.tear(kept_at_least);
+        let mut gone = self.unsynced.split_off(kept_at_least + extra);
+        let lost = before - self.unsynced.len();
+        self.torn = gone.pop_front().map(|(_, op)| op).filter(|_| self.tears);
+        if self.has(Mutant::ReplayPastTornRecord) {
+            self.skip_torn(kept_at_least);
         }
         self.live = self.synced.clone();
         for (_, op) in &self.unsynced {
@@ -177,10 +261,56 @@ impl Disk {
             *step = 0;
         }
         (self.current, self.persisted, self.was_clean) = (1, 0, false);
+        Wreck { lost }
+    }
+
+    /// What a start does first: ends what is there before the write that is not whole. Whether there was one.
+    pub fn recover(&mut self) -> bool {
+        let Some(torn) = self.torn.take() else { return false };
+        if let StorageOp::Append { log, batch } = torn
+            && self.has(Mutant::TornTailKept)
+            && log != LogId::METADATA
+        {
+            let op = StorageOp::Append { log, batch: batch.emptied() };
+            self.live.apply(&op);
+            self.unsynced.push_back((0, op));
+        }
+        true
+    }
+
+    /// The last write that survived a crash is damaged: a start ends before it. Whether it had been synced; `None` if it is no batch of data,
+    /// which other replicas have, and stays.
+    pub fn damage_tail(&mut self) -> Option<bool> {
+        let was_synced = self.unsynced.is_empty();
+        let last = match self.unsynced.back() {
+            Some((_, StorageOp::Append { log, batch })) if *log != LogId::METADATA => {
+                LastSynced { log: *log, base_offset: batch.header.base_offset }
+            }
+            Some(_) => return None,
+            None => self.last_synced.take()?,
+        };
+        let op = StorageOp::Truncate { log: last.log, end_offset: last.base_offset };
+        match self.unsynced.pop_back() {
+            None => self.synced.apply(&op),
+            Some(_) => {}
+        }
+        self.live.apply(&op);
+        self.torn = None;
+        Some(was_synced)
+    }
+
+    /// Why the disk refuses, if it does.
+    pub fn fault(&self) -> Option<DiskFailure> {
+        self.fault
+    }
+
+    /// The disk refuses from now on, or no longer.
+    pub fn set_fault(&mut self, fault: Option<DiskFailure>) {
+        self.fault = fault;
     }
 
     /// The first batch that was not safe is torn, and what follows it is read all the same.
-    fn tear(&mut self, from: usize) {
+    fn skip_torn(&mut self, from: usize) {
         let is_batch =
             |(_, op): &(u64, StorageOp)| matches!(op, StorageOp::Append { log, .. } if *log != LogId::METADATA);
         if let Some(at) = self.unsynced.iter().skip(from).position(is_batch) {
@@ -206,7 +336,7 @@ impl Disk {
 
     /// Another disk in its place.
     pub fn wipe(&mut self) {
-        *self = Disk { replays_past_torn_record: self.replays_past_torn_record, ..Disk::new() };
+        *self = Disk { mutant: self.mutant, tears: self.tears, ..Disk::new() };
     }
 
     /// Flips a byte of the batch of a partition that holds an offset, or of its last one. False if there is none.
@@ -215,6 +345,13 @@ impl Disk {
         let place = offset.map_or(log.batches.len().saturating_sub(1), |offset| log.position(offset));
         let Some(batch) = log.batches.get(place) else { return false };
         self.corrupt.insert((*id, batch.header.base_offset))
+    }
+
+    fn check_fault(&self, log: LogId) -> Result<(), ReadError> {
+        match self.fault {
+            Some(fault @ DiskFailure::Failing) => Err(ReadError { log, reason: fault.to_string() }),
+            Some(DiskFailure::Full) | None => Ok(()),
+        }
     }
 
     fn check(&self, log: LogId, batch: &Batch) -> Result<(), ReadError> {
@@ -254,6 +391,7 @@ impl LogRead for Disk {
     }
 
     fn read(&self, log: LogId, from: i64, max_bytes: usize) -> Result<Vec<Batch>, ReadError> {
+        self.check_fault(log)?;
         let Some(data) = self.log(log) else { return Err(ReadError { log, reason: "no such log".to_owned() }) };
         let mut found: Vec<Batch> = Vec::new();
         let mut size = 0;
@@ -274,6 +412,7 @@ impl LogRead for Disk {
         from: i64,
         visit: &mut dyn FnMut(&BatchHeader) -> ControlFlow<()>,
     ) -> Result<(), ReadError> {
+        self.check_fault(log)?;
         let Some(data) = self.log(log) else { return Err(ReadError { log, reason: "no such log".to_owned() }) };
         for batch in &data.batches[data.position(from)..] {
             if visit(&batch.header).is_break() {
@@ -293,7 +432,7 @@ impl LogRead for Disk {
     }
 
     fn has_room(&self) -> bool {
-        !self.is_full
+        self.current - 1 <= self.persisted + STEPS_AWAITED_MAX
     }
 
     fn was_clean(&self) -> bool {
@@ -317,6 +456,10 @@ impl LogStore for Disk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::ids::TopicId;
+    use crate::protocol::records::BatchBuilder;
+
+    const LOG: LogId = LogId(9);
 
     fn put(disk: &mut Disk, key: &str, seq: u64) {
         disk.write(StorageOp::PutMeta { key: key.to_owned(), value: Bytes::from_static(b"1") });
@@ -343,5 +486,76 @@ mod tests {
             survived[1] += usize::from(disk.meta("persisted").is_some());
         }
         assert!(survived.iter().all(|count| (1..50).contains(count)), "sometimes more survives: {survived:?}");
+    }
+
+    fn batch(offset: i64) -> Batch {
+        let mut builder = BatchBuilder::new();
+        builder.push(0, Some(b"key"), Some(b"value"), &[]);
+        builder.build().expect("a batch").stamped(offset, 0)
+    }
+
+    /// A disk with a log of one synced batch and so many that are not.
+    fn with_batches(unsynced: i64) -> Disk {
+        let mut disk = Disk::new();
+        let partition = PartitionId::new(TopicId(uuid::Uuid::from_u128(7)), 0);
+        disk.write(StorageOp::CreateLog { log: LOG, partition, topic: "orders".to_owned() });
+        disk.write(StorageOp::Append { log: LOG, batch: batch(0) });
+        disk.end_step(1);
+        disk.sync(1);
+        for offset in 1..=unsynced {
+            disk.write(StorageOp::Append { log: LOG, batch: batch(offset) });
+        }
+        disk
+    }
+
+    fn end(disk: &Disk) -> i64 {
+        disk.log(LOG).expect("the log").end_offset
+    }
+
+    #[test]
+    fn a_start_ends_before_a_torn_batch_and_a_planted_bug_counts_it() {
+        let mut torn = 0;
+        for seed in 0..20 {
+            let mut disk = with_batches(3);
+            let lost = disk.power_loss(&mut Prng::new(seed)).lost;
+            let mut other = disk.clone();
+            other.mutant = Some(Mutant::TornTailKept);
+            let before = end(&disk);
+            assert_eq!(disk.recover(), lost > 0, "what is cut within a write is torn");
+            assert_eq!((end(&disk), disk.recover()), (before, false), "once");
+            other.recover();
+            torn += usize::from(lost > 0);
+            assert_eq!(end(&other), before + i64::from(lost > 0));
+        }
+        assert!(torn > 0);
+    }
+
+    #[test]
+    fn a_damaged_tail_costs_the_last_batch_and_nothing_that_only_this_disk_has() {
+        let mut disk = with_batches(0);
+        disk.power_loss(&mut Prng::new(1));
+        assert_eq!((disk.damage_tail(), end(&disk)), (Some(true), 0));
+        assert_eq!(disk.damage_tail(), None, "what comes before is no batch");
+        disk.kill(&mut Prng::new(1));
+        assert_eq!(end(&disk), 0, "the synced twin has lost it too");
+        let mut disk = with_batches(0);
+        put(&mut disk, "vote", 2);
+        disk.sync(2);
+        assert_eq!(disk.damage_tail(), None);
+    }
+
+    #[test]
+    fn a_disk_that_refuses_persists_nothing_until_it_is_healed() {
+        let mut disk = with_batches(1);
+        disk.end_step(2);
+        disk.set_fault(Some(DiskFailure::Full));
+        assert_eq!(disk.finish(2, true), Err(DiskFailure::Full));
+        disk.flush();
+        assert!(disk.read(LOG, 0, 1).is_ok(), "what is there can be read");
+        disk.set_fault(Some(DiskFailure::Failing));
+        assert!(disk.read(LOG, 0, 1).is_err());
+        assert_eq!(disk.persisted(), 1);
+        disk.set_fault(None);
+        assert_eq!((disk.finish(2, true), disk.persisted()), (Ok(()), 2));
     }
 }

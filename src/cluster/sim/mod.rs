@@ -5,6 +5,7 @@ pub mod check;
 pub mod clientele;
 pub mod dial;
 pub mod disk;
+pub mod disk_faults;
 pub mod execute;
 pub mod guest;
 pub mod mutants;

@@ -4,6 +4,7 @@
 //! The plan never destroys more than Kafka's contract survives: power is lost on one broker at a time, and only while every partition has
 //! its whole ISR and every other broker runs and is connected.
 
+use crate::cluster::sim::disk_faults::{self, DiskFault, DiskSwarm};
 use crate::cluster::sim::world::{Happening, Power, StepOutcome, World};
 use crate::engine::broker::Broker;
 use crate::engine::prng::Prng;
@@ -39,6 +40,8 @@ pub enum Fault {
     HealOneWay(BrokerId, BrokerId),
     /// All links are well again.
     HealLinks,
+    /// Something is wrong with a broker's disk, or right again.
+    Disk(BrokerId, DiskFault),
 }
 
 /// The classes of faults that a seed may turn off.
@@ -58,6 +61,8 @@ pub struct Swarm {
     pub slow_links: bool,
     /// Replaced disks.
     pub wipes: bool,
+    /// Disks.
+    pub disks: DiskSwarm,
 }
 
 impl Swarm {
@@ -72,6 +77,7 @@ impl Swarm {
             cuts: on(),
             slow_links: on(),
             wipes: false,
+            disks: DiskSwarm::default(),
         }
     }
 }
@@ -138,6 +144,7 @@ pub fn inflict(world: &mut World, fault: &Fault) -> StepOutcome {
         Fault::Cut(a, b) | Fault::CutOneWay(a, b) => {
             somebody_has_all_without(world, *a) && somebody_has_all_without(world, *b)
         }
+        Fault::Disk(broker, fault) => disk_faults::is_allowed(world, *broker, *fault),
         Fault::Start(_) | Fault::Resume(_) | Fault::Slow(..) | Fault::HealOneWay(..) | Fault::HealLinks => true,
     };
     if !is_allowed {
@@ -167,13 +174,14 @@ pub fn inflict(world: &mut World, fault: &Fault) -> StepOutcome {
         }
         Fault::HealOneWay(from, to) => world.network.link(from, to).is_cut = false,
         Fault::HealLinks => world.network.heal(),
+        Fault::Disk(broker, fault) => disk_faults::inflict(world, broker, fault),
     }
     StepOutcome::default()
 }
 
 /// Whether somebody with all records stays when a broker is gone for a while, although others count as in sync that have lost theirs. Whoever
 /// serves clients was taken in again: what it had lost no longer counts as its.
-fn somebody_has_all_without(world: &mut World, broker: BrokerId) -> bool {
+pub(super) fn somebody_has_all_without(world: &mut World, broker: BrokerId) -> bool {
     let mut without = Vec::new();
     for (id, node) in &mut world.nodes {
         if node.power == Power::On && node.broker.as_ref().is_some_and(Broker::serves_clients) {
@@ -194,9 +202,10 @@ fn is_whole(world: &World) -> bool {
 }
 
 /// As much of [`is_whole`] as a broker that goes down for a while must leave behind, while others have lost records: somebody has them all.
-fn is_whole_but_for(world: &World, without: &[BrokerId]) -> bool {
+pub(super) fn is_whole_but_for(world: &World, without: &[BrokerId]) -> bool {
     world.nodes.iter().filter(|(id, _)| !without.contains(id)).all(|(_, node)| {
         node.power == Power::On
+            && node.disk.fault().is_none()
             && node.broker.as_ref().is_some_and(|broker| {
                 // Who is about to stop is as good as gone.
                 let stays = !broker.is_shutting_down();
@@ -224,5 +233,6 @@ fn name(fault: &Fault) -> &'static str {
         Fault::Slow(..) => "slow links",
         Fault::HealOneWay(..) => "one-way heals",
         Fault::HealLinks => "heals",
+        Fault::Disk(_, fault) => disk_faults::name(*fault),
     }
 }

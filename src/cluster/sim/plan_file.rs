@@ -4,7 +4,8 @@
 //! Invariant: a plan that is written and read is the same plan.
 
 use crate::cluster::command::values::LinkSpec;
-use crate::cluster::command::{Command, LinkCommand, Who, parse_line};
+use crate::cluster::command::{Command, DiskCommand, LinkCommand, Who, parse_line};
+use crate::cluster::sim::disk_faults::DiskFault;
 use crate::cluster::sim::plan::{Fault, Plan};
 use crate::engine::time::Instant;
 use crate::protocol::ids::BrokerId;
@@ -122,7 +123,8 @@ fn named(fault: Fault) -> Vec<BrokerId> {
         | Fault::Suspend(id)
         | Fault::Resume(id)
         | Fault::Start(id)
-        | Fault::Isolate(id) => vec![id],
+        | Fault::Isolate(id)
+        | Fault::Disk(id, _) => vec![id],
         Fault::CutOneWay(a, b) | Fault::HealOneWay(a, b) | Fault::Cut(a, b) | Fault::Slow(a, b, _) => vec![a, b],
         Fault::HealLinks => Vec::new(),
     }
@@ -151,15 +153,18 @@ fn command_of(fault: Fault, brokers: i32) -> Command {
         }),
         Fault::HealOneWay(from, to) => Command::Link(LinkCommand::Heal { link: link(vec![from], vec![to], true) }),
         Fault::HealLinks => Command::Link(LinkCommand::Heal { link: link(all(), all(), false) }),
+        Fault::Disk(id, fault) => Command::Disk(match fault {
+            DiskFault::Slow(us) => DiskCommand::Slow { who: who(id), by: Duration::from_micros(us) },
+            DiskFault::Full => DiskCommand::Full { who: who(id) },
+            DiskFault::Fail => DiskCommand::Fail { who: who(id) },
+            DiskFault::DamageTail => DiskCommand::Corrupt { who: who(id), partition: None, offset: None },
+            DiskFault::Heal => DiskCommand::Heal { who: who(id) },
+        }),
     }
 }
 
 /// The fault that a command is, if it is one that can be planned.
 fn fault_of(command: &Command) -> Option<Fault> {
-    let one = |who: &Who| match who {
-        Who::Ids(ids) if ids.len() == 1 => Some(ids[0]),
-        _ => None,
-    };
     match command {
         Command::Kill { who } => one(who).map(Fault::Kill),
         Command::Powerloss { who } => one(who).map(Fault::PowerLoss),
@@ -168,6 +173,7 @@ fn fault_of(command: &Command) -> Option<Fault> {
         Command::Suspend { who } => one(who).map(Fault::Suspend),
         Command::Resume { who } => one(who).map(Fault::Resume),
         Command::Start { who } => one(who).map(Fault::Start),
+        Command::Disk(disk) => disk_fault_of(disk),
         Command::Link(LinkCommand::Heal { link }) => match (link.from.as_slice(), link.to.as_slice(), link.one_way) {
             ([from], [to], true) => Some(Fault::HealOneWay(*from, *to)),
             _ => Some(Fault::HealLinks),
@@ -186,6 +192,25 @@ fn fault_of(command: &Command) -> Option<Fault> {
         }
         _ => None,
     }
+}
+
+fn one(who: &Who) -> Option<BrokerId> {
+    match who {
+        Who::Ids(ids) if ids.len() == 1 => Some(ids[0]),
+        _ => None,
+    }
+}
+
+fn disk_fault_of(command: &DiskCommand) -> Option<Fault> {
+    let (who, fault) = match command {
+        DiskCommand::Slow { who, by } => (who, DiskFault::Slow(u64::try_from(by.as_micros()).ok()?)),
+        DiskCommand::Full { who } => (who, DiskFault::Full),
+        DiskCommand::Fail { who } => (who, DiskFault::Fail),
+        DiskCommand::Corrupt { who, partition: None, offset: None } => (who, DiskFault::DamageTail),
+        DiskCommand::Corrupt { .. } => return None,
+        DiskCommand::Heal { who } => (who, DiskFault::Heal),
+    };
+    Some(Fault::Disk(one(who)?, fault))
 }
 
 #[cfg(test)]
@@ -209,6 +234,11 @@ mod tests {
             Fault::Slow(b, a, 59_999),
             Fault::HealOneWay(a, b),
             Fault::HealLinks,
+            Fault::Disk(a, DiskFault::Slow(20_500)),
+            Fault::Disk(b, DiskFault::Full),
+            Fault::Disk(a, DiskFault::Fail),
+            Fault::Disk(b, DiskFault::DamageTail),
+            Fault::Disk(a, DiskFault::Heal),
         ];
         let faults = (1..).zip(faults).map(|(n, fault)| (Instant::from_millis(n * 1_337), fault)).collect();
         let file = PlanFile { seed: 77, brokers: 3, plan: Plan { faults } };

@@ -3,10 +3,11 @@
 
 use crate::cluster::sim::check::{Checkers, Violation, liveness};
 use crate::cluster::sim::clientele;
+use crate::cluster::sim::disk_faults::{self, DiskSwarm};
 use crate::cluster::sim::nemesis::Nemesis;
 use crate::cluster::sim::plan::{Plan, Swarm};
 use crate::cluster::sim::reader::Reader;
-use crate::cluster::sim::world::{StepOutcome, World};
+use crate::cluster::sim::world::{Node, StepOutcome, World};
 use crate::engine::config::Timing;
 use crate::engine::mutant::Mutant;
 use crate::engine::prng::Prng;
@@ -157,7 +158,9 @@ impl Run {
         // Forked from the seed as well.
         let transfers = Prng::new(options.seed).fork("transfers");
         clientele::begin_transfers(&mut run.world, transfers, run.end_of_faults);
-        let swarm = Swarm::draw(&mut choices);
+        let mut disks = Prng::new(options.seed).fork("disks");
+        let swarm = Swarm { disks: DiskSwarm::draw(&mut disks), ..Swarm::draw(&mut choices) };
+        run.world.nodes.values_mut().for_each(|node| node.disk.tears = swarm.disks.torn_writes);
         let first_fault = run.world.now.plus_millis(choices.range(0, 2_000));
         let ids: Vec<BrokerId> = run.world.nodes.keys().copied().collect();
         let rng = run.world.rng().fork("plan");
@@ -165,7 +168,11 @@ impl Run {
         if plan.is_none() {
             run.nemesis = Some(Nemesis::draw(choices.fork("nemesis"), run.end_of_faults));
         }
-        run.plan = plan.unwrap_or_else(|| Plan::draw(rng, &ids, swarm, first_fault, run.end_of_faults));
+        run.plan = plan.unwrap_or_else(|| {
+            let mut plan = Plan::draw(rng, &ids, swarm, first_fault, run.end_of_faults);
+            disk_faults::draw(&mut plan, disks, &ids, swarm.disks, first_fault, run.end_of_faults);
+            plan
+        });
         run.plan.schedule(&mut run.world);
         run
     }
@@ -203,6 +210,7 @@ impl Run {
             Phase::Safety if is_over(self.end_of_faults) => {
                 self.world.pass(self.end_of_faults);
                 self.world.network.heal();
+                self.world.nodes.values_mut().for_each(Node::heal_disk);
                 self.start_all();
                 let deadline = self.world.now.plus_millis(LIVENESS_MS);
                 self.look_whether_whole(deadline)

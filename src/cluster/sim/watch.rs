@@ -9,6 +9,7 @@
 use crate::cluster::observation::found::{self, Found};
 use crate::cluster::observation::{Fault, Moment, Note, Observer, Setup};
 use crate::cluster::sim::check::Violation;
+use crate::cluster::sim::disk::DiskFailure;
 use crate::cluster::sim::world::{Node, Power, World, wall};
 use crate::cluster::view::{BrokerState, Capabilities, ClockMode, EventKind, FaultKind};
 use crate::engine::io::LogRead;
@@ -247,8 +248,12 @@ fn found_on_brokers(world: &World) -> Vec<Found> {
             found.push(Found::new(FaultKind::Clock, format!("clock of {id} {by}"), &undo).on(*id, &by));
         }
         let undo = format!("disk heal {id}");
-        if node.disk.is_full {
-            found.push(Found::new(FaultKind::Disk, format!("disk of {id} full"), &undo).on(*id, "full"));
+        if let Some(fault) = node.disk.fault() {
+            let how = match fault {
+                DiskFailure::Full => "full",
+                DiskFailure::Failing => "failing",
+            };
+            found.push(Found::new(FaultKind::Disk, format!("disk of {id} {how}"), &undo).on(*id, how));
         }
         if !node.write_delay.is_zero() {
             let by = format!("+{} ms", node.write_delay.as_millis());

@@ -5,13 +5,13 @@ mod clients;
 
 use crate::cluster::ledger::{Ledger, Report};
 use crate::cluster::link::{Fate, Link, Links};
-use crate::cluster::sim::disk::Disk;
+use crate::cluster::sim::disk::{Disk, Wreck};
 use crate::cluster::sim::network::Network;
 use crate::cluster::sim::trace::Trace;
 use crate::cluster::sim::workload::{Client, ClientId};
 use crate::engine::broker::Broker;
 use crate::engine::config::{BrokerConfig, ClusterConfig, Timing};
-use crate::engine::io::{Ctx, Effect, Input, RequestToken, Sequences};
+use crate::engine::io::{Ctx, Effect, Input, LogRead, RequestToken, Sequences};
 use crate::engine::mutant::Mutant;
 use crate::engine::observe::{Event, EventKind};
 use crate::engine::prng::Prng;
@@ -19,7 +19,7 @@ use crate::engine::time::{Instant, WallTime};
 use crate::protocol::api::ApiKey;
 use crate::protocol::codec::{self, Request, RequestHeader, Response};
 use crate::protocol::ids::{BrokerId, ConnectionId, DirectoryId};
-use crate::protocol::peer::{PeerBody, PeerMessage};
+use crate::protocol::peer::{EventId, PeerBody, PeerMessage};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -85,6 +85,8 @@ pub enum Happening {
     Persisted { broker: BrokerId, life: u32, seq: u64, sync: bool },
     /// A store syncs what it has.
     Flush { broker: BrokerId, life: u32 },
+    /// A store that was behind has room again.
+    HasRoom { broker: BrokerId, life: u32 },
     /// A client's request arrives.
     Request(Box<clients::Sent>),
     /// A broker's response arrives, or the end of a connection.
@@ -215,7 +217,7 @@ impl World {
     pub fn plant(&mut self, mutant: Option<Mutant>) {
         for node in self.nodes.values_mut() {
             node.config.cluster = node.config.cluster.clone().with_mutant(mutant);
-            node.disk.replays_past_torn_record = mutant == Some(Mutant::ReplayPastTornRecord);
+            node.disk.mutant = mutant;
         }
     }
 
@@ -305,10 +307,13 @@ impl World {
                 if node.life != life {
                     return StepOutcome::default();
                 }
-                if sync {
-                    node.disk.sync(seq)
-                } else {
-                    node.disk.persist(seq)
+                let had_room = node.disk.has_room();
+                match node.disk.finish(seq, sync) {
+                    Ok(()) => {}
+                    Err(fault) => return self.storage_failed(broker, fault.to_string()),
+                }
+                if !had_room && node.disk.has_room() {
+                    self.plan(self.now, Happening::HasRoom { broker, life });
                 }
                 self.input(broker, life, Input::Persisted { seq }, "persisted")
             }
@@ -320,6 +325,10 @@ impl World {
                     self.plan(at, Happening::Flush { broker, life });
                 }
                 StepOutcome::default()
+            }
+            Happening::HasRoom { broker, life } => {
+                *self.counts.entry("slow stores caught up").or_default() += 1;
+                self.input(broker, life, Input::StoreHasRoom, "has room again")
             }
             Happening::Request(sent) => self.client_request(*sent),
             Happening::Disconnected { broker, life, connection } => {
@@ -385,7 +394,10 @@ impl World {
                     outcome.events.push(event);
                 }
                 Effect::ShutdownComplete => {
-                    self.power_down(id, |node, _| node.disk.close());
+                    self.power_down(id, |node, _| {
+                        node.disk.close();
+                        Wreck::default()
+                    });
                     self.reset_clients(id);
                 }
             }
@@ -444,6 +456,9 @@ impl World {
         node.seqs = Sequences { persist: 0, event: node.seqs.event };
         node.planned_wake = None;
         node.config.incarnation = incarnation;
+        if node.disk.recover() {
+            *self.counts.entry("torn tails").or_default() += 1;
+        }
         let life = node.life;
         let mut out = Vec::new();
         let wall = node.wall(now);
@@ -482,14 +497,24 @@ impl World {
         self.links.reset(id);
     }
 
-    /// The store of a broker whose disk was full has room again.
-    pub fn make_room(&mut self, id: BrokerId) -> StepOutcome {
-        let Some(node) = self.nodes.get_mut(&id) else { return StepOutcome::default() };
-        let life = node.life;
-        if std::mem::take(&mut node.disk.is_full) {
-            return self.input(id, life, Input::StoreHasRoom, "has room again");
+    /// The disk refused a write: the broker says so, and its process ends (KIP-112: its only log directory is offline).
+    fn storage_failed(&mut self, id: BrokerId, reason: String) -> StepOutcome {
+        let now = self.now;
+        let node = self.nodes.get_mut(&id).expect("a broker");
+        if node.power != Power::On {
+            return StepOutcome::default();
         }
-        StepOutcome::default()
+        node.seqs.event += 1;
+        let event = EventId { broker: id, seq: node.seqs.event };
+        let kind = EventKind::StorageFailed { reason };
+        let life = node.life;
+        self.carry_out(id, life, vec![Effect::Emit(Event { id: event, cause: None, at: now, kind })])
+    }
+
+    fn note_wreck(&mut self, wreck: Wreck) {
+        if wreck.lost > 0 {
+            *self.counts.entry("unsynced suffixes lost").or_default() += 1;
+        }
     }
 
     /// The election timers of all voters that run and do not lead end at a moment.
@@ -513,9 +538,9 @@ impl World {
     /// The machine loses power: silence, and what was not synced may be gone.
     pub fn power_loss(&mut self, id: BrokerId) {
         self.power_down(id, |node, rng| {
-            node.disk.power_loss(rng);
             node.power_losses += 1;
             node.has_lost_records = true;
+            node.disk.power_loss(rng)
         });
     }
 
@@ -557,7 +582,7 @@ impl World {
         self.input(id, life, Input::ControlledShutdown, "controlled shutdown")
     }
 
-    fn power_down(&mut self, id: BrokerId, disk: impl FnOnce(&mut Node, &mut Prng)) {
+    fn power_down(&mut self, id: BrokerId, disk: impl FnOnce(&mut Node, &mut Prng) -> Wreck) {
         let node = self.nodes.get_mut(&id).expect("a broker");
         if node.power == Power::Off {
             return;
@@ -566,7 +591,8 @@ impl World {
         node.broker = None;
         node.missed.clear();
         node.planned_wake = None;
-        disk(node, &mut self.rng);
+        let wreck = disk(node, &mut self.rng);
+        self.note_wreck(wreck);
         self.drop_requests(id);
     }
 
@@ -614,6 +640,21 @@ impl Node {
         }
     }
 
+    /// The end of what a broker that is down has on its disk is damaged, if it is a batch of data, which other replicas may have. Whether it had
+    /// been synced; `None` if it is none.
+    pub fn damage_tail(&mut self) -> Option<bool> {
+        let was_synced = self.disk.damage_tail()?;
+        self.power_losses += 1;
+        self.has_lost_records = true;
+        Some(was_synced)
+    }
+
+    /// The disk is fast, answers and has space again.
+    pub fn heal_disk(&mut self) {
+        self.write_delay = Duration::ZERO;
+        self.disk.set_fault(None);
+    }
+
     /// What its wall clock shows.
     fn wall(&self, now: Instant) -> WallTime {
         WallTime(wall(now).0 + self.skew_ms)
@@ -643,7 +684,7 @@ impl Happening {
             | Happening::Disconnected { broker, .. } => Some(*broker),
             Happening::Request(sent) => Some(sent.broker()),
             // A suspended process's disk goes on; its answer waits with the rest.
-            Happening::Persisted { broker, .. } => Some(*broker),
+            Happening::Persisted { broker, .. } | Happening::HasRoom { broker, .. } => Some(*broker),
             _ => None,
         }
     }
@@ -654,6 +695,7 @@ impl Happening {
             Happening::Wake { broker, .. }
             | Happening::Persisted { broker, .. }
             | Happening::Flush { broker, .. }
+            | Happening::HasRoom { broker, .. }
             | Happening::Disconnected { broker, .. } => *broker == id,
             Happening::Deliver { from: one, to: other, .. } | Happening::LinkDown { at: one, peer: other, .. } => {
                 *one == id || *other == id

@@ -258,6 +258,7 @@ impl LogRead for DiskStore {
         let from = from.max(found.extent.start);
         let mut batches = Vec::new();
         if found.is_cold_at(from) {
+            self.shared.check_reads().map_err(|error| ReadError { log, reason: error.to_string() })?;
             for piece in found.overlay.pieces(from..found.cold_end) {
                 let complete = match piece {
                     Piece::Beneath(stretch) => self.tables.read(log, stretch, max_bytes, &mut batches),
@@ -281,6 +282,7 @@ impl LogRead for DiskStore {
         let found = self.tail.log(log).ok_or_else(|| no_such(log))?;
         let from = from.max(found.extent.start);
         if found.is_cold_at(from) {
+            self.shared.check_reads().map_err(|error| ReadError { log, reason: error.to_string() })?;
             for piece in found.overlay.pieces(from..found.cold_end) {
                 let broke = match piece {
                     Piece::Beneath(stretch) => self.tables.scan(log, stretch, visit),

@@ -45,6 +45,7 @@ pub struct Shared {
     has_failed: AtomicBool,
     delay_ms: AtomicU64,
     is_full: AtomicBool,
+    is_failing: AtomicBool,
 }
 
 impl Shared {
@@ -91,9 +92,16 @@ impl Shared {
     }
 
     /// # Errors
-    /// If the disk is full (a fault).
+    /// If the disk is full or fails (faults).
     pub fn check_room(&self) -> io::Result<()> {
+        self.check_reads()?;
         if self.is_full.load(Ordering::Relaxed) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    /// # Errors
+    /// If the disk fails (a fault).
+    pub fn check_reads(&self) -> io::Result<()> {
+        if self.is_failing.load(Ordering::Relaxed) { Err(io::Error::other("the disk fails")) } else { Ok(()) }
     }
 
     /// A flush is done.
@@ -115,6 +123,11 @@ impl Shared {
     /// The disk takes nothing more, or does again.
     pub fn set_full(&self, is_full: bool) {
         self.is_full.store(is_full, Ordering::Relaxed);
+    }
+
+    /// The disk fails every read and write, or is well again.
+    pub fn set_failing(&self, is_failing: bool) {
+        self.is_failing.store(is_failing, Ordering::Relaxed);
     }
 }
 

@@ -371,6 +371,13 @@ impl StoreControl {
         }
     }
 
+    /// The disk answers every read and write with an error from now on, or is well again (for a broker that starts anew).
+    pub fn set_disk_failing(&self, is_failing: bool) {
+        if let Some(disk) = &self.disk {
+            disk.shared.set_failing(is_failing);
+        }
+    }
+
     /// Damages a batch that is in the database: the one that holds an offset, or the log's last one. Found by its next
     /// reader. Returns the offset it begins at; `None` if it is not there (it may not have been flushed yet).
     ///

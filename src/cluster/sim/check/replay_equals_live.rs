@@ -42,6 +42,10 @@ pub(super) fn everywhere(world: &World) -> Result<(), Violation> {
 
 fn producers(world: &World, id: BrokerId, partition: PartitionId) -> Result<(), Violation> {
     let node = &world.nodes[&id];
+    if node.disk.fault().is_some() {
+        // Nothing can be read there.
+        return Ok(());
+    }
     let Some(live) = node.broker.as_ref().and_then(|broker| broker.replicas().log(partition)) else { return Ok(()) };
     let Some(info) = node.disk.logs().into_iter().find(|info| info.log == live.id()) else { return Ok(()) };
     let replayed = PartitionLog::recover(&info, &node.disk, &TopicConfig::default())

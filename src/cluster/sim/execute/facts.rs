@@ -82,7 +82,10 @@ impl Facts for World {
             Count::Leaderless => states().filter(|(_, _, state)| state.leader.is_none()).count(),
             Count::Faults => {
                 let broken = |node: &&Node| {
-                    node.power != Power::On || node.skew_ms != 0 || !node.write_delay.is_zero() || node.disk.is_full
+                    node.power != Power::On
+                        || node.skew_ms != 0
+                        || !node.write_delay.is_zero()
+                        || node.disk.fault().is_some()
                 };
                 self.links.faulty().count() + self.links.drops().len() + self.nodes.values().filter(broken).count()
             }

@@ -5,12 +5,12 @@ use super::facts::partition_id;
 use super::{Outcome, each, node_mut};
 use crate::cluster::command::{Command, DiskCommand, LinkCommand, Reply};
 use crate::cluster::link::{CLIENTS, Link, LinkFaults};
+use crate::cluster::sim::disk::DiskFailure;
 use crate::cluster::sim::timeline::Timeline;
-use crate::cluster::sim::world::World;
+use crate::cluster::sim::world::{Power, World};
 use crate::engine::io::LogRead;
 use crate::protocol::ids::{BrokerId, PartitionId};
 use crate::protocol::peer::PeerMessage;
-use std::time::Duration;
 
 pub(super) fn links(timeline: &mut Timeline, command: &LinkCommand) -> Outcome {
     let named = command.link().from.iter().chain(&command.link().to);
@@ -43,11 +43,15 @@ pub(super) fn disks(timeline: &mut Timeline, command: &DiskCommand) -> Outcome {
             Ok(())
         }),
         DiskCommand::Full { who } => each(timeline, who, |timeline, id| {
-            node_mut(timeline, id).disk.is_full = true;
+            node_mut(timeline, id).disk.set_fault(Some(DiskFailure::Full));
+            Ok(())
+        }),
+        DiskCommand::Fail { who } => each(timeline, who, |timeline, id| {
+            node_mut(timeline, id).disk.set_fault(Some(DiskFailure::Failing));
             Ok(())
         }),
         DiskCommand::Heal { who } => each(timeline, who, |timeline, id| {
-            heal_disk(timeline, id);
+            node_mut(timeline, id).heal_disk();
             Ok(())
         }),
         DiskCommand::Corrupt { who, partition, offset } => {
@@ -59,7 +63,12 @@ pub(super) fn disks(timeline: &mut Timeline, command: &DiskCommand) -> Outcome {
                 None => None,
             };
             each(timeline, who, |timeline, id| {
-                let disk = &mut node_mut(timeline, id).disk;
+                let node = node_mut(timeline, id);
+                // What ends the journal of a broker that is down; its next start ends before it.
+                if partition.is_none() && node.power == Power::Off && node.damage_tail().is_some() {
+                    return Ok(());
+                }
+                let disk = &mut node.disk;
                 let data = disk.logs().into_iter().filter(|log| log.partition != PartitionId::METADATA);
                 let largest = data.max_by_key(|log| log.end_offset - log.start_offset).map(|log| log.partition);
                 let damaged = named.or(largest).is_some_and(|partition| disk.damage(partition, *offset));
@@ -77,13 +86,6 @@ fn let_go(world: &mut World, link: Link, released: Vec<PeerMessage>) {
     world.let_go(link);
 }
 
-fn heal_disk(timeline: &mut Timeline, id: BrokerId) {
-    node_mut(timeline, id).write_delay = Duration::ZERO;
-    let run = timeline.run_mut();
-    let outcome = run.world.make_room(id);
-    run.check(&outcome);
-}
-
 pub(super) fn heal(timeline: &mut Timeline) -> Outcome {
     let world = &mut timeline.run_mut().world;
     world.network.heal();
@@ -96,7 +98,7 @@ pub(super) fn heal(timeline: &mut Timeline) -> Outcome {
     let ids: Vec<BrokerId> = world.nodes.keys().copied().collect();
     for id in &ids {
         timeline.run_mut().world.resume(*id);
-        heal_disk(timeline, *id);
+        node_mut(timeline, *id).heal_disk();
         node_mut(timeline, *id).skew_ms = 0;
         let run = timeline.run_mut();
         let outcome = run.world.start(*id);

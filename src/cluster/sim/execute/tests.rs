@@ -269,7 +269,14 @@ fn topics_settings_moves_and_elections_are_the_cluster_s_own() {
             disk slow 2 20ms
             disk full 3
             pass 1s
+            expect alive = 2
             disk heal 2,3
+            start 3
+            disk fail 1
+            wait alive = 2 --within 5s
+            ! start 1
+            heal
+            wait alive = 3 --within 5s
             pass 1s
             clock skew 2 +5s
             expect faults = 1
