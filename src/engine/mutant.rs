@@ -50,7 +50,6 @@ pub enum Mutant {
     ReplayPastTornRecord,
     TornTailKept,
     WriteErrorIgnored,
-    SyncNotAwaited,
 }
 
 /// What is to be known of a mutant.
@@ -375,13 +374,6 @@ pub const STORIES: &[Story] = &[
         "KIP-112 (LogDirFailureChannel), fsyncgate",
         &["LogMatching", "StrongIsr", "LeaderCandidateCompleteness", "LeaderCompleteness"],
     ),
-    story(
-        Mutant::SyncNotAwaited,
-        "sync-not-awaited",
-        "what has to survive a loss of power counts as safe once it is written, before it is synced",
-        "Raft §5.2 (QuorumStateStore, KafkaRaftLog.flush)",
-        &["ElectionSafety", "MetadataLeaderCompleteness", "MetadataPrefix", "NoDisruptiveCandidate"],
-    ),
 ];
 
 #[cfg(test)]
@@ -392,7 +384,7 @@ mod tests {
     #[test]
     fn every_mutant_has_one_story_and_a_name_of_its_own() {
         // The last value of the enum: a value that is added after it without a story is seen here.
-        let count = Mutant::SyncNotAwaited as usize + 1;
+        let count = Mutant::WriteErrorIgnored as usize + 1;
         let mutants: BTreeSet<Mutant> = Mutant::all().collect();
         let names: BTreeSet<&str> = STORIES.iter().map(|story| story.name).collect();
         assert_eq!((mutants.len(), names.len(), STORIES.len()), (count, count, count));

@@ -105,7 +105,7 @@ impl Image {
 }
 
 /// So many steps at most may wait for the disk before the store asks the broker to hold writes back.
-const STEPS_AWAITED_MAX: u64 = 48;
+const STEPS_AWAITED_MAX: u64 = 20;
 
 /// Why a disk refuses, until it is healed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,7 +204,7 @@ impl Disk {
         match self.fault {
             Some(_) if self.has(Mutant::WriteErrorIgnored) => self.forget_batches(seq),
             Some(fault) => return Err(fault),
-            None if is_synced && !self.has(Mutant::SyncNotAwaited) => self.sync(seq),
+            None if is_synced => self.sync(seq),
             None => self.persist(seq),
         }
         Ok(())
