@@ -290,9 +290,8 @@ impl Disk {
             None => self.last_synced.take()?,
         };
         let op = StorageOp::Truncate { log: last.log, end_offset: last.base_offset };
-        match self.unsynced.pop_back() {
-            None => self.synced.apply(&op),
-            Some(_) => {}
+        if self.unsynced.pop_back().is_none() {
+            self.synced.apply(&op);
         }
         self.live.apply(&op);
         self.torn = None;
