@@ -17,7 +17,7 @@ use super::headline::{self, Mood, Tone};
 use super::keymap::{self, Action};
 use super::layout::{Frame, Height, Width};
 use super::model::{Model, Pane, Screen};
-use super::numbers::{clock, count, plural, span_ms};
+use super::numbers::{count, moment, plural, span_ms};
 use super::overlays::{self, toast};
 use super::pen::{Pen, Piece, piece, pieces_width, width};
 use super::screens::{cluster, empty, groups, start};
@@ -111,11 +111,7 @@ fn header(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
     }
     at += 1;
     let decimals = if frame.width >= Width::Full { 3 } else { 1 };
-    let time = match view.host.world {
-        // Virtual time has no wall.
-        Some(_) => format!(" T {}.{} s ", view.at_ms / 1_000, &format!("{:03}", view.at_ms % 1_000)[..decimals]),
-        None => format!(" {} ", clock(view.wall_ms, view.utc_offset_s, decimals)),
-    };
+    let time = format!(" {} ", moment(view, view.at_ms, decimals));
     let mut right = pen.right(at, end, y, &time, theme.bold(Role::Text));
     let (chip, role) = clock_chip(view);
     right = pen.right(at, right, y, &chip, theme.chip(role)).saturating_sub(1);

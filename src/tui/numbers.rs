@@ -5,6 +5,8 @@
 //!
 //! Deliberately not here: widths and alignment.
 
+use crate::cluster::view::ClusterView;
+
 /// What stands for a value nobody knows.
 pub const UNKNOWN: &str = "–";
 
@@ -99,6 +101,19 @@ pub fn clock(wall_ms: i64, utc_offset_s: i32, decimals: usize) -> String {
 /// `1 partition`, `3 partitions`.
 pub fn plural(count: u64, one: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{} {one}s", self::count(count)) }
+}
+
+/// A moment of the cluster's time as people tell it: virtual time has no wall, and is told since the world's beginning.
+pub fn moment(view: &ClusterView, at_ms: u64, decimals: usize) -> String {
+    if view.host.world.is_some() {
+        let thousandths = format!("{:03}", at_ms % 1_000);
+        return match decimals {
+            0 => format!("T {} s", at_ms / 1_000),
+            decimals => format!("T {}.{} s", at_ms / 1_000, &thousandths[..decimals.min(3)]),
+        };
+    }
+    let ago = i64::try_from(view.at_ms.saturating_sub(at_ms)).unwrap_or(i64::MAX);
+    clock(view.wall_ms - ago, view.utc_offset_s, decimals)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 mod end_to_end;
 mod fake;
 mod groups;
+mod simulated;
 mod terminal;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};

@@ -254,7 +254,7 @@ impl Stage {
                 Some(broken) => format!("The run is over. {} was broken.", broken.violation.rule),
             };
             let outcome = Outcome::Done { summary, output: Vec::new() };
-            self.replies.push(CommandReply { id: CommandId(0), line: "run".to_owned(), outcome });
+            self.replies.push(CommandReply { id: CommandId(0), line: "end of the run".to_owned(), outcome });
         }
     }
 

@@ -330,6 +330,10 @@ impl Form {
 
     /// The equal command line of Kafka's own tools.
     fn same_as(&self) -> String {
+        if self.bootstrap.is_empty() {
+            // Kafka's tools cannot get at a simulated world.
+            return String::new();
+        }
         let server = &self.bootstrap;
         let topic = if self.value(0).is_empty() { "NAME" } else { self.value(0) };
         match self.kind {
@@ -373,7 +377,10 @@ impl Form {
         };
         let keys = [("↵", button.as_str()), ("Tab", "next field"), ("Esc", "close")];
         let width = 92.min(area.width.saturating_sub(2));
-        let same_as = wrap(&self.same_as(), width.saturating_sub(14));
+        let same_as = match self.same_as().as_str() {
+            "" => Vec::new(),
+            line => wrap(line, width.saturating_sub(14)),
+        };
         let height = self.fields.len() as u16 + same_as.len() as u16 + 9;
         let inside = dialog(pen, area, width, height, Role::Focus, title, &keys);
         let mut y = inside.y + 1;

@@ -81,7 +81,9 @@ fn brokers(pen: &mut Pen<'_>, view: &ClusterView, body: Rect, y: u16) {
             let until = x + each + 1;
             pen.repeat(at + 1, y, until.saturating_sub(at + 1), "─", theme.fg(Role::Line));
         }
-        pen.text(x + 2, y + 1, each, &format!("localhost:{}", card.port), theme.fg(Role::Dim));
+        if view.host.world.is_none() {
+            pen.text(x + 2, y + 1, each, &format!("localhost:{}", card.port), theme.fg(Role::Dim));
+        }
         x += each;
     }
 }

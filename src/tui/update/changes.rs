@@ -166,6 +166,7 @@ fn ask_first(model: &mut Model, line: &str) -> Vec<Cmd> {
     let server = model.view.host.bootstrap_servers.split(',').next().unwrap_or_default().to_string();
     let topic = line.strip_prefix("topic delete ").map(str::trim);
     let (title, same_as, verb) = match topic {
+        Some(topic) if server.is_empty() => (format!("Delete topic {topic}?"), String::new(), "delete"),
         Some(topic) => (
             format!("Delete topic {topic}?"),
             format!("kafka-topics.sh --bootstrap-server {server} --delete --topic {topic}"),

@@ -1,6 +1,7 @@
 //! What the cluster tells: a new picture, an answer to a command.
 
 use super::{push_toast, select_index, toast};
+use crate::cluster::command::{Command, Far};
 use crate::cluster::view::{BrokerState, ClusterView, CommandReply, EventKind, Outcome, TimelineEvent};
 use crate::tui::headline::Mood;
 use crate::tui::model::Model;
@@ -84,6 +85,18 @@ fn announce(model: &mut Model, view: &ClusterView) {
     model.seen_event = Some(newest.unwrap_or(0).max(seen));
 }
 
+/// Whether the clock in the header says what a command did to a simulated world: a message would only be in the way of the next step.
+fn the_clock_tells(line: &str) -> bool {
+    matches!(
+        line.parse(),
+        Ok(Command::Pause
+            | Command::Step { .. }
+            | Command::Speed { .. }
+            | Command::Run { far: Far::On | Far::For(_) }
+            | Command::Rewind { violation: false, .. })
+    )
+}
+
 /// An answer to a command.
 pub(super) fn on_reply(model: &mut Model, reply: CommandReply) {
     match reply.outcome {
@@ -94,6 +107,9 @@ pub(super) fn on_reply(model: &mut Model, reply: CommandReply) {
         }
         Outcome::Done { summary, output } => {
             model.toasts.retain(|old| old.title != reply.line);
+            if model.view.host.world.is_some() && the_clock_tells(&reply.line) {
+                return;
+            }
             if output.is_empty() {
                 let title = if summary.is_empty() { reply.line } else { summary };
                 toast(model, Mood::Good, title, String::new());

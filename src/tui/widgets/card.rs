@@ -13,7 +13,7 @@
 use super::{mark, spark};
 use crate::cluster::view::{BrokerCard, BrokerState, ClockMode, ClusterView};
 use crate::tui::glyphs;
-use crate::tui::numbers::{bytes, bytes_narrow, clock, span_ms};
+use crate::tui::numbers::{bytes, bytes_narrow, moment, span_ms};
 use crate::tui::pen::{Pen, Piece, piece, width};
 use crate::tui::theme::Role;
 use ratatui::layout::Rect;
@@ -34,7 +34,9 @@ pub fn draw(pen: &mut Pen<'_>, area: Rect, view: &ClusterView, card: &BrokerCard
         title.push(piece(format!(" {}", quorum.glyph), theme.fg(quorum.role)));
     }
     let port = [piece(card.port.to_string(), theme.fg(Role::Faint))];
-    let facts: &[Piece<'_>] = if area.width >= 20 { &port } else { &[] };
+    // A simulated broker has no port.
+    let has_port = area.width >= 20 && view.host.world.is_none();
+    let facts: &[Piece<'_>] = if has_port { &port } else { &[] };
     let inside = pen.frame(area, border, silent, &title, facts);
     let inside = Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside };
     if silent {
@@ -136,8 +138,7 @@ fn down(pen: &mut Pen<'_>, inside: Rect, view: &ClusterView, card: &BrokerCard) 
     };
     let after = pen.text(x, y, cells, cause, theme.fg(Role::Dim));
     if after + 9 <= inside.right() && !cause.is_empty() {
-        let since_wall = view.wall_ms - (view.at_ms.saturating_sub(card.since_ms)) as i64;
-        pen.right(after + 1, inside.right(), y, &clock(since_wall, view.utc_offset_s, 0), theme.fg(Role::Dim));
+        pen.right(after + 1, inside.right(), y, &moment(view, card.since_ms, 0), theme.fg(Role::Dim));
     }
     y += 1;
     if inside.height >= 4 {

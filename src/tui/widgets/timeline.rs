@@ -16,7 +16,7 @@ use super::spark;
 use crate::cluster::view::{ClockMode, ClusterView, TimelineEvent};
 use crate::tui::keymap::{self, Action};
 use crate::tui::layout::{Frame, Width};
-use crate::tui::numbers::{clock, round_span, span_ms};
+use crate::tui::numbers::{moment, round_span, span_ms};
 use crate::tui::pen::{Pen, Piece, piece, pieces_width, width};
 use crate::tui::{glyphs, theme::Role};
 use ratatui::layout::Rect;
@@ -129,7 +129,7 @@ pub fn sentence(pen: &Pen<'_>, view: &ClusterView, event: &TimelineEvent) -> Vec
     let theme = pen.theme;
     let mark = mark::event(event.kind);
     let ago = view.at_ms.saturating_sub(event.at_ms);
-    let moment = clock(view.wall_ms - ago as i64, view.utc_offset_s, 1);
+    let moment = moment(view, view.at_ms.saturating_sub(ago), 1);
     vec![
         piece(format!("  {moment} "), theme.fg(Role::Dim)),
         piece(format!("{} ", mark.glyph), theme.bold(mark.role)),

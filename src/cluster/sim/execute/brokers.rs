@@ -132,7 +132,7 @@ pub(super) fn brokers(timeline: &mut Timeline, command: &BrokerCommand) -> Outco
         }
         BrokerCommand::List => {
             let line =
-                |(id, node): (&BrokerId, &Node)| format!("{id:>2}  port {:<5}  {:?}", node.config.port, node.power);
+                |(id, node): (&BrokerId, &Node)| format!("{id:>2}  {}", format!("{:?}", node.power).to_lowercase());
             Ok(Reply::done(timeline.world().nodes.iter().map(line).collect::<Vec<_>>().join("\n")))
         }
     }
