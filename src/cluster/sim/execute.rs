@@ -49,7 +49,11 @@ const FORMS_WITHIN_MS: u64 = 10_000;
 
 /// Carries out a command.
 pub(super) fn carry_out(timeline: &mut Timeline, command: &Command) -> Reply {
-    if matches!(command, Command::Topic(TopicCommand::Create { .. }) | Command::Produce(ProduceCommand::Records(_))) {
+    let makes_topics = matches!(
+        command,
+        Command::Demo | Command::Topic(TopicCommand::Create { .. }) | Command::Produce(ProduceCommand::Records(_))
+    );
+    if makes_topics {
         let left_ms = FORMS_WITHIN_MS.saturating_sub(timeline.now().as_millis());
         pass_until(timeline, left_ms, has_formed);
     }

@@ -268,8 +268,8 @@ fn topics_settings_moves_and_elections_are_the_cluster_s_own() {
             ! group delete nobody
             disk slow 2 20ms
             disk full 3
-            pass 1s
-            expect alive = 2
+            produce orders --partition 0 --acks 1
+            wait alive = 2 --within 5s
             disk heal 2,3
             start 3
             disk fail 1
