@@ -83,8 +83,9 @@ pub struct Delivery {
 /// Why a record is not known to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// It was not acknowledged before its time was over; it may be there all the same.
-    TooLate,
+    /// It was not acknowledged before its time was over, and what its partition's leader said last, if it said anything; it may be
+    /// there all the same.
+    TooLate(Option<ErrorCode>),
     /// The topic has no such partition: its name, the partition, and how many there are.
     NoSuchPartition(String, i32, i32),
     /// No batch could be made of it; in words.
@@ -96,7 +97,8 @@ pub enum Refusal {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Refusal::TooLate => f.write_str("not acknowledged in time"),
+            Refusal::TooLate(None) => f.write_str("not acknowledged in time"),
+            Refusal::TooLate(Some(error)) => write!(f, "not acknowledged in time: {error}"),
             Refusal::NoSuchPartition(topic, partition, count) => {
                 write!(f, "{topic} has {count} partitions: there is no {partition}")
             }
@@ -121,6 +123,8 @@ struct Queue {
     sealed: Option<Sealed>,
     in_flight: bool,
     not_before_ms: u64,
+    /// Why the batch that is sealed was not taken when it was sent last.
+    last_error: Option<ErrorCode>,
     /// Who its sequences belong to: another producer id or epoch begins at 0.
     producer: Option<(i64, i16)>,
     next_sequence: i32,
@@ -239,14 +243,15 @@ impl Producer {
 
     fn expire(&mut self, now_ms: u64) {
         let deliveries = &mut self.deliveries;
-        let mut give_up = |number: u64, partition: Option<&TopicPartition>, crc: Option<u32>| {
-            let (partition, outcome) = (partition.cloned(), Err(Refusal::TooLate));
-            deliveries.push(Delivery { record: number, partition, crc, outcome });
-        };
+        let mut give_up =
+            |number: u64, partition: Option<&TopicPartition>, crc: Option<u32>, error: Option<ErrorCode>| {
+                let (partition, outcome) = (partition.cloned(), Err(Refusal::TooLate(error)));
+                deliveries.push(Delivery { record: number, partition, crc, outcome });
+            };
         self.unrouted.retain(|(number, _, deadline_ms)| {
             let keep = now_ms < *deadline_ms;
             if !keep {
-                give_up(*number, None, None);
+                give_up(*number, None, None, None);
             }
             keep
         });
@@ -255,12 +260,13 @@ impl Producer {
             if !queue.in_flight && queue.sealed.as_ref().is_some_and(|sealed| now_ms >= sealed.deadline_ms) {
                 let sealed = queue.sealed.take().expect("just seen");
                 let crc = Some(sealed.batch.header.crc);
-                sealed.records.iter().for_each(|number| give_up(*number, Some(partition), crc));
+                let error = queue.last_error.take();
+                sealed.records.iter().for_each(|number| give_up(*number, Some(partition), crc, error));
                 is_sequence_open |= queue.producer == self.producer;
             }
             while queue.open.front().is_some_and(|(_, _, deadline_ms)| now_ms >= *deadline_ms) {
                 let (number, _, _) = queue.open.pop_front().expect("just seen");
-                give_up(number, Some(partition), None);
+                give_up(number, Some(partition), None, None);
             }
         }
         if is_sequence_open {
@@ -371,6 +377,7 @@ impl Producer {
     fn finish(&mut self, partition: &TopicPartition, outcome: Result<i64, ErrorCode>) {
         let Some(queue) = self.queues.get_mut(partition) else { return };
         queue.in_flight = false;
+        queue.last_error = None;
         let Some(sealed) = queue.sealed.take() else { return };
         let is_current = queue.producer == self.producer;
         let crc = Some(sealed.batch.header.crc);
@@ -407,6 +414,9 @@ impl Producer {
                         let is_hinted = leader >= 0
                             && self.metadata.hint(&partition, BrokerId(leader), part.current_leader.leader_epoch);
                         self.wants_metadata |= !is_hinted;
+                        if let Some(queue) = self.queues.get_mut(&partition) {
+                            queue.last_error = Some(error);
+                        }
                         self.retry(now_ms, &partition, !is_hinted);
                     }
                     error => self.finish(&partition, Err(error)),
@@ -565,7 +575,7 @@ mod tests {
         producer.answer(1_200, first.id, Answer::Failed("no answer in time".to_owned()));
         let calls = producer.turn(1_250).calls;
         let told = producer.take_deliveries();
-        assert_eq!(told.iter().map(|delivery| &delivery.outcome).collect::<Vec<_>>(), [&Err(Refusal::TooLate)]);
+        assert_eq!(told.iter().map(|delivery| &delivery.outcome).collect::<Vec<_>>(), [&Err(Refusal::TooLate(None))]);
         let second = calls.iter().find(|call| matches!(call.request, Request::Produce(_))).expect("the next batch");
         assert_eq!(batch_of(second), (1, 0), "nobody knows whether sequence 0 of epoch 0 was taken");
     }

@@ -116,7 +116,7 @@ pub enum Measure {
     HighWatermark,
     /// `log-end orders-0`: the offset the leader gives to the next record.
     LogEndOffset,
-    /// `log-start orders-0`: the first offset that the leader has.
+    /// `log-start orders-0`: the offset of the oldest record that is kept.
     LogStartOffset,
 }
 
@@ -235,12 +235,14 @@ pub enum Predicate {
         /// The brokers; empty is `none`.
         brokers: Vec<BrokerId>,
     },
-    /// `epoch orders-0 > 3`.
+    /// `epoch orders-0 > 3`, `log-end orders-0 on 2 = 12`.
     Measure {
         /// Which number.
         measure: Measure,
         /// Of which partition.
         partition: Partition,
+        /// As which broker's replica has it; the leader's if none is named.
+        on: Option<BrokerId>,
         /// How it is compared.
         comparison: Comparison,
         /// With what.
@@ -297,8 +299,8 @@ pub trait Facts {
     fn controller(&self) -> Option<Option<BrokerId>>;
     /// A list of brokers of a partition.
     fn members(&self, list: Members, partition: &Partition) -> Option<Vec<BrokerId>>;
-    /// A number of a partition.
-    fn measure(&self, measure: Measure, partition: &Partition) -> Option<i64>;
+    /// A number of a partition, as the leader's replica or a broker's own has it.
+    fn measure(&self, measure: Measure, partition: &Partition, on: Option<BrokerId>) -> Option<i64>;
     /// A count.
     fn count(&self, count: Count) -> Option<u64>;
     /// A consumer group; `None` if nobody knows it.
@@ -351,9 +353,9 @@ impl Predicate {
                 let what = format!("{} {partition}", list.word());
                 verdict(what, seen, |seen| same(seen) != *negated, |ids| ids_text(ids))
             }
-            Predicate::Measure { measure, partition, comparison, value } => {
-                let seen = facts.measure(*measure, partition);
-                let what = format!("{} {partition}", measure.word());
+            Predicate::Measure { measure, partition, on, comparison, value } => {
+                let seen = facts.measure(*measure, partition, *on);
+                let what = format!("{} {partition}{}", measure.word(), on_text(*on));
                 verdict(what, seen, |seen| comparison.holds(seen, value), ToString::to_string)
             }
             Predicate::Group { measure, group, comparison, value } => {
@@ -386,6 +388,10 @@ fn verdict<T>(what: String, seen: Option<T>, holds: impl Fn(&T) -> bool, text: i
         Some(seen) => Verdict { holds: holds(&seen), seen: format!("{what} is {}", text(&seen)) },
         None => Verdict { holds: false, seen: format!("{what} is not known") },
     }
+}
+
+fn on_text(on: Option<BrokerId>) -> String {
+    on.map_or_else(String::new, |broker| format!(" on {broker}"))
 }
 
 fn sorted(ids: &[BrokerId]) -> Vec<BrokerId> {
@@ -471,10 +477,15 @@ impl FromStr for Predicate {
                     let group = (*group).to_owned();
                     return Ok(Predicate::Group { measure: *measure, group, comparison, value: number(value)? });
                 }
-                if let (Some((_, measure)), [partition]) = (Measure::WORDS.iter().find(|(name, _)| name == word), rest)
-                {
-                    let partition = partition.parse()?;
-                    return Ok(Predicate::Measure { measure: *measure, partition, comparison, value: number(value)? });
+                let measure = Measure::WORDS.iter().find(|(name, _)| name == word);
+                if let (Some((_, measure)), [partition, on @ ..]) = (measure, rest) {
+                    let on = match on {
+                        [] => None,
+                        ["on", broker] => Some(broker_id(broker)?),
+                        _ => return Err(format!("`{text}`: write {word} {partition} on 2 for what broker 2 has")),
+                    };
+                    let (measure, partition, value) = (*measure, partition.parse()?, number(value)?);
+                    return Ok(Predicate::Measure { measure, partition, on, comparison, value });
                 }
                 match (Count::WORDS.iter().find(|(name, _)| name == word), rest) {
                     (Some((_, count)), []) => Ok(Predicate::Count { count: *count, comparison, value: number(value)? }),
@@ -538,8 +549,8 @@ impl fmt::Display for Predicate {
             Predicate::Members { list, partition, negated, brokers } => {
                 write!(f, "{} {partition} {} {}", list.word(), sign(negated), ids_text(brokers))
             }
-            Predicate::Measure { measure, partition, comparison, value } => {
-                write!(f, "{} {partition} {comparison} {value}", measure.word())
+            Predicate::Measure { measure, partition, on, comparison, value } => {
+                write!(f, "{} {partition}{} {comparison} {value}", measure.word(), on_text(*on))
             }
             Predicate::Group { measure, group, comparison, value } => {
                 write!(f, "{} {group} {comparison} {value}", measure.word())

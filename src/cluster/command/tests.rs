@@ -122,8 +122,8 @@ fn verdicts_say_what_is_seen() {
         fn members(&self, _: Members, _: &Partition) -> Option<Vec<BrokerId>> {
             Some(ids(&[3, 1]))
         }
-        fn measure(&self, _: Measure, _: &Partition) -> Option<i64> {
-            Some(4)
+        fn measure(&self, _: Measure, _: &Partition, on: Option<BrokerId>) -> Option<i64> {
+            Some(if on.is_some() { 9 } else { 4 })
         }
         fn count(&self, count: Count) -> Option<u64> {
             (count == Count::Alive).then_some(2)
@@ -143,6 +143,8 @@ fn verdicts_say_what_is_seen() {
         ("replicas orders-0 = 1,3", false, "replicas orders-0 is 3,1"),
         ("epoch orders-0 > 4", false, "epoch orders-0 is 4"),
         ("epoch orders-0 >= 4", true, "epoch orders-0 is 4"),
+        ("log-end orders-0 on 2 = 9", true, "log-end orders-0 on 2 is 9"),
+        ("log-start orders-0 on 2 = 4", false, "log-start orders-0 on 2 is 9"),
         ("alive < 3", true, "alive is 2"),
         ("lost = 0", false, "lost is not known"),
         ("members app = 2", true, "members app is 2"),
@@ -371,8 +373,14 @@ fn any_predicate() -> impl Strategy<Value = Predicate> {
         (any::<bool>(), one()).prop_map(|(negated, broker)| Predicate::Controller { negated, broker }),
         (list, any_partition(), any::<bool>(), prop_oneof![any_ids(), Just(Vec::new())])
             .prop_map(|(list, partition, negated, brokers)| Predicate::Members { list, partition, negated, brokers }),
-        (measure, any_partition(), any_comparison(), 0..i64::MAX).prop_map(
-            |(measure, partition, comparison, value)| { Predicate::Measure { measure, partition, comparison, value } }
+        (measure, any_partition(), one(), any_comparison(), 0..i64::MAX).prop_map(
+            |(measure, partition, on, comparison, value)| Predicate::Measure {
+                measure,
+                partition,
+                on,
+                comparison,
+                value
+            }
         ),
         (of_group, any_name(), any_comparison(), 0..i64::MAX)
             .prop_map(|(measure, group, comparison, value)| Predicate::Group { measure, group, comparison, value }),

@@ -183,7 +183,7 @@ impl Lesson {
             self.state = LessonState::Runs(line.text.clone());
             self.pending = match &line.action {
                 Action::Pass(time) => Some(Pending::Moment(timeline.now() + *time)),
-                Action::Command(command) => match &**command {
+                Action::Command(command) if !line.is_refused => match &**command {
                     Command::Wait { predicate, within } => {
                         Some(Pending::Truth(Box::new(predicate.clone()), timeline.now() + *within))
                     }
@@ -193,7 +193,7 @@ impl Lesson {
                     self.focus = partition_of(what).or_else(|| self.focus.take());
                     None
                 }
-                Action::Pace(_) | Action::Mark(_) => None,
+                Action::Command(_) | Action::Pace(_) | Action::Mark(_) => None,
             };
             if self.pending.is_some() {
                 return;

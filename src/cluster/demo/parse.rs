@@ -1,7 +1,7 @@
 //! From a Markdown file to a [`Demo`].
 //!
 //! A demo begins with its facts between `---` (title, teaches, needs, seed, live). Headings begin scenes. A code block tagged `kafkarium`
-//! holds one command a line; after `----` stands what the last one has to answer. A quote that begins with `[!PREDICT]` is a question;
+//! holds one command a line, with `! ` before one that has to be refused; after `----` stands what the last one has to answer. A quote that begins with `[!PREDICT]` is a question;
 //! its list has the choices, `[x]` before what is right, and after a choice's first line what is said about it. A code span of the text
 //! that is a predicate is a claim.
 //!
@@ -20,6 +20,8 @@ use std::str::FromStr;
 const TAG: &str = "kafkarium";
 /// What stands between commands and their answer.
 const RULE: &str = "----";
+/// What stands before a command that has to be refused.
+const REFUSED: &str = "! ";
 /// How a question begins.
 const PREDICT: &str = "[!PREDICT]";
 
@@ -215,8 +217,13 @@ impl<'a, I: Iterator<Item = (Event<'a>, Range<usize>)>> Reader<'a, I> {
                 break;
             }
             if !text.is_empty() && !text.starts_with('#') {
-                let action = action(text).map_err(|reason| (at, reason))?;
-                block.lines.push(Line { number: line_of(self.source, at), text: text.to_owned(), action });
+                let refused = text.strip_prefix(REFUSED);
+                let action = action(refused.unwrap_or(text)).map_err(|reason| (at, reason))?;
+                let is_refused = refused.is_some();
+                if is_refused && !matches!(action, Action::Command(_)) {
+                    return Err((at, format!("`{text}`: only a command can be refused")));
+                }
+                block.lines.push(Line { number: line_of(self.source, at), text: text.to_owned(), is_refused, action });
             }
             at += length;
         }
@@ -406,5 +413,6 @@ mod tests {
         assert!(mistake(&format!("{FACTS}> [!PREDICT] Who?\n> - [ ] I.\n> - [x] You.\n")).contains("say why"));
         assert!(mistake(&format!("{FACTS}> Just so.\n")).contains("begins with `[!PREDICT]`"));
         assert!(mistake(&format!("{FACTS}```kafkarium\nquit\n```\n")).contains("about a console"));
+        assert!(mistake(&format!("{FACTS}```kafkarium\n! run 2s\n```\n")).contains("only a command can be refused"));
     }
 }

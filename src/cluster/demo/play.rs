@@ -235,11 +235,21 @@ impl Player {
             }
             return Ok(Told::Did { line: line.clone(), answer: String::new() });
         };
-        let mut answer = answer_of(host.execute((**command).clone()));
+        let ask = |host: &mut dyn Host| {
+            let answer = answer_of(host.execute((**command).clone()));
+            if !line.is_refused {
+                return answer;
+            }
+            match answer {
+                Err(reason) => Ok(reason),
+                Ok(answer) => Err(format!("it was not refused: {answer}")),
+            }
+        };
+        let mut answer = ask(host);
         let end = host.elapsed() + EVENTUALLY;
         while !host.is_exact() && command.is_question() && !is_as(&answer, expected) && host.elapsed() < end {
             host.pass(AGAIN_AFTER);
-            answer = answer_of(host.execute((**command).clone()));
+            answer = ask(host);
         }
         match (answer, expected) {
             (Err(reason), _) => Err(self.mismatch(line.number, line.text.clone(), reason, host)),
@@ -324,6 +334,11 @@ mod tests {
         let (_, mismatch, _) = play(&DEMO.replace("alive is 2.", "alive is 3."));
         let mismatch = mismatch.expect("another answer");
         assert_eq!((mismatch.line, mismatch.seen.as_str()), (20, "alive is 2."));
+        let (_, mismatch, _) =
+            play(&DEMO.replace("expect alive = 2\n----\nalive is 2.", "! kill 7\n----\nthere is no broker 7"));
+        assert_eq!(mismatch, None, "what has to be refused is");
+        let (_, mismatch, _) = play(&DEMO.replace("expect alive = 2", "! expect alive = 2"));
+        assert_eq!(mismatch.expect("it is done").seen, "it was not refused: alive is 2.");
         let (told, mismatch, _) = play(&DEMO.replace("kill leader of orders-0", "kill 7"));
         let mismatch = mismatch.expect("no broker 7");
         assert_eq!((mismatch.line, mismatch.expected.as_str()), (16, "kill 7"));

@@ -108,6 +108,8 @@ pub struct Line {
     pub number: usize,
     /// As it stands there.
     pub text: String,
+    /// Whether it has to be refused (`! produce …`): its answer is then the reason.
+    pub is_refused: bool,
     /// What it does.
     pub action: Action,
 }

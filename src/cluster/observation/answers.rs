@@ -92,13 +92,16 @@ impl Facts for Observer {
         })
     }
 
-    fn measure(&self, measure: Measure, partition: &Partition) -> Option<i64> {
+    fn measure(&self, measure: Measure, partition: &Partition, on: Option<BrokerId>) -> Option<i64> {
         let known = self.find(partition)?;
-        match measure {
-            Measure::LeaderEpoch => Some(i64::from(known.state.leader_epoch)),
-            Measure::HighWatermark => known.high_watermark,
-            Measure::LogEndOffset => Some(known.seen_on(known.leader(&self.lives)?)?.log_end),
-            Measure::LogStartOffset => Some(known.seen_on(known.leader(&self.lives)?)?.log_start),
+        let seen = || known.seen_on(on.or_else(|| known.leader(&self.lives))?);
+        match (measure, on) {
+            (Measure::LeaderEpoch, None) => Some(i64::from(known.state.leader_epoch)),
+            (Measure::LeaderEpoch, Some(_)) => Some(i64::from(seen()?.leader_epoch)),
+            (Measure::HighWatermark, None) => known.high_watermark,
+            (Measure::HighWatermark, Some(_)) => Some(seen()?.high_watermark),
+            (Measure::LogEndOffset, _) => Some(seen()?.log_end),
+            (Measure::LogStartOffset, _) => Some(seen()?.log_start),
         }
     }
 

@@ -516,8 +516,8 @@ fn predicates_are_answered_from_what_is_known_and_nothing_else() {
     assert_eq!(observer.leader(&named("orders-0")), Some(Some(b(1))));
     assert_eq!(observer.leader(&named("nothing-0")), None);
     assert_eq!(observer.members(Members::Isr, &named("orders-0")), Some(vec![b(1), b(2), b(3)]));
-    assert_eq!(observer.measure(Measure::LeaderEpoch, &named("orders-0")), Some(0));
-    assert_eq!(observer.measure(Measure::LogEndOffset, &named("orders-1")), None);
+    assert_eq!(observer.measure(Measure::LeaderEpoch, &named("orders-0"), None), Some(0));
+    assert_eq!(observer.measure(Measure::LogEndOffset, &named("orders-1"), None), None);
     assert_eq!((observer.count(Count::Alive), observer.count(Count::Leaderless)), (Some(2), Some(1)));
     assert_eq!(observer.count(Count::Lost), None, "there is no ledger");
     assert_eq!(observer.resolve(&Who::Killed), Ok(vec![b(2)]));

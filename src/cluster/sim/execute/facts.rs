@@ -58,17 +58,20 @@ impl Facts for World {
         })
     }
 
-    fn measure(&self, measure: Measure, partition: &Partition) -> Option<i64> {
+    fn measure(&self, measure: Measure, partition: &Partition, on: Option<BrokerId>) -> Option<i64> {
         let id = partition_id(self, partition)?;
         let state = newest_image(self)?.partition(id)?;
-        let node = self.nodes.get(&state.leader?)?;
+        if (measure, on) == (Measure::LeaderEpoch, None) {
+            return Some(i64::from(state.leader_epoch));
+        }
+        let node = self.nodes.get(&on.or(state.leader)?)?;
+        let replica = || {
+            let scope = crate::engine::observe::Scope { partitions: Some(vec![id]) };
+            node.broker.as_ref()?.replicas().snapshot(&scope, &node.disk).into_iter().next()
+        };
         match measure {
-            Measure::LeaderEpoch => Some(i64::from(state.leader_epoch)),
-            Measure::HighWatermark => {
-                let scope = crate::engine::observe::Scope { partitions: Some(vec![id]) };
-                let replicas = node.broker.as_ref()?.replicas().snapshot(&scope, &node.disk);
-                replicas.first().map(|replica| replica.high_watermark)
-            }
+            Measure::LeaderEpoch => replica().map(|replica| i64::from(replica.leader_epoch)),
+            Measure::HighWatermark => replica().map(|replica| replica.high_watermark),
             Measure::LogEndOffset => node.disk.log_of(id).map(|log| log.end_offset),
             Measure::LogStartOffset => node.disk.log_of(id).map(|log| log.start_offset),
         }

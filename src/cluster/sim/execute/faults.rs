@@ -1,6 +1,5 @@
 //! Faults of links and disks, and their end.
 
-use super::brokers::start;
 use super::facts::partition_id;
 use super::{Outcome, each, node_mut};
 use crate::cluster::command::{Command, DiskCommand, LinkCommand, Reply};
@@ -96,16 +95,11 @@ pub(super) fn heal(timeline: &mut Timeline) -> Outcome {
         let_go(world, (from, to), released);
     }
     let ids: Vec<BrokerId> = world.nodes.keys().copied().collect();
-    for id in &ids {
-        timeline.run_mut().world.resume(*id);
-        node_mut(timeline, *id).heal_disk();
-        node_mut(timeline, *id).skew_ms = 0;
-        let run = timeline.run_mut();
-        let outcome = run.world.start(*id);
-        run.check(&outcome);
-    }
     for id in ids {
-        start(timeline, id)?;
+        timeline.run_mut().world.resume(id);
+        let node = node_mut(timeline, id);
+        node.heal_disk();
+        node.skew_ms = 0;
     }
     Ok(Reply::done("Every fault has ended."))
 }
