@@ -72,8 +72,10 @@ impl Facts for World {
         match measure {
             Measure::LeaderEpoch => replica().map(|replica| i64::from(replica.leader_epoch)),
             Measure::HighWatermark => replica().map(|replica| replica.high_watermark),
-            Measure::LogEndOffset => node.disk.log_of(id).map(|log| log.end_offset),
-            Measure::LogStartOffset => node.disk.log_of(id).map(|log| log.start_offset),
+            // A replica that was never written to has no log yet.
+            _ if !state.replicas.contains(&node.config.id) => None,
+            Measure::LogEndOffset => Some(node.disk.log_of(id).map_or(0, |log| log.end_offset)),
+            Measure::LogStartOffset => Some(node.disk.log_of(id).map_or(0, |log| log.start_offset)),
         }
     }
 
