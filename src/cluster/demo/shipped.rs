@@ -5,7 +5,20 @@
 use super::story::Demo;
 
 /// Name and text of each.
-pub const SHIPPED: &[(&str, &str)] = &[("leader-failover", include_str!("../../../demos/leader-failover.md"))];
+pub const SHIPPED: &[(&str, &str)] = &[
+    ("follow-one-record", include_str!("../../../demos/follow-one-record.md")),
+    ("leader-failover", include_str!("../../../demos/leader-failover.md")),
+    ("crash-and-shutdown", include_str!("../../../demos/crash-and-shutdown.md")),
+    ("price-of-acks", include_str!("../../../demos/price-of-acks.md")),
+    ("acks-all-is-not-enough", include_str!("../../../demos/acks-all-is-not-enough.md")),
+    ("not-enough-replicas", include_str!("../../../demos/not-enough-replicas.md")),
+    ("slow-follower", include_str!("../../../demos/slow-follower.md")),
+    ("all-replicas-down", include_str!("../../../demos/all-replicas-down.md")),
+    ("unclean-election", include_str!("../../../demos/unclean-election.md")),
+    ("zombie-leader", include_str!("../../../demos/zombie-leader.md")),
+    ("rolling-restart", include_str!("../../../demos/rolling-restart.md")),
+    ("leaders-pile-up", include_str!("../../../demos/leaders-pile-up.md")),
+];
 
 /// Reads one that ships with the program; `None` if there is none of that name.
 ///

@@ -73,7 +73,7 @@ impl Facts for World {
             Measure::LeaderEpoch => replica().map(|replica| i64::from(replica.leader_epoch)),
             Measure::HighWatermark => replica().map(|replica| replica.high_watermark),
             // A replica that was never written to has no log yet.
-            _ if !state.replicas.contains(&node.config.id) => None,
+            _ if !state.replicas.contains(&node.config.broker) => None,
             Measure::LogEndOffset => Some(node.disk.log_of(id).map_or(0, |log| log.end_offset)),
             Measure::LogStartOffset => Some(node.disk.log_of(id).map_or(0, |log| log.start_offset)),
         }
