@@ -342,6 +342,8 @@ fn what_kafka_s_contract_does_not_promise_is_lost_and_named_and_breaks_no_rule()
         wait leader orders-0 != none --within 10s
         wait lost > 0 --within 5s
         heal
+        expect alive = 2
+        start killed
         wait isr orders-0 = 1,2,3 --within 10s
         expect duplicated = 0",
     );
