@@ -109,7 +109,7 @@ impl Facts for World {
         let told = broker.groups().snapshot(image, &broker.config().cluster);
         let told = told.into_iter().find(|group| *group.group == *name)?;
         let end = |topic: &str, partition| {
-            self.measure(Measure::HighWatermark, &Partition { topic: topic.to_owned(), partition })
+            self.measure(Measure::HighWatermark, &Partition { topic: topic.to_owned(), partition }, None)
         };
         Some(facts_of(&told, Some(state_of(&told)), end))
     }
