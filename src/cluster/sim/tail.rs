@@ -60,7 +60,7 @@ impl Tail {
         out: &mut Vec<TailRecord>,
     ) -> Option<()> {
         let leader = world.leader(named).flatten()?;
-        let high_watermark = world.measure(Measure::HighWatermark, named)?;
+        let high_watermark = world.measure(Measure::HighWatermark, named, None)?;
         let log = world.nodes.get(&leader)?.disk.log_of(id)?;
         let next = self.next.entry(named.partition).or_insert(match self.from {
             TailFrom::End => high_watermark,
