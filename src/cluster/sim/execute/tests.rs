@@ -276,6 +276,7 @@ fn topics_settings_moves_and_elections_are_the_cluster_s_own() {
             wait alive = 2 --within 5s
             ! start 1
             heal
+            start killed
             wait alive = 3 --within 5s
             pass 1s
             clock skew 2 +5s
