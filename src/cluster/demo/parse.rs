@@ -2,7 +2,8 @@
 //!
 //! A demo begins with its facts between `---` (title, teaches, needs, seed, live). Headings begin scenes. A code block tagged `kafkarium`
 //! holds one command a line, with `! ` before one that has to be refused; after `----` stands what the last one has to answer. A quote
-//! that begins with `[!PREDICT]` is a question; its list has the choices, `[x]` before what is right, and after a choice's first line what is said about it. A code span of the text
+//! that begins with `[!PREDICT]` is a question; its list has the choices, `[x]` before what is right, and after a choice's first line what
+//! is said about it. A code span of the text
 //! that is a predicate is a claim.
 //!
 //! Invariants: whatever is wrong is found here, before anything starts, and told with the line.
