@@ -9,6 +9,7 @@ use crate::cluster::sim::plan_file::PlanFile;
 use crate::cluster::sim::port::SimPort;
 use crate::cluster::sim::run::{Options, Run};
 use crate::cluster::sim::stage::Stage;
+use crate::engine::mutant::Mutant;
 use crate::tui::run::{self, ConsoleOptions};
 use clap::{Args, ValueEnum};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -36,6 +37,9 @@ pub struct Replay {
     /// The plan of faults in this file instead of the one that a seed draws
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
+    /// With a historical bug planted in every broker, as `sim --mutant` does
+    #[arg(long, value_name = "NAME", value_parser = super::hunt::by_name)]
+    mutant: Option<Mutant>,
     /// Where to open it
     #[arg(long, value_enum, default_value_t = At::Start)]
     at: At,
@@ -60,8 +64,11 @@ impl Replay {
                 (Options::of(seed), None, format!("kafkarium replay {seed}"))
             }
         };
+        let options = Options { mutant: self.mutant, ..options };
+        let planted = self.mutant.map(|mutant| format!(" --mutant {}", mutant.name())).unwrap_or_default();
+        let again = again + &planted;
         let mut stage = Stage::paused(Run::new(options, plan), options.seed);
-        if self.at == At::Violation && !stage.go_to_violation() {
+        if self.at == At::Violation && !stage.show_violation() {
             return Err(Failure::new(Exit::Failed, format!("every rule holds in the run of seed {}", options.seed)));
         }
         show(stage, ConsoleOptions::default(), &again)

@@ -11,6 +11,7 @@ use crate::cluster::view::{
     Change, ClusterPort, ClusterView, CommandDoc, CommandId, CommandReply, Completion, Consequence, ProduceDraft,
     TailBatch, TailFrom, TailId, TopicSummary, ViewRequest,
 };
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,8 @@ const GO_EVERY: Duration = Duration::from_millis(10);
 const BREATH: Duration = Duration::from_micros(300);
 /// Real time that counts at most in one go: a machine that stood still does not make the world hurry.
 const STALL: Duration = Duration::from_millis(200);
+/// What is said of commands to a world that has panicked.
+const FALLEN: &str = "the simulated run panicked: leave, and the command that runs it again is told";
 /// How long nothing may happen while time stands still.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -36,6 +39,27 @@ impl Shared {
     fn stage(&self) -> MutexGuard<'_, Stage> {
         // A run that panicked is looked at all the same: it is what one wants to see.
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// Lets somebody do something with the world; `None` if that panics, or something has before.
+    fn guarded<T>(&self, act: impl FnOnce(&mut Stage) -> T) -> Option<T> {
+        if self.has_fallen() {
+            return None;
+        }
+        let mut stage = self.stage();
+        catch_unwind(AssertUnwindSafe(|| act(&mut stage))).map_err(|panic| self.fell(&*panic)).ok()
+    }
+
+    fn has_fallen(&self) -> bool {
+        self.fall.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn fell(&self, panic: &(dyn Any + Send)) {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked");
+        self.fall.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| text.to_owned());
     }
 }
 
@@ -94,14 +118,12 @@ fn keep_time(shared: &Shared) {
         let now = Instant::now();
         let real = now.saturating_duration_since(last).min(STALL);
         last = now;
+        if shared.has_fallen() {
+            return;
+        }
         let is_behind = match catch_unwind(AssertUnwindSafe(|| stage.pass(real))) {
             Ok(is_behind) => is_behind,
-            Err(panic) => {
-                let text = panic.downcast_ref::<String>().map(String::as_str);
-                let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked");
-                *shared.fall.lock().unwrap_or_else(PoisonError::into_inner) = Some(text.to_owned());
-                return;
-            }
+            Err(panic) => return shared.fell(&*panic),
         };
         let nap = match (is_behind, stage.nap()) {
             (true, _) => BREATH,
@@ -126,9 +148,9 @@ impl ClusterPort for SimPort {
     }
 
     fn submit(&mut self, line: &str) -> CommandId {
-        let id = self.shared.stage().submit(line);
+        let id = self.shared.guarded(|stage| stage.submit(line));
         self.shared.woken.notify_all();
-        id
+        id.unwrap_or_else(|| self.shared.stage().refuse(line, FALLEN))
     }
 
     fn replies(&mut self) -> Vec<CommandReply> {
@@ -156,7 +178,8 @@ impl ClusterPort for SimPort {
     }
 
     fn produce(&mut self, draft: &ProduceDraft) -> CommandId {
-        self.shared.stage().produce(draft)
+        let id = self.shared.guarded(|stage| stage.produce(draft));
+        id.unwrap_or_else(|| self.shared.stage().refuse("produce", FALLEN))
     }
 
     fn open_tail(&mut self, topic: &str, from: TailFrom) -> TailId {

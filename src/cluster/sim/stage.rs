@@ -85,6 +85,16 @@ impl Stage {
         true
     }
 
+    /// The same, and tells whoever looks which rule it is.
+    pub fn show_violation(&mut self) -> bool {
+        let is_broken = self.go_to_violation();
+        if let Some(broken) = self.timeline.broken().filter(|_| is_broken) {
+            let (reason, next) = (broken.violation.to_string(), "`rewind 1s` goes to before it".to_owned());
+            self.answer(CommandId(0), "rewind --violation", Outcome::Failed { reason, next });
+        }
+        is_broken
+    }
+
     /// The run, its past and its commands.
     pub fn timeline(&self) -> &Timeline {
         &self.timeline
@@ -276,6 +286,13 @@ impl Stage {
 
     fn answer(&mut self, id: CommandId, line: &str, outcome: Outcome) {
         self.replies.push(CommandReply { id, line: line.to_owned(), outcome });
+    }
+
+    /// Refuses a line.
+    pub fn refuse(&mut self, line: &str, reason: &str) -> CommandId {
+        let id = self.next_id();
+        self.answer(id, line, Outcome::Failed { reason: reason.to_owned(), next: String::new() });
+        id
     }
 
     fn observer(&self) -> &Observer {
