@@ -50,6 +50,8 @@ pub enum Mutant {
     ReplayPastTornRecord,
     TornTailKept,
     WriteErrorIgnored,
+    CompactionKeysCollide,
+    CompactionBeyondHighWatermark,
 }
 
 /// What is to be known of a mutant.
@@ -374,6 +376,20 @@ pub const STORIES: &[Story] = &[
         "KIP-112 (LogDirFailureChannel), fsyncgate",
         &["LogMatching", "StrongIsr", "LeaderCandidateCompleteness", "LeaderCompleteness"],
     ),
+    story(
+        Mutant::CompactionKeysCollide,
+        "compaction-keys-collide",
+        "compaction takes two keys for one if a short hash of them is the same, and drops the last record of one",
+        "LogCleaner (SkimpyOffsetMap)",
+        &["CompactionKeepsLast"],
+    ),
+    story(
+        Mutant::CompactionBeyondHighWatermark,
+        "compaction-beyond-high-watermark",
+        "compaction lets a record that is not committed yet replace one that is",
+        "LogCleanerManager.cleanableOffsets",
+        &["CompactionKeepsLast"],
+    ),
 ];
 
 #[cfg(test)]
@@ -384,7 +400,7 @@ mod tests {
     #[test]
     fn every_mutant_has_one_story_and_a_name_of_its_own() {
         // The last value of the enum: a value that is added after it without a story is seen here.
-        let count = Mutant::WriteErrorIgnored as usize + 1;
+        let count = Mutant::CompactionBeyondHighWatermark as usize + 1;
         let mutants: BTreeSet<Mutant> = Mutant::all().collect();
         let names: BTreeSet<&str> = STORIES.iter().map(|story| story.name).collect();
         assert_eq!((mutants.len(), names.len(), STORIES.len()), (count, count, count));

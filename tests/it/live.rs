@@ -379,6 +379,21 @@ fn a_full_disk_takes_its_broker_down_and_no_other() {
 }
 
 #[test]
+fn a_failing_disk_takes_its_broker_down_until_it_is_healed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = start(folder.path(), Durability::Process);
+    done(&cluster, "topic create orders --partitions 3 --replicas 3");
+    produce(&cluster, "orders", 20);
+    done(&cluster, "disk fail 3");
+    done(&cluster, "wait alive = 2 --within 30s");
+    produce(&cluster, "orders", 30);
+    done(&cluster, "undo");
+    done(&cluster, "start 3");
+    done(&cluster, "wait under-replicated = 0 --within 60s");
+    assert_eq!(consume(&cluster, "orders", 3, 50).len(), 50);
+}
+
+#[test]
 fn a_memory_limit_lets_the_oldest_records_go_and_the_newest_in() {
     let folder = tempfile::tempdir().expect("a folder");
     let place = Place::Folder(folder.path().to_owned());

@@ -62,9 +62,9 @@ fn the_rules_hold_and_the_faults_really_happened() {
             *counts.entry(what).or_default() += count;
         }
     }
-    for what in
-        ["kills", "power losses", "suspends", "cuts", "restarts", "leader elections", "ISR shrinks", "truncations"]
-    {
+    let brokers = ["kills", "power losses", "suspends", "restarts", "leader elections", "ISR shrinks", "truncations"];
+    let others = ["cuts", "slow disks", "full disks", "failing disks", "torn tails", "logs compacted"];
+    for what in brokers.into_iter().chain(others) {
         assert!(counts.get(what).is_some_and(|count| *count > 0), "no {what} in {counts:?}");
     }
 }

@@ -32,6 +32,11 @@ const TRANSACTION_PARTITIONS: i32 = 2;
 const TRANSACTION_TIMEOUT_MS_MIN: u64 = 1_000;
 const TRANSACTION_TIMEOUT_MS_MAX: u64 = 6_000;
 
+/// The compacted topic, in a seed that has one, and how much time each of its segments spans, in milliseconds.
+const COMPACTED: &str = "compacted";
+const SEGMENT_MS_MIN: u64 = 100;
+const SEGMENT_MS_MAX: u64 = 2_000;
+
 /// Changes the configuration of a cluster for its clients, before any broker has started.
 pub(super) fn configure(world: &mut World) {
     world.configure(|cluster| cluster.transaction_topic_num_partitions = TRANSACTION_PARTITIONS);
@@ -61,6 +66,25 @@ pub(super) fn begin_transfers(world: &mut World, mut rng: Prng, until: Instant) 
     let topics = vec![ACCOUNTS.to_owned()];
     let begins_at = world.now;
     read(world, Scope { topics, start: Start::Earliest, begins_at, until, is_followed: false, is_committed: true });
+}
+
+/// Adds clients that write values and tombstones of a few keys to a compacted topic with short segments, in a third of all seeds.
+pub(super) fn begin_compaction(world: &mut World, mut rng: Prng, until: Instant) {
+    if !rng.chance(1, 3) {
+        return;
+    }
+    let configs = vec![
+        ("cleanup.policy", "compact".to_owned()),
+        ("segment.ms", rng.range(SEGMENT_MS_MIN, SEGMENT_MS_MAX).to_string()),
+        ("min.cleanable.dirty.ratio", "0.01".to_owned()),
+    ];
+    let topic = NewTopic { configs, ..topic(COMPACTED, 1, REPLICAS) };
+    add(world, Role::Topics(Box::new(Topics::new(&[topic]))));
+    for _ in 0..rng.range(1, 2) {
+        let load = Load { until, is_compacted: true, ..Load::new(COMPACTED, 1, rng.range(20, 200)) };
+        let acks = *rng.pick(&[Acks::All, Acks::All, Acks::Leader]).expect("a choice");
+        produce(world, Load { acks, ..load }, rng.fork("producer"));
+    }
 }
 
 /// Adds the clients that a seed draws; they write until a moment.
@@ -108,7 +132,7 @@ pub(super) fn begin(world: &mut World, choices: &mut Prng, until: Instant) {
 }
 
 fn topic(name: &str, partitions: i32, replication_factor: i16) -> NewTopic {
-    NewTopic { name: name.to_owned(), partitions, replication_factor }
+    NewTopic { name: name.to_owned(), partitions, replication_factor, configs: Vec::new() }
 }
 
 fn produce(world: &mut World, load: Load, rng: Prng) {

@@ -156,6 +156,8 @@ pub struct Disk {
     /// The step that is being written.
     current: u64,
     was_clean: bool,
+    /// Partitions of which compaction has taken records.
+    rewritten: BTreeSet<PartitionId>,
     /// What a crash left of a write that was under way.
     torn: Option<StorageOp>,
     /// The last write that was synced, if it was a batch of data.
@@ -296,6 +298,11 @@ impl Disk {
         self.live.apply(&op);
         self.torn = None;
         Some(was_synced)
+    }
+
+    /// Partitions of which compaction has taken records.
+    pub fn rewritten(&self) -> impl Iterator<Item = PartitionId> {
+        self.rewritten.iter().copied()
     }
 
     /// Why the disk refuses, if it does.
@@ -446,6 +453,7 @@ impl LogStore for Disk {
         }
         if let StorageOp::Rewrite { log, first_offset, end_offset, .. } = &op {
             self.corrupt.retain(|(of, offset)| of != log || !(*first_offset..*end_offset).contains(offset));
+            self.rewritten.extend(self.live.logs.get(log).map(|log| log.partition));
         }
         self.live.apply(&op);
         self.unsynced.push_back((self.current, op));

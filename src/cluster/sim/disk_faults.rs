@@ -138,3 +138,50 @@ pub(super) fn name(fault: DiskFault) -> &'static str {
         DiskFault::Heal => "disks healed",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::config::Timing;
+
+    const BROKERS: [BrokerId; 3] = [BrokerId(1), BrokerId(2), BrokerId(3)];
+
+    fn drawn(swarm: DiskSwarm) -> Vec<Fault> {
+        let mut plan = Plan::default();
+        draw(&mut plan, Prng::new(1), &BROKERS, swarm, Instant::ZERO, Instant::from_millis(60_000));
+        plan.faults.into_iter().map(|(_, fault)| fault).collect()
+    }
+
+    #[test]
+    fn a_class_that_is_off_is_not_drawn() {
+        assert!(drawn(DiskSwarm { torn_writes: true, ..DiskSwarm::default() }).is_empty());
+        let slow = drawn(DiskSwarm { slow: true, ..DiskSwarm::default() });
+        let is_slow = |fault: &Fault| matches!(fault, Fault::Disk(_, DiskFault::Slow(_) | DiskFault::Heal));
+        assert!(!slow.is_empty() && slow.iter().all(is_slow));
+        let full = drawn(DiskSwarm { full: true, ..DiskSwarm::default() });
+        assert_eq!(
+            full.iter().filter(|fault| matches!(fault, Fault::Disk(_, DiskFault::Full))).count() * 3,
+            full.len()
+        );
+    }
+
+    #[test]
+    fn a_tail_is_damaged_only_where_all_others_have_everything() {
+        let mut world = World::new(1, 3, Timing::Lab);
+        for broker in BROKERS {
+            world.start(broker);
+        }
+        while world.next_at().is_some_and(|at| at < Instant::from_millis(3_000)) {
+            world.step();
+        }
+        let broker = BrokerId(2);
+        assert!(!is_allowed(&mut world, broker, DiskFault::DamageTail), "it runs");
+        world.kill(broker);
+        assert!(is_allowed(&mut world, broker, DiskFault::DamageTail));
+        inflict(&mut world, BrokerId(3), DiskFault::Full);
+        assert!(!is_allowed(&mut world, broker, DiskFault::DamageTail), "another is about to end");
+        inflict(&mut world, BrokerId(3), DiskFault::Heal);
+        world.network.set_cut(BrokerId(1), BrokerId(3), true);
+        assert!(!is_allowed(&mut world, broker, DiskFault::DamageTail), "the others do not hear each other");
+    }
+}

@@ -158,6 +158,8 @@ impl Run {
         // Forked from the seed as well.
         let transfers = Prng::new(options.seed).fork("transfers");
         clientele::begin_transfers(&mut run.world, transfers, run.end_of_faults);
+        let compaction = Prng::new(options.seed).fork("compaction");
+        clientele::begin_compaction(&mut run.world, compaction, run.end_of_faults);
         let mut disks = Prng::new(options.seed).fork("disks");
         let swarm = Swarm { disks: DiskSwarm::draw(&mut disks), ..Swarm::draw(&mut choices) };
         run.world.nodes.values_mut().for_each(|node| node.disk.tears = swarm.disks.torn_writes);

@@ -16,6 +16,7 @@ use crate::engine::io::{Ctx, ReadError, StorageOp};
 use crate::engine::log::partition_log::PartitionLog;
 use crate::engine::log::producer_state::Marker;
 use crate::engine::log::transactions::AbortedTransaction;
+use crate::engine::mutant::Mutant;
 use crate::engine::observe::EventKind;
 use crate::engine::time::WallTime;
 use crate::protocol::batch::{Batch, BatchHeader};
@@ -86,6 +87,8 @@ pub struct Cleaning {
     /// Bytes left in each segment, by its base offset.
     segments: BTreeMap<i64, u64>,
     done: Cleaned,
+    /// A planted bug: two keys with the same last byte are one.
+    takes_last_byte: bool,
 }
 
 /// What becomes of a batch.
@@ -146,8 +149,13 @@ impl PartitionLog {
 
     /// Begins a pass over what may be cleaned now.
     pub fn begin_cleaning(&self, cx: &Ctx<'_>, high_watermark: i64, config: &TopicConfig) -> Cleaning {
-        let end = self.cleanable_end(cx.wall, self.last_stable_offset(high_watermark), config);
+        let stable_end = match cx.has(Mutant::CompactionBeyondHighWatermark) {
+            false => self.last_stable_offset(high_watermark),
+            true => self.end_offset,
+        };
+        let end = self.cleanable_end(cx.wall, stable_end, config);
         Cleaning {
+            takes_last_byte: cx.has(Mutant::CompactionKeysCollide),
             cuts: self.cuts,
             first_dirty: self.clean_end(),
             end,
@@ -347,11 +355,12 @@ impl Cleaning {
         if !header.is_control() && !self.is_aborted(header) {
             for record in records::iterate(batch).into_iter().flatten().map_while(Result::ok) {
                 let Some(key) = record.key.filter(|_| record.offset >= self.first_dirty) else { continue };
-                match self.keys.get_mut(key.as_ref()) {
+                let key = self.noted(&key);
+                match self.keys.get_mut(key) {
                     Some(last) => *last = record.offset,
                     None => {
                         self.keys_bytes += key.len() + KEY_OVERHEAD;
-                        self.keys.insert(Box::from(key.as_ref()), record.offset);
+                        self.keys.insert(Box::from(key), record.offset);
                     }
                 }
             }
@@ -370,10 +379,18 @@ impl Cleaning {
         self.is_rewriting = true;
     }
 
+    /// What is noted of a key: all of it.
+    fn noted<'a>(&self, key: &'a [u8]) -> &'a [u8] {
+        match self.takes_last_byte {
+            false => key,
+            true => &key[key.len().saturating_sub(1)..],
+        }
+    }
+
     /// Whether a record stays (`Cleaner.shouldRetainRecord`).
     fn keeps(&self, record: &records::Record, tombstones_go: bool) -> bool {
         let Some(key) = &record.key else { return false };
-        let is_latest = self.keys.get(key.as_ref()).is_none_or(|last| record.offset >= *last);
+        let is_latest = self.keys.get(self.noted(key)).is_none_or(|last| record.offset >= *last);
         is_latest && (record.value.is_some() || !tombstones_go)
     }
 

@@ -2,7 +2,8 @@
 //! the value that were committed there (KIP-58, `LogCleaner`). Looked at when a replica has compacted its log, and at the end.
 //!
 //! A tombstone may go once its time is over, and a transaction's records go with its abort: neither has to be there. A replica that does not
-//! have everything yet may lack what a later record, which it does not have yet either, has replaced: it is not asked for keys.
+//! have everything yet may lack what a later record, which it does not have yet either, has replaced: it is not asked for keys. One that led
+//! before may have records that were never committed, beyond what it has compacted: it is asked for what comes before them.
 
 use crate::cluster::sim::check::Violation;
 use crate::cluster::sim::world::{StepOutcome, World};
@@ -12,7 +13,7 @@ use crate::engine::observe::EventKind;
 use crate::protocol::ids::{BrokerId, PartitionId};
 use crate::protocol::records;
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const RULE: &str = "CompactionKeepsLast";
 
@@ -24,8 +25,8 @@ type Pair = (Option<Bytes>, Option<Bytes>);
 struct Contents {
     end: i64,
     records: BTreeMap<i64, Pair>,
-    /// The offset of each key's last record, and whether it has to be there.
-    last: BTreeMap<Bytes, (i64, bool)>,
+    /// Those of transactions.
+    transactional: BTreeSet<i64>,
 }
 
 /// See the module.
@@ -40,7 +41,7 @@ impl CompactionKeepsLast {
         for event in &outcome.events {
             match event.kind {
                 EventKind::HighWatermark { partition, offset, .. } => self.note(world, partition, id, offset),
-                EventKind::LogCleaned { partition, .. } => self.compare(world, id, partition)?,
+                EventKind::LogCleaned { partition, end, .. } => self.compare(world, id, partition, end)?,
                 _ => {}
             }
         }
@@ -50,7 +51,7 @@ impl CompactionKeepsLast {
     /// All replicas of all compacted partitions.
     pub(super) fn at_end(&self, world: &World) -> Result<(), Violation> {
         for partition in self.partitions.keys() {
-            world.nodes.keys().try_for_each(|id| self.compare(world, *id, *partition))?;
+            world.nodes.keys().try_for_each(|id| self.compare(world, *id, *partition, i64::MAX))?;
         }
         Ok(())
     }
@@ -70,16 +71,16 @@ impl CompactionKeepsLast {
                 continue;
             }
             for record in records::decode(batch).unwrap_or_default() {
-                if let Some(key) = &record.key {
-                    let is_owed = record.value.is_some() && !batch.header.is_transactional();
-                    contents.last.insert(key.clone(), (record.offset, is_owed));
+                if batch.header.is_transactional() {
+                    contents.transactional.insert(record.offset);
                 }
                 contents.records.insert(record.offset, (record.key, record.value));
             }
         }
     }
 
-    fn compare(&self, world: &World, id: BrokerId, partition: PartitionId) -> Result<(), Violation> {
+    /// A replica that has compacted its log up to `clean_end`.
+    fn compare(&self, world: &World, id: BrokerId, partition: PartitionId, clean_end: i64) -> Result<(), Violation> {
         let Some(contents) = self.partitions.get(&partition) else { return Ok(()) };
         let Some(log) = world.nodes[&id].disk.log_of(partition) else { return Ok(()) };
         let mut found: BTreeMap<i64, Pair> = BTreeMap::new();
@@ -88,21 +89,37 @@ impl CompactionKeepsLast {
                 .map_err(|error| broken(partition, id, &format!("offset {}: {error}", batch.header.base_offset)))?;
             found.extend(decoded.into_iter().map(|record| (record.offset, (record.key, record.value))));
         }
-        let moved = found.range(..contents.end).find(|(offset, pair)| contents.records.get(offset) != Some(*pair));
-        if let Some((offset, _)) = moved {
+        let mut committed = found.range(..contents.end);
+        let other = committed.find(|(offset, pair)| contents.records.get(offset) != Some(*pair)).map(|(at, _)| *at);
+        if let Some(offset) = other.filter(|offset| *offset < clean_end) {
             return Err(broken(partition, id, &format!("what is at {offset} was not committed there")));
         }
-        if log.end_offset < contents.end {
+        if other.is_none() && log.end_offset < contents.end {
             return Ok(());
         }
-        let owed = contents.last.iter().filter(|(_, (offset, is_owed))| *is_owed && *offset >= log.start_offset);
-        match owed.into_iter().find(|(_, (offset, _))| !found.contains_key(offset)) {
-            Some((key, (offset, _))) => {
+        let owed = contents.owed(log.start_offset, other.unwrap_or(contents.end));
+        match owed.into_iter().find(|(_, offset)| !found.contains_key(offset)) {
+            Some((key, offset)) => {
                 let key = String::from_utf8_lossy(key);
                 Err(broken(partition, id, &format!("the last record of {key}, committed at {offset}, is gone")))
             }
             None => Ok(()),
         }
+    }
+}
+
+impl Contents {
+    /// The offset of each key's last record within a range, where it has to be there.
+    fn owed(&self, from: i64, to: i64) -> BTreeMap<&Bytes, i64> {
+        let mut last = BTreeMap::new();
+        for (offset, (key, value)) in self.records.range(from..to.max(from)) {
+            let Some(key) = key else { continue };
+            match value {
+                Some(_) if !self.transactional.contains(offset) => last.insert(key, *offset),
+                _ => last.remove(key),
+            };
+        }
+        last
     }
 }
 

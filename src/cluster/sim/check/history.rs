@@ -5,11 +5,12 @@
 //! begin the partition's history anew: what that leader lacks is a loss that the ledger names, not a broken rule.
 
 use crate::cluster::sim::check::Violation;
+use crate::cluster::sim::disk::DiskLog;
 use crate::cluster::sim::world::{StepOutcome, World};
 use crate::engine::observe::{ElectionReason, EventKind};
 use crate::protocol::batch::BatchHeader;
 use crate::protocol::ids::{BrokerId, PartitionId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A committed batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct History {
     partitions: BTreeMap<PartitionId, Vec<Committed>>,
     /// The epoch in which a partition's history began anew.
     begun_anew: BTreeMap<PartitionId, i32>,
+    /// Partitions of which some replica has taken records away.
+    compacted: BTreeSet<PartitionId>,
 }
 
 impl History {
@@ -64,6 +67,20 @@ impl History {
         let batches = self.of(partition);
         let place = batches.binary_search_by_key(&base_offset, |batch| batch.header.base_offset).ok()?;
         Some(&batches[place])
+    }
+
+    /// Whether records were taken out of a partition by compaction: its batches are no longer what was committed, and CompactionKeepsLast says
+    /// what has to be left.
+    pub fn is_compacted(&self, partition: PartitionId) -> bool {
+        self.compacted.contains(&partition)
+    }
+
+    /// Whether a log has a committed batch, or had it before compaction.
+    pub fn is_in(&self, partition: PartitionId, log: Option<&DiskLog>, batch: &Committed) -> bool {
+        let Some(log) = log else { return false };
+        let found = log.batches.get(log.position(batch.header.base_offset));
+        let is_past = || self.is_compacted(partition) && log.end_offset >= batch.header.next_offset();
+        found.is_some_and(|found| batch.is(&found.header)) || is_past()
     }
 
     /// Whether any partition's history began anew: what was acknowledged before may be gone.
@@ -89,6 +106,9 @@ impl History {
         let mut news = Vec::new();
         let Some(leader) = outcome.stepped else { return Ok(news) };
         self.begin_anew(world, outcome);
+        if let Some(node) = world.nodes.get(&leader) {
+            self.compacted.extend(node.disk.rewritten());
+        }
         for event in &outcome.events {
             let EventKind::HighWatermark { partition, leader_epoch, offset } = event.kind else { continue };
             // Whoever led before may not know yet that it does no more.

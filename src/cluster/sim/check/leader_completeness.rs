@@ -22,8 +22,7 @@ pub(super) fn look(history: &History, world: &World, outcome: &StepOutcome) -> R
         let is_owed =
             |batch: &&Committed| batch.committed_in < leader_epoch && batch.header.base_offset >= log.start_offset;
         for batch in committed.iter().filter(is_owed) {
-            let found = log.batches.get(log.position(batch.header.base_offset));
-            if !found.is_some_and(|found| batch.is(&found.header)) {
+            if !history.is_in(partition, Some(log), batch) {
                 let what = format!(
                     "broker {leader} leads {partition} in epoch {leader_epoch} without the committed record at {} of epoch {}",
                     batch.header.base_offset, batch.header.leader_epoch

@@ -1,6 +1,7 @@
 //! The rules, each in its own file, checked after every happening. A rule is proven by a planted bug that it finds.
 
 mod commit_in_own_epoch;
+mod compaction;
 pub mod consistent_read;
 mod decisions;
 mod election_safety;
@@ -58,6 +59,7 @@ pub struct Checkers {
     high_watermark: high_watermark_monotonic::HighWatermarkMonotonic,
     strong_isr: strong_isr::StrongIsr,
     log_matching: log_matching::LogMatching,
+    compaction: compaction::CompactionKeepsLast,
     no_committed_record_lost: no_committed_record_lost::NoCommittedRecordLost,
     read_committed: read_committed::ReadCommitted,
     no_disruptive_candidate: no_disruptive_candidate::NoDisruptiveCandidate,
@@ -80,13 +82,14 @@ impl Checkers {
         }
         replication_quorum_superset::look(&self.decisions, world, outcome, before.is_some())?;
         self.look_at_records(world, outcome, &news, before.as_deref())?;
-        epoch_cache_matches_log::look(world, outcome)?;
+        epoch_cache_matches_log::look(&self.history, world, outcome)?;
         replay_equals_live::look(world, outcome)?;
-        self.log_matching.look(world, outcome)?;
+        self.log_matching.look(&self.history, world, outcome)?;
         if self.history.has_begun_anew() {
             // Clients were told what was true then.
             return Ok(());
         }
+        self.compaction.look(world, outcome)?;
         self.no_committed_record_lost.look(&self.history, world)?;
         self.read_committed.look(&self.history, world)?;
         ledger_balances::look(world)
@@ -120,12 +123,13 @@ impl Checkers {
     /// # Errors
     /// The first rule that is broken.
     pub fn at_end(&mut self, world: &World) -> Result<(), Violation> {
-        log_matching::everywhere(world)?;
-        epoch_cache_matches_log::everywhere(world)?;
+        log_matching::everywhere(&self.history, world)?;
+        epoch_cache_matches_log::everywhere(&self.history, world)?;
         replay_equals_live::everywhere(world)?;
         if self.history.has_begun_anew() {
             return Ok(());
         }
+        self.compaction.at_end(world)?;
         no_committed_record_lost::at_end(&self.history, world)?;
         read_committed::at_end(world)?;
         ledger_balances::at_end(world)

@@ -50,10 +50,7 @@ pub(super) fn at_end(history: &History, world: &World) -> Result<(), Violation> 
     for (partition, committed) in history.partitions() {
         let Some(leader) = image.partition(*partition).and_then(|state| state.leader) else { continue };
         let log = world.nodes[&leader].disk.log_of(*partition);
-        let lost = committed.iter().find(|batch| {
-            let found = log.and_then(|log| log.batches.get(log.position(batch.header.base_offset)));
-            !found.is_some_and(|found| batch.is(&found.header))
-        });
+        let lost = committed.iter().find(|batch| !history.is_in(*partition, log, batch));
         if let Some(batch) = lost {
             let what = format!("{partition}: committed at {}, gone from broker {leader}", batch.header.base_offset);
             return Err(Violation { rule: RULE, what });

@@ -39,11 +39,9 @@ impl StrongIsr {
                 if self.is_excused(world, *partition, member) {
                     continue;
                 }
-                let missing = history.of(*partition)[*from..].iter().find(|batch| {
-                    let log = node.disk.log_of(*partition);
-                    let found = log.and_then(|log| log.batches.get(log.position(batch.header.base_offset)));
-                    !found.is_some_and(|found| batch.is(&found.header))
-                });
+                let missing = history.of(*partition)[*from..]
+                    .iter()
+                    .find(|batch| !history.is_in(*partition, node.disk.log_of(*partition), batch));
                 if let Some(batch) = missing {
                     let offset = batch.header.base_offset;
                     let what = format!(

@@ -37,6 +37,8 @@ pub struct Load {
     pub from: Instant,
     /// After so long, in milliseconds, it begins anew as another producer with another id, as a process does that was restarted in order.
     pub renewed_every_ms: Option<u64>,
+    /// Compaction takes records away again, so that nobody follows them; some are tombstones.
+    pub is_compacted: bool,
     /// No more records from here on: the client only finishes what it has begun.
     pub until: Instant,
 }
@@ -52,6 +54,7 @@ impl Load {
             delivery_timeout_ms: 120_000,
             from: Instant::ZERO,
             renewed_every_ms: None,
+            is_compacted: false,
             until: Instant(u64::MAX / 2),
         }
     }
@@ -91,7 +94,7 @@ impl Producing {
     /// A client that has everything before it; the ledger is told of its load.
     pub fn new(client: ClientId, load: Load, rng: Prng, ledger: &mut Ledger) -> Producing {
         let id = LoadId(u64::from(client.0));
-        if load.acks == Acks::All {
+        if load.acks == Acks::All && !load.is_compacted {
             ledger.begin(id, load.acks);
         }
         let mut producing = Producing {
@@ -161,12 +164,13 @@ impl Producing {
         let partition = chosen.map(|partition| i32::try_from(partition).expect("a few partitions"));
         for _ in 0..self.rng.range(1, AT_ONCE_MAX) {
             self.number += 1;
+            let is_tombstone = self.load.is_compacted && self.rng.chance(1, 8);
             let tag = Tag { load: self.id, number: self.number }.to_string();
             let record = ProducerRecord {
                 topic: self.load.topic.clone(),
                 partition,
                 key: Some(Bytes::from(format!("key-{key}"))),
-                value: Some(Bytes::from(format!("{}/{}", self.id.0, self.number))),
+                value: (!is_tombstone).then(|| Bytes::from(format!("{}/{}", self.id.0, self.number))),
                 headers: vec![(HEADER.to_owned(), Some(Bytes::from(tag)))],
                 timestamp_ms: wall.0,
             };
@@ -181,7 +185,9 @@ impl Producing {
             let Some(partition) = &delivery.partition else { continue };
             match &delivery.outcome {
                 Ok(offset) if self.load.acks == Acks::All && *offset >= 0 => {
-                    ledger.acked(Tag { load: self.id, number }, partition, *offset);
+                    if !self.load.is_compacted {
+                        ledger.acked(Tag { load: self.id, number }, partition, *offset);
+                    }
                     self.acked(partition, *offset, delivery.crc, note);
                 }
                 Ok(_) => {}

@@ -7,7 +7,8 @@ use crate::engine::time::Instant;
 use crate::protocol::codec::{Request, Response};
 use crate::protocol::error::ErrorCode;
 use kafka_protocol::messages::CreateTopicsRequest;
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use kafka_protocol::protocol::StrBytes;
 
 /// Wait before a repetition, in milliseconds.
 const RETRY_BACKOFF_MS: u64 = 50;
@@ -23,6 +24,8 @@ pub struct NewTopic {
     pub partitions: i32,
     /// How many replicas each has.
     pub replication_factor: i16,
+    /// What is set for it.
+    pub configs: Vec<(&'static str, String)>,
 }
 
 /// See the module.
@@ -38,11 +41,17 @@ pub struct Topics {
 impl Topics {
     /// A client that makes topics.
     pub fn new(topics: &[NewTopic]) -> Topics {
+        let config = |(name, value): &(&'static str, String)| {
+            CreatableTopicConfig::default()
+                .with_name(StrBytes::from_static_str(name))
+                .with_value(Some(StrBytes::from_string(value.clone())))
+        };
         let topic = |topic: &NewTopic| {
             CreatableTopic::default()
                 .with_name(topic_name(&topic.name))
                 .with_num_partitions(topic.partitions)
                 .with_replication_factor(topic.replication_factor)
+                .with_configs(topic.configs.iter().map(config).collect())
         };
         let topics = topics.iter().map(topic).collect();
         let request = CreateTopicsRequest::default().with_topics(topics).with_timeout_ms(TIMEOUT_MS);
