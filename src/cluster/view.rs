@@ -374,6 +374,8 @@ pub struct ActiveFault {
     pub since_ms: u64,
     /// The command line that ends it: `start 2`, `link heal 1 3`.
     pub undo: String,
+    /// The links it acts on, sender and receiver; [`CLIENTS`](crate::cluster::link::CLIENTS) stands for the clients.
+    pub links: Vec<(BrokerId, BrokerId)>,
 }
 
 /// A window of partition rows in the order asked for.

@@ -14,6 +14,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 pub enum Action {
     ScreenCluster,
     ScreenGroups,
+    ScreenFaults,
     NextPane,
     PreviousPane,
     Up,
@@ -160,6 +161,7 @@ use KeyCode as K;
 keymap! {
     Everywhere Nothing 0 ScreenCluster [key('1')] "1" "cluster" "the cluster";
     Everywhere Nothing 0 ScreenGroups [key('4')] "4" "groups" "consumer groups";
+    Everywhere Nothing 0 ScreenFaults [key('7')] "7" "faults" "links and faults";
     Everywhere Nothing 0 NextPane [code(K::Tab)] "Tab" "pane" "next pane";
     Everywhere Nothing 0 PreviousPane [code(K::BackTab)] "⇧Tab" "pane" "previous pane";
     Everywhere Nothing 0 Open [code(K::Enter)] "↵" "actions" "open: actions on this";

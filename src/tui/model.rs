@@ -42,6 +42,8 @@ pub struct Model {
     pub cluster: ClusterScreen,
     /// The Groups screen.
     pub groups: GroupsScreen,
+    /// The Faults screen.
+    pub faults: FaultsScreen,
     /// Dialogs, the top one last.
     pub overlays: Vec<Overlay>,
     /// Short messages, the newest last.
@@ -85,12 +87,14 @@ pub enum Screen {
     Cluster,
     /// Consumer groups.
     Groups,
+    /// Links, faults, and what would come of more.
+    Faults,
 }
 
 impl Screen {
     /// Every screen with its digit and its name, in the order of the tabs.
-    pub const ALL: [(Screen, char, &'static str); 2] =
-        [(Screen::Cluster, '1', "Cluster"), (Screen::Groups, '4', "Groups")];
+    pub const ALL: [(Screen, char, &'static str); 3] =
+        [(Screen::Cluster, '1', "Cluster"), (Screen::Groups, '4', "Groups"), (Screen::Faults, '7', "Faults")];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -109,6 +113,15 @@ pub struct GroupsScreen {
     pub first_row: usize,
     /// The row at `selected_index` is the selected one: the next picture tells its name.
     pub find_name: bool,
+}
+
+/// The state of the Faults screen: the selected link. [`CLIENTS`](crate::cluster::link::CLIENTS) stands for the clients.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FaultsScreen {
+    /// Who sends.
+    pub from: Option<BrokerId>,
+    /// Who receives.
+    pub to: Option<BrokerId>,
 }
 
 /// The state of the Cluster screen.
@@ -156,6 +169,7 @@ impl Model {
             legend: true,
             screen: Screen::Cluster,
             groups: GroupsScreen::default(),
+            faults: FaultsScreen::default(),
             cluster: ClusterScreen { window_ms: 60_000, ..ClusterScreen::default() },
             overlays: Vec::new(),
             toasts: Vec::new(),

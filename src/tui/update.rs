@@ -5,6 +5,7 @@
 //! a broker is killed only while the consequence of exactly that stands in the hint row.
 
 mod changes;
+mod faults;
 mod groups;
 mod mouse;
 mod news;
@@ -169,6 +170,11 @@ pub(super) fn on_action(model: &mut Model, action: Action) -> Vec<Cmd> {
     {
         return cmds;
     }
+    if model.screen == Screen::Faults
+        && let Some(cmds) = faults::on_action(model, action)
+    {
+        return cmds;
+    }
     match action {
         Action::Up | Action::Down | Action::PageUp | Action::PageDown | Action::First | Action::Last => {
             move_rows(model, action);
@@ -223,6 +229,10 @@ fn looks(model: &mut Model, action: Action) -> Vec<Cmd> {
             back(model);
         }
         Action::ScreenGroups => model.screen = Screen::Groups,
+        Action::ScreenFaults => {
+            model.screen = Screen::Faults;
+            return faults::entered(model);
+        }
         Action::Back => back(model),
         Action::Command => return open_palette(model, ""),
         Action::Filter => model.cluster.filter_input = Some(Input::new(model.cluster.filter.clone())),

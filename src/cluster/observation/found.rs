@@ -21,12 +21,20 @@ pub struct Found {
     /// The command that ends it.
     pub undo: String,
     chips: Vec<(BrokerId, String)>,
+    links: Vec<(BrokerId, BrokerId)>,
 }
 
 impl Found {
     /// A fault with the command that ends it.
     pub fn new(kind: FaultKind, text: String, undo: &str) -> Found {
-        Found { kind, text, undo: undo.to_owned(), chips: Vec::new() }
+        Found { kind, text, undo: undo.to_owned(), chips: Vec::new(), links: Vec::new() }
+    }
+
+    /// It acts on these links, sender and receiver.
+    #[must_use]
+    pub fn over(mut self, links: Vec<(BrokerId, BrokerId)>) -> Found {
+        self.links = links;
+        self
     }
 
     /// It shows on a broker's card. A chip has nine cells.
@@ -41,10 +49,13 @@ impl Found {
 pub fn shown(found: Vec<Found>, mut since: impl FnMut(&str) -> u64) -> Vec<Fault> {
     let mut shown: Vec<Fault> = found
         .into_iter()
-        .map(|Found { kind, text, undo, chips }| {
+        .map(|Found { kind, text, undo, chips, links }| {
             let since_ms = since(&text);
             let chip = |(id, text)| (id, FaultChip { kind, text });
-            Fault { active: ActiveFault { kind, text, since_ms, undo }, chips: chips.into_iter().map(chip).collect() }
+            Fault {
+                active: ActiveFault { kind, text, since_ms, undo, links },
+                chips: chips.into_iter().map(chip).collect(),
+            }
         })
         .collect();
     shown.sort_by_key(|fault| std::cmp::Reverse(fault.active.since_ms));
@@ -71,7 +82,7 @@ pub fn on_links(links: &Links) -> Vec<Found> {
                 FaultKind::Cut => format!("cut {other}"),
                 _ => word.clone(),
             };
-            let mut fault = Found::new(kind, text, &format!("link heal {spec}"));
+            let mut fault = Found::new(kind, text, &format!("link heal {spec}")).over(spec.directed());
             for (end, other) in [(from, to), (to, from)] {
                 fault = if end == CLIENTS { fault } else { fault.on(end, &of(other)) };
             }

@@ -270,10 +270,13 @@ fn found_on_links(world: &World) -> Vec<Found> {
         let undo = format!("link heal {from} to {to}");
         found.push(if link.is_cut {
             let text = format!("link {from} → {to} cut");
-            Found::new(FaultKind::Cut, text, &undo).on(from, &format!("cut {to}")).on(to, &format!("cut {from}"))
+            Found::new(FaultKind::Cut, text, &undo)
+                .over(vec![(from, to)])
+                .on(from, &format!("cut {to}"))
+                .on(to, &format!("cut {from}"))
         } else {
             let by = format!("+{} ms", link.delay_us_max / 1_000);
-            Found::new(FaultKind::Slow, format!("link {from} → {to} {by}"), &undo).on(from, &by)
+            Found::new(FaultKind::Slow, format!("link {from} → {to} {by}"), &undo).over(vec![(from, to)]).on(from, &by)
         });
     }
     found

@@ -48,6 +48,7 @@ const READING: &[&str] = &[
     "Follow a failover: the diamond leaves the dead column and appears in another, the epoch grows by one, the ISR \
      shrinks, the high watermark moves on. When the broker is back, its bar fills and the row sinks to Healthy.",
     "4 shows consumer groups: who reads which partition, and how far each is behind. There R resets offsets, D deletes.",
+    "7 shows every link, row to column, and what is wrong with it. There ↵ breaks or heals a link, c cuts it one way, X both.",
     "K acts on the broker of the selected column (h l). Every fault can be undone with u, all of them with H.",
 ];
 

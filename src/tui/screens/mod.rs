@@ -2,5 +2,6 @@
 
 pub mod cluster;
 pub mod empty;
+pub mod faults;
 pub mod groups;
 pub mod start;

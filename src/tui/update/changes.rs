@@ -185,11 +185,11 @@ fn ask_first(model: &mut Model, line: &str) -> Vec<Cmd> {
     vec![Cmd::AskConsequence(line.to_string())]
 }
 
-fn item(key: char, text: impl Into<String>, note: &str, line: String) -> menu::Item {
+pub(super) fn item(key: char, text: impl Into<String>, note: &str, line: String) -> menu::Item {
     menu::Item { key, text: text.into(), note: note.to_string(), cmd: Cmd::Run(line) }
 }
 
-fn open_menu(model: &mut Model, title: String, items: Vec<menu::Item>) -> Vec<Cmd> {
+pub(super) fn open_menu(model: &mut Model, title: String, items: Vec<menu::Item>) -> Vec<Cmd> {
     if items.is_empty() {
         return Vec::new();
     }

@@ -464,6 +464,7 @@ impl ClusterPort for FakeCluster {
                     text: "broker 2 killed".into(),
                     since_ms: NOW_MS - 2_400,
                     undo: "start 2".into(),
+                    links: Vec::new(),
                 })
                 .collect(),
             brokers,
