@@ -57,3 +57,13 @@ fn frame_of_five_hundred_groups(bencher: Bencher<'_, '_>) {
     let mut buffer = Buffer::empty(model.area);
     bencher.bench_local(|| draw(&model, &model.view, &model.theme, model.area, &mut buffer));
 }
+
+/// The Faults screen of the largest scripted cluster.
+#[divan::bench]
+fn frame_of_faults(bencher: Bencher<'_, '_>) {
+    let mut cluster = FakeCluster::new(Scene::Large);
+    let mut model = model(&mut cluster, 160, 45);
+    model.screen = Screen::Faults;
+    let mut buffer = Buffer::empty(model.area);
+    bencher.bench_local(|| draw(&model, &model.view, &model.theme, model.area, &mut buffer));
+}

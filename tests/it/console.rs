@@ -3,6 +3,7 @@
 
 mod end_to_end;
 mod fake;
+mod faults;
 mod groups;
 mod simulated;
 mod terminal;

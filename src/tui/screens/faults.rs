@@ -195,7 +195,7 @@ fn forecast(pen: &mut Pen<'_>, model: &Model, area: Rect) -> u16 {
     };
     let (weight, text) = match &armed.forecast.consequence {
         Some(consequence) => (consequence.weight, consequence.text.as_str()),
-        None => (Weight::Harmless, "nothing gets worse"),
+        None => (Weight::Harmless, "nothing is known of what it costs"),
     };
     let (role, glyph) = palette::weight(weight);
     lines(pen, &format!("{}: {glyph} {text}", armed.forecast.line), theme.fg(role), area)

@@ -104,7 +104,7 @@ pub struct FakeCluster {
     next_id: u64,
 }
 
-const NOW_MS: u64 = 3_600_000;
+pub const NOW_MS: u64 = 3_600_000;
 /// 12:04:31.520 of the day.
 const WALL_MS: i64 = 43_471_520;
 
