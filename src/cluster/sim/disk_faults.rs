@@ -7,6 +7,7 @@
 //! Deliberately not here: what a disk does then (`disk`), and what a broker does about it (`world`).
 
 use crate::cluster::sim::disk::DiskFailure;
+use crate::cluster::sim::link_faults;
 use crate::cluster::sim::plan::{Fault, Plan, is_whole_but_for, somebody_has_all_without};
 use crate::cluster::sim::world::{Power, World};
 use crate::engine::prng::Prng;
@@ -106,7 +107,7 @@ pub(super) fn is_allowed(world: &mut World, broker: BrokerId, fault: DiskFault) 
         DiskFault::Full | DiskFault::Fail => somebody_has_all_without(world, broker),
         DiskFault::DamageTail => {
             let is_down = world.nodes.get(&broker).is_some_and(|node| node.power == Power::Off);
-            is_down && !world.network.has_cuts() && is_whole_but_for(world, &[broker])
+            is_down && !link_faults::is_any_broken(world) && is_whole_but_for(world, &[broker])
         }
         DiskFault::Slow(_) | DiskFault::Heal => true,
     }

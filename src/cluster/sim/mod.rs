@@ -8,6 +8,7 @@ pub mod disk;
 pub mod disk_faults;
 pub mod execute;
 pub mod guest;
+pub mod link_faults;
 pub mod mutants;
 pub mod nemesis;
 pub mod network;

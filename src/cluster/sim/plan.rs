@@ -5,11 +5,13 @@
 //! its whole ISR and every other broker runs and is connected.
 
 use crate::cluster::sim::disk_faults::{self, DiskFault, DiskSwarm};
+use crate::cluster::sim::link_faults::{self, LinkFault, LinkSwarm};
 use crate::cluster::sim::world::{Happening, Power, StepOutcome, World};
 use crate::engine::broker::Broker;
 use crate::engine::prng::Prng;
 use crate::engine::time::Instant;
 use crate::protocol::ids::BrokerId;
+use kafka_protocol::messages::ApiKey;
 
 /// What can go wrong, and right again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +44,21 @@ pub enum Fault {
     HealLinks,
     /// Something is wrong with a broker's disk, or right again.
     Disk(BrokerId, DiskFault),
+    /// Something is wrong with what goes from the first to the second, or right again; `CLIENTS` stands for all clients.
+    Link(BrokerId, BrokerId, LinkFault),
+    /// The next request of an API to a broker is lost, or the next answer.
+    DropNext {
+        /// The broker that is to get the request, or answers.
+        broker: BrokerId,
+        /// The API.
+        api: ApiKey,
+        /// Answers, or requests.
+        of_responses: bool,
+    },
+    /// A wall clock is ahead by so many milliseconds from now on.
+    Skew(BrokerId, i64),
+    /// kill −9 of the process that all brokers live in.
+    KillAll,
 }
 
 /// The classes of faults that a seed may turn off.
@@ -63,6 +80,8 @@ pub struct Swarm {
     pub wipes: bool,
     /// Disks.
     pub disks: DiskSwarm,
+    /// Links, single messages, clocks, and the whole process.
+    pub links: LinkSwarm,
 }
 
 impl Swarm {
@@ -78,6 +97,7 @@ impl Swarm {
             slow_links: on(),
             wipes: false,
             disks: DiskSwarm::default(),
+            links: LinkSwarm::default(),
         }
     }
 }
@@ -145,6 +165,9 @@ pub fn inflict(world: &mut World, fault: &Fault) -> StepOutcome {
             somebody_has_all_without(world, *a) && somebody_has_all_without(world, *b)
         }
         Fault::Disk(broker, fault) => disk_faults::is_allowed(world, *broker, *fault),
+        Fault::Link(from, to, fault) => link_faults::is_allowed(world, (*from, *to), *fault),
+        Fault::KillAll => !has_anybody_lost_records(world),
+        Fault::DropNext { .. } | Fault::Skew(..) => true,
         Fault::Start(_) | Fault::Resume(_) | Fault::Slow(..) | Fault::HealOneWay(..) | Fault::HealLinks => true,
     };
     if !is_allowed {
@@ -172,9 +195,22 @@ pub fn inflict(world: &mut World, fault: &Fault) -> StepOutcome {
             let link = world.network.link(from, to);
             link.delay_us_max = delay_us_max.max(link.delay_us_min);
         }
-        Fault::HealOneWay(from, to) => world.network.link(from, to).is_cut = false,
-        Fault::HealLinks => world.network.heal(),
+        Fault::HealOneWay(from, to) => {
+            world.network.link(from, to).is_cut = false;
+            link_faults::inflict(world, (from, to), LinkFault::Heal);
+        }
+        Fault::HealLinks => {
+            world.network.heal();
+            link_faults::heal(world, false);
+        }
         Fault::Disk(broker, fault) => disk_faults::inflict(world, broker, fault),
+        Fault::Link(from, to, fault) => link_faults::inflict(world, (from, to), fault),
+        Fault::DropNext { broker, api, of_responses } => link_faults::drop_next(world, broker, api, of_responses),
+        Fault::Skew(broker, skew_ms) => world.nodes.get_mut(&broker).expect("a broker").skew_ms = skew_ms,
+        Fault::KillAll => {
+            let ids: Vec<BrokerId> = world.nodes.keys().copied().collect();
+            ids.into_iter().for_each(|id| world.kill(id));
+        }
     }
     StepOutcome::default()
 }
@@ -182,23 +218,29 @@ pub fn inflict(world: &mut World, fault: &Fault) -> StepOutcome {
 /// Whether somebody with all records stays when a broker is gone for a while, although others count as in sync that have lost theirs. Whoever
 /// serves clients was taken in again: what it had lost no longer counts as its.
 pub(super) fn somebody_has_all_without(world: &mut World, broker: BrokerId) -> bool {
-    let mut without = Vec::new();
-    for (id, node) in &mut world.nodes {
+    let mut without = who_has_lost_records(world);
+    without.retain(|id| *id != broker);
+    // Whoever is cut off already may soon be out of the ISR: whoever has all records has to be heard.
+    without.is_empty() || !link_faults::is_any_broken(world) && is_whole_but_for(world, &without)
+}
+
+fn who_has_lost_records(world: &mut World) -> Vec<BrokerId> {
+    for node in world.nodes.values_mut() {
         if node.power == Power::On && node.broker.as_ref().is_some_and(Broker::serves_clients) {
             node.has_lost_records = false;
         }
-        if node.has_lost_records && *id != broker {
-            without.push(*id);
-        }
     }
-    // Whoever is cut off already may soon be out of the ISR: whoever has all records has to be heard.
-    without.is_empty() || !world.network.has_cuts() && is_whole_but_for(world, &without)
+    world.nodes.iter().filter(|(_, node)| node.has_lost_records).map(|(id, _)| *id).collect()
+}
+
+fn has_anybody_lost_records(world: &mut World) -> bool {
+    !who_has_lost_records(world).is_empty()
 }
 
 /// Every broker runs, is connected, has been taken in again since it started, and every partition has its whole ISR by every broker's
 /// account. (A broker that has just lost its power is in ISRs still, without all of its records, until it registers.)
 fn is_whole(world: &World) -> bool {
-    !world.network.has_cuts() && is_whole_but_for(world, &[])
+    !link_faults::is_any_broken(world) && is_whole_but_for(world, &[])
 }
 
 /// As much of [`is_whole`] as a broker that goes down for a while must leave behind, while others have lost records: somebody has them all.
@@ -234,5 +276,11 @@ fn name(fault: &Fault) -> &'static str {
         Fault::HealOneWay(..) => "one-way heals",
         Fault::HealLinks => "heals",
         Fault::Disk(_, fault) => disk_faults::name(*fault),
+        Fault::Link(from, to, fault) => link_faults::name((*from, *to), *fault),
+        Fault::DropNext { of_responses: false, .. } => "requests dropped",
+        Fault::DropNext { of_responses: true, .. } => "answers dropped",
+        Fault::Skew(_, 0) => "clocks set right",
+        Fault::Skew(..) => "clock steps",
+        Fault::KillAll => "process kills",
     }
 }

@@ -3,9 +3,13 @@
 //!
 //! Invariant: a plan that is written and read is the same plan.
 
-use crate::cluster::command::values::LinkSpec;
-use crate::cluster::command::{Command, DiskCommand, LinkCommand, Who, parse_line};
+use crate::cluster::command::values::{Api, ByteRate, LinkSpec, Share, Size, Skew};
+use crate::cluster::command::{
+    ClockCommand, ClockSkew, Command, Direction, DiskCommand, DropCommand, LinkCommand, Traffic, Who, parse_line,
+};
+use crate::cluster::link::CLIENTS;
 use crate::cluster::sim::disk_faults::DiskFault;
+use crate::cluster::sim::link_faults::{LATE_AT_LEAST, LinkFault};
 use crate::cluster::sim::plan::{Fault, Plan};
 use crate::engine::time::Instant;
 use crate::protocol::ids::BrokerId;
@@ -67,7 +71,7 @@ impl PlanFile {
             }
         }
         let brokers = brokers.ok_or("how many brokers is missing: `brokers 3`")?;
-        let known = |id: &BrokerId| (1..=brokers).contains(&id.0);
+        let known = |id: &BrokerId| *id == CLIENTS || (1..=brokers).contains(&id.0);
         if let Some(id) = plan.faults.iter().flat_map(|(_, fault)| named(*fault)).find(|id| !known(id)) {
             return Err(format!("there is no broker {id}"));
         }
@@ -124,9 +128,12 @@ fn named(fault: Fault) -> Vec<BrokerId> {
         | Fault::Resume(id)
         | Fault::Start(id)
         | Fault::Isolate(id)
-        | Fault::Disk(id, _) => vec![id],
+        | Fault::Disk(id, _)
+        | Fault::Skew(id, _)
+        | Fault::DropNext { broker: id, .. } => vec![id],
         Fault::CutOneWay(a, b) | Fault::HealOneWay(a, b) | Fault::Cut(a, b) | Fault::Slow(a, b, _) => vec![a, b],
-        Fault::HealLinks => Vec::new(),
+        Fault::Link(a, b, _) => vec![a, b],
+        Fault::HealLinks | Fault::KillAll => Vec::new(),
     }
 }
 
@@ -160,12 +167,70 @@ fn command_of(fault: Fault, brokers: i32) -> Command {
             DiskFault::DamageTail => DiskCommand::Corrupt { who: who(id), partition: None, offset: None },
             DiskFault::Heal => DiskCommand::Heal { who: who(id) },
         }),
+        Fault::Link(from, to, fault) => Command::Link(link_command_of(link(vec![from], vec![to], true), fault)),
+        Fault::DropNext { broker, api, of_responses } => {
+            let direction = if of_responses { Direction::Response } else { Direction::Request };
+            let traffic = Traffic { direction, api: Api(api) };
+            Command::Drop(DropCommand::Next { traffic, broker: Some(broker), count: 1 })
+        }
+        Fault::Skew(id, millis) => {
+            Command::Clock(ClockCommand::Skew(ClockSkew { who: who(id), skew: Skew { millis } }))
+        }
+        Fault::KillAll => Command::Kill { who: Who::Ids(all()) },
+    }
+}
+
+fn link_command_of(link: LinkSpec, fault: LinkFault) -> LinkCommand {
+    match fault {
+        LinkFault::Stop => LinkCommand::Cut { link },
+        // `Fault::Slow` is written without a delay.
+        LinkFault::Late(us) => LinkCommand::Delay { link, by: LATE_AT_LEAST, jitter: Some(Duration::from_micros(us)) },
+        LinkFault::Lose(per_million) => LinkCommand::Lose { link, share: Share { per_million } },
+        LinkFault::Hold => LinkCommand::Hold { link },
+        LinkFault::Narrow(bytes_per_s) => LinkCommand::Throttle { link, rate: ByteRate(Size(bytes_per_s)) },
+        LinkFault::Heal => LinkCommand::Heal { link },
+    }
+}
+
+/// The fault that a link command is.
+fn link_fault_of(command: &LinkCommand) -> Option<Fault> {
+    let link = command.link();
+    let ends = match (link.from.as_slice(), link.to.as_slice(), link.one_way) {
+        ([from], [to], true) => Some((*from, *to)),
+        _ => None,
+    };
+    let is_clients = ends.is_some_and(|(from, to)| from == CLIENTS || to == CLIENTS);
+    let plain = |fault: LinkFault| ends.map(|(from, to)| Fault::Link(from, to, fault));
+    match command {
+        LinkCommand::Heal { .. } => Some(match ends {
+            Some((from, to)) if is_clients => Fault::Link(from, to, LinkFault::Heal),
+            Some((from, to)) => Fault::HealOneWay(from, to),
+            None => Fault::HealLinks,
+        }),
+        LinkCommand::Cut { .. } if is_clients => plain(LinkFault::Stop),
+        LinkCommand::Cut { link } => match (link.from.as_slice(), link.to.as_slice(), link.one_way) {
+            ([from], [to], true) => Some(Fault::CutOneWay(*from, *to)),
+            ([a], [b], false) => Some(Fault::Cut(*a, *b)),
+            ([id], [_, ..], false) => Some(Fault::Isolate(*id)),
+            _ => None,
+        },
+        LinkCommand::Delay { by, jitter: Some(jitter), .. } => {
+            let us = u64::try_from(jitter.as_micros()).ok()?;
+            let slow = |(from, to)| Fault::Slow(from, to, us);
+            if by.is_zero() { ends.map(slow) } else { plain(LinkFault::Late(us)) }
+        }
+        LinkCommand::Lose { share, .. } => plain(LinkFault::Lose(share.per_million)),
+        LinkCommand::Hold { .. } => plain(LinkFault::Hold),
+        LinkCommand::Release { .. } => None,
+        LinkCommand::Throttle { rate, .. } => plain(LinkFault::Narrow(rate.0.0)),
+        LinkCommand::Delay { jitter: None, .. } => None,
     }
 }
 
 /// The fault that a command is, if it is one that can be planned.
 fn fault_of(command: &Command) -> Option<Fault> {
     match command {
+        Command::Kill { who: Who::Ids(ids) } if ids.len() > 1 => Some(Fault::KillAll),
         Command::Kill { who } => one(who).map(Fault::Kill),
         Command::Powerloss { who } => one(who).map(Fault::PowerLoss),
         Command::Wipe { who } => one(who).map(Fault::Wipe),
@@ -174,22 +239,13 @@ fn fault_of(command: &Command) -> Option<Fault> {
         Command::Resume { who } => one(who).map(Fault::Resume),
         Command::Start { who } => one(who).map(Fault::Start),
         Command::Disk(disk) => disk_fault_of(disk),
-        Command::Link(LinkCommand::Heal { link }) => match (link.from.as_slice(), link.to.as_slice(), link.one_way) {
-            ([from], [to], true) => Some(Fault::HealOneWay(*from, *to)),
-            _ => Some(Fault::HealLinks),
-        },
-        Command::Link(LinkCommand::Cut { link }) => match (link.from.as_slice(), link.to.as_slice(), link.one_way) {
-            ([from], [to], true) => Some(Fault::CutOneWay(*from, *to)),
-            ([a], [b], false) => Some(Fault::Cut(*a, *b)),
-            ([id], [_, ..], false) => Some(Fault::Isolate(*id)),
-            _ => None,
-        },
-        Command::Link(LinkCommand::Delay { link, by, jitter: Some(jitter) }) if by.is_zero() && link.one_way => {
-            match (link.from.as_slice(), link.to.as_slice()) {
-                ([from], [to]) => Some(Fault::Slow(*from, *to, u64::try_from(jitter.as_micros()).ok()?)),
-                _ => None,
-            }
-        }
+        Command::Link(link) => link_fault_of(link),
+        Command::Clock(ClockCommand::Skew(skew)) => Some(Fault::Skew(one(&skew.who)?, skew.skew.millis)),
+        Command::Drop(DropCommand::Next { traffic, broker: Some(broker), count: 1 }) => Some(Fault::DropNext {
+            broker: *broker,
+            api: traffic.api.0,
+            of_responses: traffic.direction == Direction::Response,
+        }),
         _ => None,
     }
 }
@@ -216,6 +272,7 @@ fn disk_fault_of(command: &DiskCommand) -> Option<Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kafka_protocol::messages::ApiKey;
 
     #[test]
     fn what_is_written_is_read_again() {
@@ -234,6 +291,18 @@ mod tests {
             Fault::Slow(b, a, 59_999),
             Fault::HealOneWay(a, b),
             Fault::HealLinks,
+            Fault::Link(a, b, LinkFault::Late(1_234_567)),
+            Fault::Link(CLIENTS, b, LinkFault::Late(77)),
+            Fault::Link(a, b, LinkFault::Lose(123_457)),
+            Fault::Link(b, a, LinkFault::Hold),
+            Fault::Link(b, CLIENTS, LinkFault::Narrow(12_345)),
+            Fault::Link(b, CLIENTS, LinkFault::Stop),
+            Fault::Link(b, CLIENTS, LinkFault::Heal),
+            Fault::DropNext { broker: b, api: ApiKey::Produce, of_responses: true },
+            Fault::DropNext { broker: a, api: ApiKey::EndTxn, of_responses: false },
+            Fault::Skew(a, -119_999),
+            Fault::Skew(b, 0),
+            Fault::KillAll,
             Fault::Disk(a, DiskFault::Slow(20_500)),
             Fault::Disk(b, DiskFault::Full),
             Fault::Disk(a, DiskFault::Fail),

@@ -4,6 +4,7 @@
 use crate::cluster::sim::check::{Checkers, Violation, liveness};
 use crate::cluster::sim::clientele;
 use crate::cluster::sim::disk_faults::{self, DiskSwarm};
+use crate::cluster::sim::link_faults::{self, LinkSwarm};
 use crate::cluster::sim::nemesis::Nemesis;
 use crate::cluster::sim::plan::{Plan, Swarm};
 use crate::cluster::sim::reader::Reader;
@@ -161,7 +162,12 @@ impl Run {
         let compaction = Prng::new(options.seed).fork("compaction");
         clientele::begin_compaction(&mut run.world, compaction, run.end_of_faults);
         let mut disks = Prng::new(options.seed).fork("disks");
-        let swarm = Swarm { disks: DiskSwarm::draw(&mut disks), ..Swarm::draw(&mut choices) };
+        let mut links = Prng::new(options.seed).fork("links");
+        let swarm = Swarm {
+            disks: DiskSwarm::draw(&mut disks),
+            links: LinkSwarm::draw(&mut links),
+            ..Swarm::draw(&mut choices)
+        };
         run.world.nodes.values_mut().for_each(|node| node.disk.tears = swarm.disks.torn_writes);
         let first_fault = run.world.now.plus_millis(choices.range(0, 2_000));
         let ids: Vec<BrokerId> = run.world.nodes.keys().copied().collect();
@@ -173,6 +179,7 @@ impl Run {
         run.plan = plan.unwrap_or_else(|| {
             let mut plan = Plan::draw(rng, &ids, swarm, first_fault, run.end_of_faults);
             disk_faults::draw(&mut plan, disks, &ids, swarm.disks, first_fault, run.end_of_faults);
+            link_faults::draw(&mut plan, links, &ids, swarm.links, first_fault, run.end_of_faults);
             plan
         });
         run.plan.schedule(&mut run.world);
@@ -211,7 +218,7 @@ impl Run {
             Phase::Done => Ok(None),
             Phase::Safety if is_over(self.end_of_faults) => {
                 self.world.pass(self.end_of_faults);
-                self.world.network.heal();
+                link_faults::heal_all(&mut self.world);
                 self.world.nodes.values_mut().for_each(Node::heal_disk);
                 self.start_all();
                 let deadline = self.world.now.plus_millis(LIVENESS_MS);
