@@ -74,6 +74,8 @@ pub struct Cleaning {
     first_dirty: i64,
     /// What lies at or beyond it is not touched.
     end: i64,
+    /// The high watermark when the pass began: what lies at or beyond it may be cut off again.
+    committed: i64,
     at: i64,
     is_rewriting: bool,
     /// The last offset of each key in what is dirty.
@@ -159,6 +161,7 @@ impl PartitionLog {
             cuts: self.cuts,
             first_dirty: self.clean_end(),
             end,
+            committed: high_watermark,
             at: self.clean_end(),
             is_rewriting: false,
             keys: BTreeMap::new(),
@@ -297,7 +300,7 @@ impl PartitionLog {
     /// and if the log would end in a gap without it.
     fn emptied(&self, cleaning: &Cleaning, batch: &Batch) -> Fate {
         let header = &batch.header;
-        let tells_producer = self.producers.is_last_of(header);
+        let tells_producer = self.producers.is_last_of(header, cleaning.committed);
         match tells_producer || header.next_offset() == cleaning.end {
             true if header.record_count == 0 => Fate::Stays,
             true => Fate::Becomes(batch.emptied()),

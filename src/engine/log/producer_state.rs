@@ -180,13 +180,19 @@ impl ProducerState {
     }
 
     /// Whether compaction has to keep a batch for what it tells of its producer: it is the last one with a sequence
-    /// number, or, if there is none, the last marker of the current epoch (`Cleaner.isBatchLastRecordOfProducer`).
-    pub(super) fn is_last_of(&self, header: &BatchHeader) -> bool {
+    /// number, or, if there is none, the last marker of the current epoch (`Cleaner.isBatchLastRecordOfProducer`). What is
+    /// not committed may be cut off, and what is known of producers is then read from the log again: only committed
+    /// batches make one before them needless. (Kafka reads a snapshot of the state instead.)
+    pub(super) fn is_last_of(&self, header: &BatchHeader, committed: i64) -> bool {
         let Some(producer) = self.producers.get(&header.producer_id).filter(|_| header.has_producer()) else {
             return false;
         };
         match producer.batches.last() {
-            Some(last) => last.last_offset == header.last_offset(),
+            Some(_) => match producer.batches.iter().rev().find(|batch| batch.last_offset < committed) {
+                Some(last) => last.last_offset == header.last_offset(),
+                // All that is remembered may be cut off.
+                None => !header.is_control(),
+            },
             None => header.is_control() && header.producer_epoch == producer.epoch,
         }
     }

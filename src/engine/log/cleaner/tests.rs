@@ -173,6 +173,31 @@ fn producers_are_known_after_a_restart_that_finds_nothing_but_the_log() {
 }
 
 #[test]
+fn a_producer_is_known_when_its_last_batches_were_not_committed_and_are_cut_off() {
+    for uncommitted in [1, 6] {
+        let mut one = OneLog::with(compacted());
+        let of = |sequence| keyed(&[("a", Some("1"))]).producer(7, 2, sequence).build().expect("a batch");
+        for sequence in 0..4 {
+            one.append(1, of(sequence)).expect("appended");
+        }
+        put(&mut one, &[("a", Some("2"))]);
+        let committed = one.log.end_offset();
+        for sequence in 4..4 + uncommitted {
+            one.append(1, of(sequence)).expect("appended");
+        }
+        clean_up_to(&mut one, committed).expect("dirty");
+        one.truncate(committed);
+        let checkpoints = one.log.checkpoints.clone();
+        let log = &one.log;
+        one.harness.step(|cx| checkpoints.iter().for_each(|&offset| log.delete_checkpoint(cx, offset)));
+        one.restart();
+        let repeated = one.append(1, of(3)).expect("it is there already");
+        assert_eq!((repeated.first_offset, repeated.duplicate), (3, true), "{uncommitted} were cut off");
+        assert_eq!(one.append(1, of(4)).expect("the next sequence number").first_offset, committed);
+    }
+}
+
+#[test]
 fn young_records_wait_and_old_ones_are_due() {
     let lag = TopicConfig { min_compaction_lag_ms: 500, min_cleanable_dirty_millionths: 999_999, ..compacted() };
     let mut one = OneLog::with(TopicConfig { max_compaction_lag_ms: 2_000, ..lag });
