@@ -13,6 +13,7 @@
 mod groups;
 mod lesson;
 mod port;
+mod topics;
 
 pub use crate::protocol::ids::BrokerId;
 pub use groups::{
@@ -21,6 +22,9 @@ pub use groups::{
 };
 pub use lesson::{LessonState, LessonView, Page, Turn};
 pub use port::*;
+pub use topics::{
+    PlacementRequest, PlacementView, SetBy, TopicDetail, TopicRow, TopicSetting, TopicSums, TopicsRequest, TopicsView,
+};
 
 use std::fmt;
 use std::sync::Arc;
@@ -72,6 +76,10 @@ pub struct ViewRequest {
     pub spark_samples: usize,
     /// Tell of consumer groups.
     pub groups: Option<GroupsRequest>,
+    /// Tell of topics.
+    pub topics: Option<TopicsRequest>,
+    /// Tell where new partitions would go.
+    pub placement: Option<PlacementRequest>,
 }
 
 impl Default for ViewRequest {
@@ -88,6 +96,8 @@ impl Default for ViewRequest {
             strip_samples: 120,
             spark_samples: 16,
             groups: None,
+            topics: None,
+            placement: None,
         }
     }
 }
@@ -139,6 +149,10 @@ pub struct ClusterView {
     pub lesson: Option<LessonView>,
     /// The consumer groups, as far as they were asked for.
     pub groups: Option<GroupsView>,
+    /// The topics, as far as they were asked for.
+    pub topics: Option<TopicsView>,
+    /// Where new partitions would go, if that was asked for.
+    pub placement: Option<PlacementView>,
 }
 
 /// Which time a view shows.

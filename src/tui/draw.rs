@@ -20,7 +20,7 @@ use super::model::{Model, Pane, Screen};
 use super::numbers::{count, moment, plural, span_ms};
 use super::overlays::{self, toast};
 use super::pen::{Pen, Piece, piece, pieces_width, width};
-use super::screens::{cluster, empty, faults, groups, start};
+use super::screens::{cluster, empty, faults, groups, start, topics};
 use super::theme::{Ground, Role, Theme};
 use super::widgets::timeline;
 use crate::cluster::view::{ClockMode, ClusterView, Weight, WorldFacts};
@@ -58,6 +58,9 @@ fn framed(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
         empty::draw(pen, view, body);
     } else if model.screen == Screen::Groups {
         groups::draw(pen, model, view, frame);
+        timeline::draw(pen, &frame, view, model.cluster.event, false);
+    } else if model.screen == Screen::Topics {
+        topics::draw(pen, model, view, frame);
         timeline::draw(pen, &frame, view, model.cluster.event, false);
     } else if model.screen == Screen::Faults {
         faults::draw(pen, model, view, frame);
@@ -300,6 +303,10 @@ fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
     }
     if model.screen == Screen::Groups {
         groups::hints(pen, view, frame);
+        return;
+    }
+    if model.screen == Screen::Topics {
+        topics::hints(pen, model, view, frame);
         return;
     }
     if model.screen == Screen::Faults {

@@ -14,6 +14,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 pub enum Action {
     ScreenCluster,
     ScreenGroups,
+    ScreenTopics,
     ScreenFaults,
     NextPane,
     PreviousPane,
@@ -64,6 +65,8 @@ pub enum Action {
     Sort,
     ShowAll,
     Demo,
+    Edit,
+    Internal,
 }
 
 /// Where a binding stands in the help.
@@ -73,8 +76,10 @@ pub enum Group {
     Everywhere,
     /// The clock.
     Time,
-    /// This screen.
+    /// The Cluster screen.
     Cluster,
+    /// The Topics screen.
+    Topics,
     /// Understood, not listed (aliases).
     Unlisted,
 }
@@ -161,6 +166,7 @@ use KeyCode as K;
 keymap! {
     Everywhere Nothing 0 ScreenCluster [key('1')] "1" "cluster" "the cluster";
     Everywhere Nothing 0 ScreenGroups [key('4')] "4" "groups" "consumer groups";
+    Everywhere Nothing 0 ScreenTopics [key('5')] "5" "topics" "topics and their settings";
     Everywhere Nothing 0 ScreenFaults [key('7')] "7" "faults" "links and faults";
     Everywhere Nothing 0 NextPane [code(K::Tab)] "Tab" "pane" "next pane";
     Everywhere Nothing 0 PreviousPane [code(K::BackTab)] "⇧Tab" "pane" "previous pane";
@@ -211,6 +217,8 @@ keymap! {
     Cluster Nothing 10 Sort [key('s')] "s" "sort" "sort";
     Cluster Nothing 0 ShowAll [key('z')] "z" "show all" "show all, fewer";
     Cluster Demo 0 Demo [key('d')] "d" "demo data" "demo data, while there is none";
+    Topics Nothing 0 Edit [key('e')] "e" "edit" "edit partitions and settings";
+    Topics Nothing 0 Internal [key('i')] "i" "internal" "show Kafka's own topics";
 }
 
 /// What a key press means; `None`: nothing.
@@ -260,6 +268,7 @@ pub fn key_for_command(name: &str) -> Option<&'static str> {
         "consume" => Action::Consume,
         "topic create" => Action::NewTopic,
         "topic delete" => Action::Delete,
+        "topic alter" => Action::Edit,
         "filter" => Action::Filter,
         "sort" => Action::Sort,
         "quit" => Action::Quit,

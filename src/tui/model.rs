@@ -10,8 +10,8 @@ use super::overlays::toast::Toast;
 use super::screens;
 use super::theme::{Depth, Theme};
 use crate::cluster::view::{
-    BrokerId, ClusterView, CommandDoc, GroupState, GroupsRequest, PartitionName, PartitionRow, RowSort, ViewRequest,
-    WhyAbout,
+    BrokerId, ClusterView, CommandDoc, GroupState, GroupsRequest, PartitionName, PartitionRow, RowSort, TopicDetail,
+    TopicsRequest, ViewRequest, WhyAbout,
 };
 use ratatui::layout::Rect;
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub struct Model {
     pub cluster: ClusterScreen,
     /// The Groups screen.
     pub groups: GroupsScreen,
+    /// The Topics screen.
+    pub topics: TopicsScreen,
     /// The Faults screen.
     pub faults: FaultsScreen,
     /// Dialogs, the top one last.
@@ -87,14 +89,20 @@ pub enum Screen {
     Cluster,
     /// Consumer groups.
     Groups,
+    /// Topics and their settings.
+    Topics,
     /// Links, faults, and what would come of more.
     Faults,
 }
 
 impl Screen {
     /// Every screen with its digit and its name, in the order of the tabs.
-    pub const ALL: [(Screen, char, &'static str); 3] =
-        [(Screen::Cluster, '1', "Cluster"), (Screen::Groups, '4', "Groups"), (Screen::Faults, '7', "Faults")];
+    pub const ALL: [(Screen, char, &'static str); 4] = [
+        (Screen::Cluster, '1', "Cluster"),
+        (Screen::Groups, '4', "Groups"),
+        (Screen::Topics, '5', "Topics"),
+        (Screen::Faults, '7', "Faults"),
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -113,6 +121,37 @@ pub struct GroupsScreen {
     pub first_row: usize,
     /// The row at `selected_index` is the selected one: the next picture tells its name.
     pub find_name: bool,
+}
+
+/// The state of the Topics screen.
+#[derive(Debug, Clone, Default)]
+pub struct TopicsScreen {
+    /// The selected topic.
+    pub selected: Option<Arc<str>>,
+    /// Where it was last.
+    pub selected_index: usize,
+    /// The first row in view.
+    pub first_row: usize,
+    /// The row at `selected_index` is the selected one: the next picture tells its name.
+    pub find_name: bool,
+    /// Kafka's own topics are shown too.
+    pub internal: bool,
+    /// The filter in force.
+    pub filter: String,
+    /// The filter while it is typed.
+    pub filter_input: Option<Input>,
+    /// The settings have the keys, not the list.
+    pub on_settings: bool,
+    /// The selected setting.
+    pub setting: Option<&'static str>,
+}
+
+impl TopicsScreen {
+    /// The place of the selected setting.
+    pub fn setting_index(&self, detail: &TopicDetail) -> usize {
+        let is_selected = |name| detail.settings.iter().position(|setting| setting.name == name);
+        self.setting.and_then(is_selected).unwrap_or(0)
+    }
 }
 
 /// The state of the Faults screen: the selected link. [`CLIENTS`](crate::cluster::link::CLIENTS) stands for the clients.
@@ -169,6 +208,7 @@ impl Model {
             legend: true,
             screen: Screen::Cluster,
             groups: GroupsScreen::default(),
+            topics: TopicsScreen::default(),
             faults: FaultsScreen::default(),
             cluster: ClusterScreen { window_ms: 60_000, ..ClusterScreen::default() },
             overlays: Vec::new(),
@@ -210,6 +250,18 @@ impl Model {
                 row_count: rows,
                 selected: self.groups.selected.clone(),
                 spark_samples: 24,
+            }),
+            topics: (self.screen == Screen::Topics).then(|| TopicsRequest {
+                first_row: self.topics.first_row,
+                row_count: rows,
+                selected: self.topics.selected.clone(),
+                internal: self.topics.internal,
+                filter: self.topics.filter_input.as_ref().map_or(&self.topics.filter[..], Input::value).to_string(),
+                spark_samples: 16,
+            }),
+            placement: self.overlays.iter().rev().find_map(|overlay| match overlay {
+                Overlay::Form(form) => form.placement(),
+                _ => None,
             }),
         }
     }

@@ -9,6 +9,7 @@ mod faults;
 mod groups;
 mod mouse;
 mod news;
+mod topics;
 
 use super::commands::{self, Own};
 use super::headline::Mood;
@@ -39,7 +40,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Cmd> {
                 overlays::insert(filter, text.lines().next().unwrap_or_default());
                 Vec::new()
             }
-            (None, None) => Vec::new(),
+            (None, None) => {
+                topics::on_paste(model, &text);
+                Vec::new()
+            }
         },
         Msg::Resize(width, height) => {
             model.area.width = width;
@@ -125,6 +129,9 @@ fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Cmd> {
     if model.cluster.filter_input.is_some() {
         return on_filter_key(model, key);
     }
+    if model.screen == Screen::Topics && model.topics.filter_input.is_some() {
+        return topics::on_filter_key(model, key);
+    }
     match keymap::action(key) {
         Some(action) => on_action(model, action),
         None => Vec::new(),
@@ -167,6 +174,11 @@ pub(super) fn on_action(model: &mut Model, action: Action) -> Vec<Cmd> {
     }
     if model.screen == Screen::Groups
         && let Some(cmds) = groups::on_action(model, action)
+    {
+        return cmds;
+    }
+    if model.screen == Screen::Topics
+        && let Some(cmds) = topics::on_action(model, action)
     {
         return cmds;
     }
@@ -229,6 +241,7 @@ fn looks(model: &mut Model, action: Action) -> Vec<Cmd> {
             back(model);
         }
         Action::ScreenGroups => model.screen = Screen::Groups,
+        Action::ScreenTopics => model.screen = Screen::Topics,
         Action::ScreenFaults => {
             model.screen = Screen::Faults;
             return faults::entered(model);
@@ -331,10 +344,11 @@ fn open_palette(model: &mut Model, line: &str) -> Vec<Cmd> {
 }
 
 fn open_form(model: &mut Model, kind: form::Kind) -> Vec<Cmd> {
-    let topic = match (kind, &model.cluster.selected) {
-        (form::Kind::NewTopic, _) | (_, None) => String::new(),
-        (_, Some(name)) => name.topic.to_string(),
+    let here = match model.screen {
+        Screen::Topics => model.topics.selected.as_deref(),
+        _ => model.cluster.selected.as_ref().map(|name| &*name.topic),
     };
+    let topic = here.filter(|_| kind != form::Kind::NewTopic).unwrap_or_default().to_owned();
     model.overlays.push(Overlay::Form(Box::new(form::Form::new(kind, &topic, &model.view))));
     vec![Cmd::AskTopics(String::new())]
 }

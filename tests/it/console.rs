@@ -7,6 +7,7 @@ mod faults;
 mod groups;
 mod simulated;
 mod terminal;
+mod topics;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use fake::{FakeCluster, Scene};

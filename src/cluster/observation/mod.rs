@@ -25,6 +25,7 @@ mod ranking;
 mod situation;
 #[cfg(test)]
 mod tests;
+mod topics;
 mod why;
 
 pub use broker::DiskUse;
@@ -219,6 +220,7 @@ impl Observer {
         let bytes_in = self.brokers.values().map(|broker| broker.rates().0).sum();
         self.bytes_in.push(at_ms, bytes_in);
         self.brokers.values_mut().for_each(|broker| broker.sample(at_ms));
+        self.partitions.topics().sample(at_ms);
     }
 
     /// The moment that was told last.
@@ -726,6 +728,9 @@ impl Observer {
             // Whoever plays one puts it in.
             lesson: None,
             groups: want.groups.as_ref().map(|want| self.groups.view(want, &self.ends())),
+            topics: (want.topics.as_ref())
+                .map(|want| self.partitions.topics().view(want, &self.image, &self.setup.cluster)),
+            placement: want.placement.as_ref().map(|want| topics::placement(want, &self.image)),
             brokers,
         }
     }

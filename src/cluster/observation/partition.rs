@@ -78,6 +78,8 @@ pub(super) struct Counted {
     pub(super) behind_max: u64,
     /// Records a second by which the high watermark grows.
     pub(super) watermark_per_s: u64,
+    /// Bytes in the leader's log, or in the largest copy while there is no leader.
+    pub(super) bytes: u64,
 }
 
 /// See the module.
@@ -279,8 +281,14 @@ impl Partition {
             records_per_s: leader.map_or(0, |_| self.end_rate.per_second()),
             watermark_per_s: leader.map_or(0, |_| self.watermark_rate.per_second()),
             behind_max: replicas.iter().map(|(_, _, behind)| *behind).max().unwrap_or(0),
+            bytes: self.bytes(),
             replicas,
         }
+    }
+
+    fn bytes(&self) -> u64 {
+        let of_leader = self.state.leader.and_then(|leader| self.seen_on(leader)).map(|seen| seen.size_bytes);
+        of_leader.or_else(|| self.seen.iter().map(|seen| seen.size_bytes).max()).unwrap_or(0)
     }
 
     /// How many records of the leader a replica misses, and how many of its own it will have to cut.

@@ -8,6 +8,7 @@
 
 use super::partition::{Lives, Partition};
 use super::ranking::Ranking;
+use super::topics::{self, Topics};
 use crate::cluster::view::{
     PartitionName, PartitionRows, PartitionSeverity, RowSort, Totals, ViewRequest, WorstPartition,
 };
@@ -20,7 +21,7 @@ type RowKey = (u8, bool, Reverse<u64>, PartitionName);
 
 /// Whether a partition is the cluster's own, not its users': what is shown of those comes first.
 fn is_internal(name: &PartitionName) -> bool {
-    name.topic.starts_with("__")
+    topics::is_internal(&name.topic)
 }
 
 /// What one broker has of all partitions.
@@ -74,6 +75,7 @@ struct Tally {
     /// Everything that is not healthy, worst first.
     attention: BTreeSet<(PartitionSeverity, bool, PartitionName)>,
     listing: Listing,
+    topics: Topics,
 }
 
 impl Tally {
@@ -112,6 +114,7 @@ impl Tally {
                 self.attention.remove(&key)
             };
         }
+        self.topics.count(&partition.name.topic, counted, add);
         if self.listing.passes(&partition.name) {
             let key = self.listing.key(partition);
             if add {
@@ -165,6 +168,10 @@ impl Partitions {
         self.tally.totals
     }
 
+    pub(super) fn topics(&mut self) -> &mut Topics {
+        &mut self.tally.topics
+    }
+
     pub(super) fn under_replicated(&self) -> u32 {
         self.tally.under_replicated
     }
@@ -200,6 +207,7 @@ impl Partitions {
     pub(super) fn remove_one(&mut self, id: PartitionId) {
         if let Some(partition) = self.map.remove(&id) {
             self.tally.count(&partition, false);
+            self.tally.topics.forget_if_empty(&partition.name.topic);
             if self.names.get(&partition.name) == Some(&id) {
                 self.names.remove(&partition.name);
             }

@@ -16,6 +16,7 @@ pub mod describe;
 pub mod elections;
 pub mod features;
 pub mod image;
+pub mod placement;
 pub mod record;
 pub mod statics;
 pub mod topics;
@@ -25,7 +26,6 @@ mod draft;
 mod isr;
 mod leaders;
 mod partition_change;
-mod placement;
 mod producer_ids;
 mod reassign;
 

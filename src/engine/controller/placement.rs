@@ -33,7 +33,8 @@ impl Rack {
 }
 
 /// Places new partitions, one after the other.
-pub(super) struct Placer<'r> {
+#[derive(Debug)]
+pub struct Placer<'r> {
     rng: &'r mut Prng,
     racks: Vec<Rack>,
     brokers: usize,

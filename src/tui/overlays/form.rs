@@ -1,4 +1,4 @@
-//! Forms: produce, consume, new topic. Every field is judged while it is typed, and the equal Kafka command line is
+//! Forms: produce, consume, new topic, alter a topic. Every field is judged while it is typed, and the equal Kafka command line is
 //! shown.
 //!
 //! ```text
@@ -9,16 +9,20 @@
 //! │ Same as  kafka-topics.sh --create --topic orders … │
 //! ╰────────────────────────────────────────────────────╯
 //! ```
-//! Invariants: a form with a blocked field is never sent, the button names the field; judging is pure.
+//! Invariants: a form with a blocked field is never sent, the button names the field; judging is pure (`verdict`). A form that alters
+//! names only what it changes.
 
-use super::{Outcome, dialog, edit, field, insert};
-use crate::cluster::view::{Acks, ClusterView, ProduceDraft, TailFrom, TopicSummary};
-use crate::tui::glyphs;
+mod picture;
+mod verdict;
+
+pub use verdict::Verdict;
+
+use super::{Outcome, edit, insert};
+use crate::cluster::command::values::duration_text;
+use crate::cluster::view::{Acks, ClusterView, PlacementRequest, ProduceDraft, TailFrom, TopicDetail, TopicSummary};
 use crate::tui::msg::Cmd;
-use crate::tui::pen::{Pen, piece, wrap};
-use crate::tui::theme::{Ground, Role};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use ratatui::layout::Rect;
+use std::time::Duration;
 use tui_input::Input;
 
 /// Which form.
@@ -30,6 +34,8 @@ pub enum Kind {
     Consume,
     /// Create a topic.
     NewTopic,
+    /// Change a topic.
+    AlterTopic,
 }
 
 /// What a field takes.
@@ -49,15 +55,16 @@ struct Field {
     help: &'static str,
 }
 
-/// What is thought of a field.
+/// The topic that is altered, as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// Right.
-    Fine,
-    /// Allowed, with a remark.
-    Warns(String),
-    /// Cannot be sent like this.
-    Blocks(String),
+struct Subject {
+    name: String,
+    partitions: u32,
+    replicas: u32,
+    short: u32,
+    min_isr: String,
+    cleanup: String,
+    retention: String,
 }
 
 /// The state of a form.
@@ -68,7 +75,9 @@ pub struct Form {
     fields: Vec<Field>,
     focus: usize,
     topics: Vec<TopicSummary>,
+    subject: Option<Subject>,
     brokers: usize,
+    alive: usize,
     bootstrap: String,
     sent: u32,
 }
@@ -83,57 +92,129 @@ fn choice(label: &'static str, options: &'static [&'static str], place: usize, h
 
 const FROM: &[&str] = &["last 20 of each partition", "the oldest record", "now on"];
 const ACKS: &[&str] = &["all", "1", "0"];
+const CLEANUP: &[&str] = &["delete", "compact", "compact,delete"];
+/// What stands for a retention without end.
+const FOREVER: &str = "forever";
+/// At most so many partitions are shown in the preview of a placement.
+const PREVIEW_MAX: u32 = 12;
+
+const CLEANUP_HELP: &str = "cleanup.policy: delete old records, keep the newest of each key, or both.";
+const KEEP_HELP: &str = "retention.ms: how long records are kept: 90m, 7d, forever. Empty: the cluster's.";
+const MIN_ISR_HELP: &str = "min.insync.replicas: acks=all needs so many copies. Empty: the cluster's.";
+const SETTINGS_HELP: &str = "Any other setting: segment.bytes=1048576 max.message.bytes=2000000 …";
+
+fn fields(kind: Kind, topic: &str, brokers: usize, subject: Option<&Subject>) -> Vec<Field> {
+    match (kind, subject) {
+        (Kind::Produce, _) => vec![
+            text("topic", topic, "Where to. Tab goes on, ↑ ↓ change a choice."),
+            text("key", "", "Records with the same key go to the same partition, in order. Empty: no key."),
+            text("value", "", "The record. Empty: a tombstone, which deletes its key in a compacted topic."),
+            text("partition", "", "Empty: by the key's hash, or in turn without a key."),
+            text("times", "1", "How many copies to send."),
+            choice("acks", ACKS, 0, "all: every in-sync replica has it. 1: the leader has it. 0: nobody is asked."),
+        ],
+        (Kind::Consume, _) => vec![
+            text("topic", topic, "What to read."),
+            choice("from", FROM, 0, "Where to begin. The tail follows from there."),
+        ],
+        (Kind::AlterTopic, Some(subject)) => {
+            let cleanup = CLEANUP.iter().position(|policy| *policy == subject.cleanup).unwrap_or(0);
+            vec![
+                text("partitions", &subject.partitions.to_string(), "It can grow, never shrink."),
+                text("min in sync", &subject.min_isr, MIN_ISR_HELP),
+                choice("clean-up", CLEANUP, cleanup, CLEANUP_HELP),
+                text("keep for", &subject.retention, KEEP_HELP),
+                text("settings", "", SETTINGS_HELP),
+            ]
+        }
+        (Kind::NewTopic | Kind::AlterTopic, _) => vec![
+            text("name", topic, "Letters, digits, dot, dash, underscore."),
+            text("partitions", "6", "How many logs it is split into. It can grow later, never shrink."),
+            text("replicas", &brokers.clamp(1, 3).to_string(), "How many brokers have a copy of each log."),
+            text("min in sync", "", MIN_ISR_HELP),
+            choice("clean-up", CLEANUP, 0, CLEANUP_HELP),
+            text("keep for", "", KEEP_HELP),
+            text("settings", "", SETTINGS_HELP),
+        ],
+    }
+}
+
+impl Subject {
+    fn of(detail: &TopicDetail) -> Subject {
+        let retention = detail.value("retention.ms").unwrap_or_default();
+        Subject {
+            name: detail.row.name.to_string(),
+            partitions: detail.row.partitions,
+            replicas: detail.row.replicas,
+            short: detail.row.under_replicated,
+            min_isr: detail.row.min_isr.to_string(),
+            cleanup: detail.row.cleanup.clone(),
+            retention: retention.parse().map_or(FOREVER.to_owned(), |ms| duration_text(Duration::from_millis(ms))),
+        }
+    }
+}
 
 impl Form {
     /// A form for a topic (empty: none chosen yet).
     pub fn new(kind: Kind, topic: &str, view: &ClusterView) -> Form {
-        let fields = match kind {
-            Kind::Produce => vec![
-                text("topic", topic, "Where to. Tab goes on, ↑ ↓ change a choice."),
-                text("key", "", "Records with the same key go to the same partition, in order. Empty: no key."),
-                text("value", "", "The record. Empty: a tombstone, which deletes its key in a compacted topic."),
-                text("partition", "", "Empty: by the key's hash, or in turn without a key."),
-                text("times", "1", "How many copies to send."),
-                choice("acks", ACKS, 0, "all: every in-sync replica has it. 1: the leader has it. 0: nobody is asked."),
-            ],
-            Kind::Consume => vec![
-                text("topic", topic, "What to read."),
-                choice("from", FROM, 0, "Where to begin. The tail follows from there."),
-            ],
-            Kind::NewTopic => {
-                let replicas = view.brokers.len().clamp(1, 3).to_string();
-                vec![
-                    text("name", topic, "Letters, digits, dot, dash, underscore."),
-                    text("partitions", "6", "How many logs it is split into. It can grow later, never shrink."),
-                    text("replicas", &replicas, "How many brokers have a copy of each log."),
-                    text(
-                        "min in sync",
-                        "",
-                        "min.insync.replicas: acks=all needs so many copies. Empty: the cluster's.",
-                    ),
-                    choice(
-                        "clean-up",
-                        &["delete", "compact"],
-                        0,
-                        "delete old records, or keep the newest of each key.",
-                    ),
-                ]
-            }
-        };
-        let focus = usize::from(kind == Kind::Produce && !topic.is_empty());
-        let bootstrap = view.host.bootstrap_servers.split(',').next().unwrap_or_default().to_string();
-        Form { kind, fields, focus, topics: Vec::new(), brokers: view.brokers.len(), bootstrap, sent: 0 }
+        Form::about(kind, topic, None, view)
+    }
+
+    /// The form that changes a topic; with a setting (`segment.bytes=…`), that is what is to be typed on.
+    pub fn alter(detail: &TopicDetail, setting: Option<&str>, view: &ClusterView) -> Form {
+        let mut form = Form::about(Kind::AlterTopic, "", Some(Subject::of(detail)), view);
+        if let Some(setting) = setting {
+            form.focus = form.fields.len() - 1;
+            form.fields[form.focus].content = Content::Text(Input::new(setting.to_owned()));
+        }
+        form
+    }
+
+    fn about(kind: Kind, topic: &str, subject: Option<Subject>, view: &ClusterView) -> Form {
+        Form {
+            kind,
+            fields: fields(kind, topic, view.brokers.len(), subject.as_ref()),
+            focus: usize::from(kind == Kind::Produce && !topic.is_empty()),
+            topics: Vec::new(),
+            subject,
+            brokers: view.brokers.len(),
+            alive: view.brokers.iter().filter(|card| card.state.answers()).count(),
+            bootstrap: view.host.bootstrap_servers.split(',').next().unwrap_or_default().to_string(),
+            sent: 0,
+        }
+    }
+
+    /// Whether its first field is a topic that exists.
+    fn asks_for_topic(&self) -> bool {
+        matches!(self.kind, Kind::Produce | Kind::Consume)
     }
 
     /// The topics there are, for judging and completing.
     pub fn topics(&mut self, topics: Vec<TopicSummary>) {
         if self.value(0).is_empty()
-            && self.kind != Kind::NewTopic
+            && self.asks_for_topic()
             && let Some(first) = topics.iter().find(|topic| !topic.internal)
         {
             self.fields[0].content = Content::Text(Input::new(first.name.to_string()));
         }
         self.topics = topics;
+    }
+
+    /// The placement that is to be previewed: of the partitions that do not exist yet.
+    pub fn placement(&self) -> Option<PlacementRequest> {
+        let partitions: u32 = self.get("partitions").parse().ok()?;
+        let (more, replicas) = match (self.kind, &self.subject) {
+            (Kind::NewTopic, _) => (partitions, self.get("replicas").parse().ok().filter(|count| *count > 0)?),
+            (Kind::AlterTopic, Some(subject)) => (partitions.checked_sub(subject.partitions)?, subject.replicas),
+            _ => return None,
+        };
+        (more > 0 && partitions <= verdict::PARTITIONS_MAX)
+            .then_some(PlacementRequest { partitions: more.min(PREVIEW_MAX), replicas })
+    }
+
+    /// What a field holds; empty where the form has no such field.
+    fn get(&self, label: &str) -> &str {
+        self.fields.iter().position(|field| field.label == label).map_or("", |place| self.value(place))
     }
 
     fn value(&self, place: usize) -> &str {
@@ -145,79 +226,6 @@ impl Form {
 
     fn topic(&self) -> Option<&TopicSummary> {
         self.topics.iter().find(|topic| *topic.name == *self.value(0))
-    }
-
-    /// What is thought of the field at `place`.
-    pub fn verdict(&self, place: usize) -> Verdict {
-        let value = self.value(place);
-        match (self.kind, self.fields[place].label) {
-            (Kind::NewTopic, "name") => self.judge_name(value),
-            (_, "topic") => self.judge_topic(value),
-            (_, "partitions") => judge_number(value, 1, 10_000),
-            (_, "replicas") => match judge_number(value, 1, self.brokers.max(1) as u64) {
-                Verdict::Blocks(_) => Verdict::Blocks(format!("1 to {}: one broker holds one copy", self.brokers)),
-                _ if value == "1" && self.brokers > 1 => Verdict::Warns("no copy: a dead broker stops it".into()),
-                verdict => verdict,
-            },
-            (_, "min in sync") if value.is_empty() => Verdict::Fine,
-            (_, "min in sync") => self.judge_min_isr(value),
-            (_, "partition") if value.is_empty() => Verdict::Fine,
-            (_, "partition") => {
-                let count = self.topic().map_or(10_000, |topic| u64::from(topic.partitions));
-                match judge_number(value, 0, count.saturating_sub(1)) {
-                    Verdict::Blocks(_) => Verdict::Blocks(format!("0 to {}", count.saturating_sub(1))),
-                    verdict => verdict,
-                }
-            }
-            (_, "times") => judge_number(value, 1, 100_000),
-            (_, "value") if value.is_empty() && self.value(1).is_empty() => {
-                Verdict::Blocks("a value, or a key for a tombstone".into())
-            }
-            (_, "value") if value.is_empty() => Verdict::Warns("a tombstone: deletes the key".into()),
-            (_, "acks") if value != "all" => Verdict::Warns("may be lost when a broker dies".into()),
-            _ => Verdict::Fine,
-        }
-    }
-
-    fn judge_name(&self, name: &str) -> Verdict {
-        let legal = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-');
-        if name.is_empty() {
-            Verdict::Blocks("needs a name".into())
-        } else if self.topics.iter().any(|topic| *topic.name == *name) {
-            Verdict::Blocks("exists already".into())
-        } else if name == "." || name == ".." || name.len() > 249 || !name.chars().all(legal) {
-            Verdict::Blocks("letters, digits, . _ - only, at most 249".into())
-        } else if name.contains('.') && name.contains('_') {
-            Verdict::Warns("mixes . and _: metrics cannot tell them apart".into())
-        } else {
-            Verdict::Fine
-        }
-    }
-
-    fn judge_topic(&self, name: &str) -> Verdict {
-        if name.is_empty() {
-            Verdict::Blocks("needs a topic".into())
-        } else if self.topic().is_some() || self.topics.is_empty() {
-            Verdict::Fine
-        } else {
-            Verdict::Blocks("there is no such topic".into())
-        }
-    }
-
-    fn judge_min_isr(&self, value: &str) -> Verdict {
-        let replicas: u64 = self.value(2).parse().unwrap_or(1);
-        match judge_number(value, 1, replicas) {
-            Verdict::Blocks(_) => Verdict::Blocks(format!("1 to {replicas}, its replicas")),
-            _ if value.parse() == Ok(replicas) && replicas > 1 => {
-                Verdict::Warns("one dead broker stops acks=all".into())
-            }
-            verdict => verdict,
-        }
-    }
-
-    /// The first field that blocks.
-    fn blocked(&self) -> Option<usize> {
-        (0..self.fields.len()).find(|&place| matches!(self.verdict(place), Verdict::Blocks(_)))
     }
 
     /// A key.
@@ -232,7 +240,7 @@ impl Form {
             KeyCode::Tab => self.focus = (self.focus + 1) % count,
             _ => {}
         }
-        let on_topic = self.focus == 0 && self.kind != Kind::NewTopic;
+        let on_topic = self.focus == 0 && self.asks_for_topic();
         match (&mut self.fields[self.focus].content, key.code) {
             (Content::Choice(options, place), KeyCode::Up | KeyCode::Left) => {
                 *place = (*place + options.len() - 1) % options.len();
@@ -287,27 +295,30 @@ impl Form {
                 Outcome::ask(Cmd::Produce(self.draft()))
             }
             Kind::Consume => {
-                let from = match self.value(1) {
+                let from = match self.get("from") {
                     choice if choice == FROM[1] => TailFrom::Start,
                     choice if choice == FROM[2] => TailFrom::End,
                     _ => TailFrom::Last(20),
                 };
                 Outcome::done(Cmd::OpenTail(self.value(0).to_string(), from))
             }
-            Kind::NewTopic => Outcome::done(Cmd::Run(self.create_line())),
+            Kind::NewTopic | Kind::AlterTopic => match self.line() {
+                Some(line) => Outcome::done(Cmd::Run(line)),
+                None => Outcome::stay(),
+            },
         }
     }
 
     fn draft(&self) -> ProduceDraft {
         let some = |value: &str| (!value.is_empty()).then(|| value.to_string());
         ProduceDraft {
-            topic: self.value(0).to_string(),
-            key: some(self.value(1)),
-            value: some(self.value(2)),
-            partition: self.value(3).parse().ok(),
+            topic: self.get("topic").to_string(),
+            key: some(self.get("key")),
+            value: some(self.get("value")),
+            partition: self.get("partition").parse().ok(),
             headers: Vec::new(),
-            count: self.value(4).parse().unwrap_or(1),
-            acks: match self.value(5) {
+            count: self.get("times").parse().unwrap_or(1),
+            acks: match self.get("acks") {
                 "0" => Acks::None,
                 "1" => Acks::Leader,
                 _ => Acks::All,
@@ -315,130 +326,99 @@ impl Form {
         }
     }
 
-    /// The line of the command language a new topic is.
-    fn create_line(&self) -> String {
-        let mut line =
-            format!("topic create {} --partitions {} --replicas {}", self.value(0), self.value(1), self.value(2));
-        if !self.value(3).is_empty() {
-            line.push_str(&format!(" --config min.insync.replicas={}", self.value(3)));
+    /// The settings that are set or changed, as `KEY=VALUE`.
+    fn settings(&self) -> Vec<String> {
+        let before = |of: fn(&Subject) -> &str| self.subject.as_ref().map_or("", of).to_owned();
+        let default_cleanup =
+            if self.subject.is_some() { before(|subject| &subject.cleanup) } else { "delete".to_owned() };
+        let mut settings = Vec::new();
+        let mut add = |key: &str, value: &str, before: &str| {
+            if !value.is_empty() && value != before {
+                settings.push(format!("{key}={value}"));
+            }
+        };
+        add("min.insync.replicas", self.get("min in sync"), &before(|subject| &subject.min_isr));
+        add("cleanup.policy", self.get("clean-up"), &default_cleanup);
+        let kept = self.get("keep for");
+        if kept != before(|subject| &subject.retention) {
+            add("retention.ms", &verdict::retention_ms(kept).unwrap_or_default(), "");
         }
-        if self.value(4) == "compact" {
-            line.push_str(" --config cleanup.policy=compact");
-        }
-        line
+        settings.extend(self.get("settings").split_whitespace().map(str::to_owned));
+        settings
     }
 
-    /// The equal command line of Kafka's own tools.
-    fn same_as(&self) -> String {
+    /// How many partitions there shall be, if that changes.
+    fn more_partitions(&self) -> Option<u32> {
+        let before = self.subject.as_ref()?.partitions;
+        self.get("partitions").parse().ok().filter(|count| *count > before)
+    }
+
+    /// The line of the command language a topic's form is; `None` while nothing is changed.
+    fn line(&self) -> Option<String> {
+        let mut line = match &self.subject {
+            None => {
+                let (name, partitions, replicas) = (self.get("name"), self.get("partitions"), self.get("replicas"));
+                format!("topic create {name} --partitions {partitions} --replicas {replicas}")
+            }
+            Some(subject) => format!("topic alter {}", subject.name),
+        };
+        let more = self.more_partitions();
+        if let Some(count) = more {
+            line.push_str(&format!(" --partitions {count}"));
+        }
+        let settings = self.settings();
+        for setting in &settings {
+            line.push_str(&format!(" --config {setting}"));
+        }
+        (self.subject.is_none() || more.is_some() || !settings.is_empty()).then_some(line)
+    }
+
+    /// The equal command lines of Kafka's own tools.
+    fn same_as(&self) -> Vec<String> {
         if self.bootstrap.is_empty() {
             // Kafka's tools cannot get at a simulated world.
-            return String::new();
+            return Vec::new();
         }
         let server = &self.bootstrap;
         let topic = if self.value(0).is_empty() { "NAME" } else { self.value(0) };
-        match self.kind {
-            Kind::Produce => format!(
+        match (self.kind, &self.subject) {
+            (Kind::Produce, _) => vec![format!(
                 "kafka-console-producer.sh --bootstrap-server {server} --topic {topic} --producer-property acks={}",
-                self.value(5)
-            ),
-            Kind::Consume => format!(
+                self.get("acks")
+            )],
+            (Kind::Consume, _) => vec![format!(
                 "kafka-console-consumer.sh --bootstrap-server {server} --topic {topic}{}",
-                if self.value(1) == FROM[1] { " --from-beginning" } else { "" }
-            ),
-            Kind::NewTopic => {
+                if self.get("from") == FROM[1] { " --from-beginning" } else { "" }
+            )],
+            (Kind::AlterTopic, Some(subject)) => {
+                let topics = self.more_partitions().map(|count| {
+                    format!(
+                        "kafka-topics.sh --bootstrap-server {server} --alter --topic {} --partitions {count}",
+                        subject.name
+                    )
+                });
+                let settings = self.settings().join(",");
+                let configs = (!settings.is_empty()).then(|| {
+                    format!(
+                        "kafka-configs.sh --bootstrap-server {server} --alter --topic {} --add-config {settings}",
+                        subject.name
+                    )
+                });
+                topics.into_iter().chain(configs).collect()
+            }
+            (Kind::NewTopic | Kind::AlterTopic, _) => {
                 let mut line = format!(
                     "kafka-topics.sh --bootstrap-server {server} --create --topic {topic} \
                      --partitions {} --replication-factor {}",
-                    self.value(1),
-                    self.value(2)
+                    self.get("partitions"),
+                    self.get("replicas")
                 );
-                if !self.value(3).is_empty() {
-                    line.push_str(&format!(" --config min.insync.replicas={}", self.value(3)));
+                for setting in self.settings() {
+                    line.push_str(&format!(" --config {setting}"));
                 }
-                if self.value(4) == "compact" {
-                    line.push_str(" --config cleanup.policy=compact");
-                }
-                line
+                vec![line]
             }
         }
-    }
-
-    /// Draws the form.
-    pub fn draw(&self, pen: &mut Pen<'_>, _view: &ClusterView, area: Rect) {
-        let theme = pen.theme;
-        let (title, verb) = match self.kind {
-            Kind::Produce => ("Produce", "send"),
-            Kind::Consume => ("Consume", "read"),
-            Kind::NewTopic => ("New topic", "create"),
-        };
-        let button = match self.blocked() {
-            Some(place) => format!("{verb} (fix {})", self.fields[place].label),
-            None => verb.to_string(),
-        };
-        let keys = [("↵", button.as_str()), ("Tab", "next field"), ("Esc", "close")];
-        let width = 92.min(area.width.saturating_sub(2));
-        let same_as = match self.same_as().as_str() {
-            "" => Vec::new(),
-            line => wrap(line, width.saturating_sub(14)),
-        };
-        let height = self.fields.len() as u16 + same_as.len() as u16 + 9;
-        let inside = dialog(pen, area, width, height, Role::Focus, title, &keys);
-        let mut y = inside.y + 1;
-        let cells = (inside.width * 2 / 5).max(20).min(inside.width.saturating_sub(14));
-        for (place, entry) in self.fields.iter().enumerate() {
-            if y >= inside.bottom() {
-                return;
-            }
-            let focused = place == self.focus;
-            let label = if focused { theme.bold(Role::Focus) } else { theme.fg(Role::Dim) };
-            pen.text(inside.x, y, 13, entry.label, label);
-            let x = inside.x + 14;
-            match &entry.content {
-                Content::Text(input) => {
-                    field(pen, x, y, cells, input, focused);
-                }
-                Content::Choice(options, chosen) => {
-                    if focused {
-                        pen.ground(Rect { x, y, width: cells, height: 1 }, Ground::Sel);
-                    }
-                    let text =
-                        if focused { format!("‹ {} ›", options[*chosen]) } else { options[*chosen].to_string() };
-                    pen.text(x, y, cells, &text, theme.bold(Role::Text));
-                }
-            }
-            let (glyph, words, role) = match self.verdict(place) {
-                Verdict::Fine => (glyphs::DONE, String::new(), Role::Sync),
-                Verdict::Warns(words) => (glyphs::ATTENTION, words, Role::Lag),
-                Verdict::Blocks(words) => (glyphs::DEAD, words, Role::Dead),
-            };
-            let at = x + cells + 1;
-            pen.text(at, y, inside.right().saturating_sub(at), &format!("{glyph} {words}"), theme.fg(role));
-            y += 1;
-        }
-        y += 1;
-        if y < inside.bottom() {
-            pen.text(inside.x, y, inside.width, self.fields[self.focus].help, theme.fg(Role::Dim));
-        }
-        y += 2;
-        for (row, line) in same_as.iter().enumerate() {
-            if y < inside.bottom() {
-                let label = if row == 0 { "Same as       " } else { "              " };
-                pen.pieces(
-                    inside.x,
-                    y,
-                    inside.width,
-                    &[piece(label, theme.fg(Role::Faint)), piece(line.as_str(), theme.fg(Role::Dim))],
-                );
-            }
-            y += 1;
-        }
-    }
-}
-
-fn judge_number(value: &str, least: u64, most: u64) -> Verdict {
-    match value.parse::<u64>() {
-        Ok(number) if (least..=most).contains(&number) => Verdict::Fine,
-        _ => Verdict::Blocks(format!("a number from {least} to {most}")),
     }
 }
 
@@ -471,6 +451,48 @@ mod tests {
         form.fields[3] = text("min in sync", "2", "");
         let line = "topic create orders --partitions 6 --replicas 3 --config min.insync.replicas=2";
         assert_eq!(press(&mut form, KeyCode::Enter), Outcome::done(Cmd::Run(line.into())));
+        form.fields[5] = text("keep for", "1h 30m", "");
+        form.fields[6] = text("settings", "segment.bytes=1048576", "");
+        let line = format!("{line} --config retention.ms=5400000 --config segment.bytes=1048576");
+        assert_eq!(press(&mut form, KeyCode::Enter), Outcome::done(Cmd::Run(line.clone())));
+        assert!(line.parse::<crate::cluster::command::Command>().is_ok());
+    }
+
+    fn altered(form: &mut Form, values: [&str; 4]) -> Option<String> {
+        for (place, value) in [0, 1, 3, 4].into_iter().zip(values) {
+            form.fields[place].content = Content::Text(Input::new(value.to_owned()));
+        }
+        match press(form, KeyCode::Enter).cmds.pop() {
+            Some(Cmd::Run(line)) => Some(line),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_form_that_alters_names_what_it_changes_and_nothing_else() {
+        let mut form = Form::about(
+            Kind::AlterTopic,
+            "",
+            Some(Subject {
+                name: "orders".into(),
+                partitions: 6,
+                replicas: 3,
+                short: 0,
+                min_isr: "2".into(),
+                cleanup: "delete".into(),
+                retention: "7days".into(),
+            }),
+            &ClusterView::default(),
+        );
+        let mut line = |values| altered(&mut form, values);
+        assert_eq!(line(["6", "2", "7days", ""]), None, "nothing is changed");
+        assert_eq!(line(["5", "2", "7days", ""]), None, "partitions cannot go");
+        assert_eq!(line(["8", "2", "7days", ""]).as_deref(), Some("topic alter orders --partitions 8"));
+        assert_eq!(line(["6", "2", "forever", ""]).as_deref(), Some("topic alter orders --config retention.ms=-1"));
+        assert_eq!(line(["6", "2", "7days", "no.such.setting=1"]), None);
+        assert_eq!(line(["6", "2", "7days", "segment.bytes=x"]), None);
+        let all = line(["8", "1", "2d", "segment.bytes=1048576"]).expect("all of it is right");
+        assert!(all.parse::<crate::cluster::command::Command>().is_ok(), "{all}");
     }
 
     #[test]

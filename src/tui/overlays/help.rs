@@ -39,6 +39,10 @@ const SIGNS: &[(&str, Role, &str)] = &[
     (glyphs::CUT, Role::Dead, "log: will be cut"),
 ];
 
+/// The lists of keys.
+const TITLES: [(Group, &str); 4] =
+    [(Group::Everywhere, "Everywhere"), (Group::Time, "Time"), (Group::Cluster, "Cluster"), (Group::Topics, "Topics")];
+
 /// How the screen reads, in sentences.
 const READING: &[&str] = &[
     "Each column is a broker, each row a partition. The bar in a cell is the end of that replica's log: the newest \
@@ -48,6 +52,7 @@ const READING: &[&str] = &[
     "Follow a failover: the diamond leaves the dead column and appears in another, the epoch grows by one, the ISR \
      shrinks, the high watermark moves on. When the broker is back, its bar fills and the row sinks to Healthy.",
     "4 shows consumer groups: who reads which partition, and how far each is behind. There R resets offsets, D deletes.",
+    "5 shows topics, the worst first, and the settings of one, those of its own on top. There e edits it, ↵ shows its partitions.",
     "7 shows every link, row to column, and what is wrong with it. There ↵ breaks or heals a link, c cuts it one way, X both.",
     "K acts on the broker of the selected column (h l). Every fault can be undone with u, all of them with H.",
 ];
@@ -105,7 +110,7 @@ impl Help {
                 && (typed.is_empty() || row.help.contains(&typed) || row.shown.to_lowercase().contains(&typed))
         };
         let mut columns = Vec::new();
-        for (group, title) in [(Group::Everywhere, "Everywhere"), (Group::Time, "Time"), (Group::Cluster, "Cluster")] {
+        for (group, title) in TITLES {
             let rows: Vec<Vec<Piece<'static>>> = KEYMAP
                 .iter()
                 .filter(|row| row.group == group)

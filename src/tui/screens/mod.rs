@@ -5,3 +5,4 @@ pub mod empty;
 pub mod faults;
 pub mod groups;
 pub mod start;
+pub mod topics;

@@ -2,7 +2,7 @@
 
 use super::changes;
 use crate::tui::keymap::Action;
-use crate::tui::model::{Model, Pane};
+use crate::tui::model::{Model, Pane, Screen};
 use crate::tui::msg::Cmd;
 use crate::tui::screens::cluster::{self, Hit};
 use crate::tui::widgets::timeline::Axis;
@@ -56,6 +56,9 @@ fn click(model: &mut Model, x: u16, y: u16) -> Vec<Cmd> {
     let Some(frame) = model.frame() else { return Vec::new() };
     if model.is_empty() {
         return Vec::new();
+    }
+    if model.screen == Screen::Topics {
+        return super::topics::on_click(model, frame, y, double);
     }
     match cluster::hit(model, &view, frame, x, y) {
         Hit::Row(name, broker) => {

@@ -38,6 +38,7 @@ pub(super) fn on_view(model: &mut Model, view: Arc<ClusterView>) {
         model.keep_selection_in_view();
     }
     super::groups::on_view(model);
+    super::topics::on_view(model);
 }
 
 /// Turns new serious facts into messages, many of a kind into one.

@@ -5,6 +5,8 @@
 // The benchmark of the console takes this file by its path, too.
 #[path = "fake_groups.rs"]
 mod fake_groups;
+#[path = "fake_topics.rs"]
+mod fake_topics;
 
 use kafkarium::cluster::command::{Names, catalogue, complete};
 use kafkarium::cluster::view::*;
@@ -438,6 +440,8 @@ impl ClusterPort for FakeCluster {
             wall_ms: WALL_MS,
             lesson: None,
             groups: want.groups.as_ref().map(|want| fake_groups::view(want, NOW_MS, self.scene)),
+            topics: want.topics.as_ref().map(|want| fake_topics::view(want, self.scene)),
+            placement: None,
             utc_offset_s: 0,
             clock: if self.paused { ClockMode::Paused { stale_ms: None } } else { ClockMode::default() },
             host: HostFacts {
