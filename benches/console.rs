@@ -58,6 +58,18 @@ fn frame_of_five_hundred_groups(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| draw(&model, &model.view, &model.theme, model.area, &mut buffer));
 }
 
+/// The Topics screen with 500 topics of 10,000 partitions.
+#[divan::bench]
+fn frame_of_five_hundred_topics(bencher: Bencher<'_, '_>) {
+    let mut cluster = FakeCluster::new(Scene::Large);
+    let mut model = model(&mut cluster, 160, 45);
+    model.screen = Screen::Topics;
+    let view = cluster.view(&model.view_request());
+    update(&mut model, Msg::View(view));
+    let mut buffer = Buffer::empty(model.area);
+    bencher.bench_local(|| draw(&model, &model.view, &model.theme, model.area, &mut buffer));
+}
+
 /// The Faults screen of the largest scripted cluster.
 #[divan::bench]
 fn frame_of_faults(bencher: Bencher<'_, '_>) {

@@ -301,17 +301,11 @@ fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
         );
         return;
     }
-    if model.screen == Screen::Groups {
-        groups::hints(pen, view, frame);
-        return;
-    }
-    if model.screen == Screen::Topics {
-        topics::hints(pen, model, view, frame);
-        return;
-    }
-    if model.screen == Screen::Faults {
-        faults::hints(pen, frame);
-        return;
+    match model.screen {
+        Screen::Groups => return groups::hints(pen, view, frame),
+        Screen::Topics => return topics::hints(pen, model, view, frame),
+        Screen::Faults => return faults::hints(pen, frame),
+        Screen::Cluster => {}
     }
     let bindings = keymap::hints(view.host.can);
     let (left, right): (Vec<&keymap::Binding>, Vec<_>) = bindings.into_iter().partition(|row| row.hint_rank < 20);

@@ -5,7 +5,7 @@ use crate::client::metadata::TopicPartition;
 use crate::cluster::command::predicate::{Count, Facts as _, Measure, Members};
 use crate::cluster::command::{Names as _, Partition as Named, Who, complete, parse_line};
 use crate::cluster::ledger::Loss;
-use crate::cluster::view::{Acks, RowSort, Weight, WhyAbout};
+use crate::cluster::view::{Acks, PartitionSeverity, RowSort, TopicsRequest, Weight, WhyAbout};
 use crate::engine::config::Timing;
 use crate::engine::controller::image::{BrokerImage, TopicImage};
 use crate::engine::controller::record::PartitionState;
@@ -710,6 +710,29 @@ fn a_view_costs_what_is_in_it_whatever_exists() {
     assert!(scope.len() <= IN_TURN + ATTENTION_MAX + 64 && scope.len() >= IN_TURN);
     let after = world.observer.next_scope(b(1)).partitions.expect("not everything at once");
     assert_ne!(scope, after, "the others get their turn");
+}
+
+/// A topic's line is made of counts that each change keeps up: 10,000 partitions cost nothing when it is looked at.
+#[test]
+fn a_topic_adds_up_its_partitions_as_they_change() {
+    let mut world = World::new(10_000);
+    let want =
+        ViewRequest { topics: Some(TopicsRequest { row_count: 40, ..Default::default() }), ..Default::default() };
+    let topics = |world: &mut World| {
+        let before = world.observer.partitions.topics().rows_touched;
+        let view = world.observer.view(&want).topics.expect("it was asked for");
+        assert!(world.observer.partitions.topics().rows_touched - before <= 2, "one topic, and its detail");
+        let row = view.rows[0].clone();
+        assert_eq!((view.total, row.partitions, view.own.partitions, row.replicas), (1, 10_000, 10_000, 3));
+        row
+    };
+    let row = topics(&mut world);
+    assert_eq!((row.severity, row.under_replicated), (PartitionSeverity::Healthy, 0));
+    world.kill_2();
+    assert_eq!(topics(&mut world).severity, PartitionSeverity::NoLeader);
+    world.fail_over();
+    let row = topics(&mut world);
+    assert_eq!((row.severity, row.no_leader, row.under_replicated), (PartitionSeverity::MissingCopy, 0, 10_000));
 }
 
 /// A controller that lost its office unawares goes on electing; nothing of that is ever committed, and its epochs may be used again.

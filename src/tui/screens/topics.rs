@@ -189,7 +189,7 @@ fn health(row: &TopicRow) -> (&'static str, Role, String) {
         PartitionSeverity::NoLeader => (glyphs::DEAD, Role::Dead, format!("{} without leader", row.no_leader)),
         PartitionSeverity::Stalled => (glyphs::ATTENTION, Role::Lag, format!("HW stalled on {}", row.stalled)),
         PartitionSeverity::MissingCopy => {
-            (glyphs::OUT_OF_SYNC, Role::Lag, format!("{} short of a copy", row.under_replicated))
+            (glyphs::OUT_OF_SYNC, Role::Lag, format!("{} short a copy", row.under_replicated))
         }
         PartitionSeverity::Healthy => (glyphs::ALIVE, Role::Sync, "all in sync".to_owned()),
     }
@@ -290,7 +290,7 @@ fn shown(name: &str, value: Option<&str>) -> String {
     match value.parse::<i64>() {
         Ok(-1) if name.ends_with(".ms") || name.ends_with(".bytes") => "no limit".to_owned(),
         Ok(i64::MAX) => "no limit".to_owned(),
-        Ok(ms) if name.ends_with(".ms") => u64::try_from(ms).map_or(value.to_owned(), long_span),
+        Ok(ms) if name.ends_with(".ms") => u64::try_from(ms).map_or_else(|_| offset(ms), long_span),
         Ok(number) => offset(number),
         Err(_) if value.is_empty() => "none".to_owned(),
         Err(_) => value.to_owned(),
@@ -317,7 +317,7 @@ fn settings(pen: &mut Pen<'_>, model: &Model, detail: &TopicDetail, area: Rect) 
     // Beside each line where there is room, else once below.
     let has_meaning = area.width >= 130;
     let (name_cells, value_cells, by_cells, default_cells) =
-        if area.width >= 90 { (36, 24, 10, 24) } else { (36, 16, 9, 14) };
+        if area.width >= 90 { (38, 22, 9, 22) } else { (36, 16, 9, 14) };
     let starts =
         [area.x, area.x + name_cells, area.x + name_cells + value_cells, area.x + name_cells + value_cells + by_cells];
     let meaning_at = starts[3] + if has_meaning { default_cells } else { 0 };

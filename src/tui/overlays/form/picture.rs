@@ -36,7 +36,7 @@ impl Form {
             same_as.extend(wrap(&line, width.saturating_sub(LABEL_CELLS)));
         }
         let placement = view.placement.as_ref().filter(|told| Some(&told.of) == self.placement().as_ref());
-        let preview = placement.map_or(0, |told| if told.rows.is_empty() { 2 } else { told.rows.len() as u16 + 4 });
+        let preview = placement.map_or(0, |told| if told.rows.is_empty() { 4 } else { told.rows.len() as u16 + 4 });
         // A short terminal has room for the fields only if nothing is left blank.
         let gap = u16::from(area.height >= 30);
         let wanted = self.fields.len() + same_as.len();
@@ -114,7 +114,9 @@ impl Form {
         pen.rule(area.x, area.right(), area.y, &title, &facts);
         if !told.problem.is_empty() {
             let text = format!("{} {}", glyphs::DEAD, told.problem);
-            pen.text(area.x, area.y + 1, area.width, &text, theme.fg(Role::Dead));
+            for (y, line) in (area.y + 1..area.bottom()).zip(wrap(&text, area.width)) {
+                pen.text(area.x, y, area.width, &line, theme.fg(Role::Dead));
+            }
             return;
         }
         let room = area.width.saturating_sub(LABEL_CELLS);
