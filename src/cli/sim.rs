@@ -33,6 +33,12 @@ pub struct Sim {
     /// How many brokers each world has; drawn from the seed unless given
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..=9))]
     pub brokers: Option<i32>,
+    /// How long faults last in each world, in virtual seconds [default: 20]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub seconds: Option<u64>,
+    /// Have clients transfer amounts in transactions in every world, and not only where a seed draws it
+    #[arg(long)]
+    pub transfers: bool,
     /// Run each seed twice and compare the hashes of both runs
     #[arg(long)]
     pub twice: bool,
@@ -103,7 +109,15 @@ impl Sim {
 
 impl Sim {
     fn options(&self, seed: u64) -> Options {
-        Options { seed, brokers: self.brokers, log: self.log, mutant: self.mutant, has_codec: self.codec }
+        Options {
+            brokers: self.brokers,
+            log: self.log,
+            mutant: self.mutant,
+            has_codec: self.codec,
+            seconds: self.seconds,
+            has_transfers: self.transfers,
+            ..Options::of(seed)
+        }
     }
 
     /// Runs the plan of a file.

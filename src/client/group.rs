@@ -110,6 +110,11 @@ impl GroupConsumer {
         self.held.is_empty() && known > 0 && known == self.member.owned().len() && self.consumer.is_at_end()
     }
 
+    /// Whether the leaders of all partitions that it owns have told since a moment in milliseconds that no transaction is open.
+    pub fn is_settled_since(&self, at_ms: u64) -> bool {
+        self.consumer.is_settled_since(at_ms)
+    }
+
     fn follow_the_group(&mut self) {
         for event in self.member.take_events() {
             match &event {

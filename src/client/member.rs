@@ -239,9 +239,20 @@ impl Member {
         &self.member_id
     }
 
+    /// Its `group.instance.id`, if it is a static member.
+    pub fn instance_id(&self) -> Option<&str> {
+        self.options.instance.as_deref()
+    }
+
     /// The generation it is in, or its epoch in the protocol of KIP-848; −1 outside of any.
     pub fn generation(&self) -> i32 {
         self.generation
+    }
+
+    /// The generation in which it believes to own what [`owned`](Member::owned) says (in the protocol of KIP-848 its epoch); `None` while it
+    /// knows that it may be another's by now.
+    pub fn believes_in(&self) -> Option<i32> {
+        self.is_in_generation().then_some(self.generation)
     }
 
     /// Who coordinates the group, as far as it knows.

@@ -64,7 +64,8 @@ pub struct Turn {
 }
 
 impl Turn {
-    fn wake(&mut self, at_ms: u64) {
+    /// It wants another turn at a moment, or before.
+    pub fn wake(&mut self, at_ms: u64) {
         self.wake_at_ms = Some(self.wake_at_ms.map_or(at_ms, |earlier| earlier.min(at_ms)));
     }
 }

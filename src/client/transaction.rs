@@ -1,11 +1,14 @@
 //! A producer that writes in transactions, one at a time: it finds its coordinator, gets producer id and epoch, writes a transaction's records to
-//! their partitions and ends it, each step repeated until it is done or can no longer succeed (KIP-98, KIP-890).
+//! their partitions, tells how far a group has come, and ends it, each step repeated until it is done or can no longer succeed (KIP-98, KIP-447,
+//! KIP-890).
 //!
 //! Invariants: a transaction is told as committed only if the coordinator has said so, and as aborted only if it cannot have been committed;
 //! every batch is the first of its producer epoch on its partition, because each end of a transaction takes the producer to another epoch.
+//! Offsets are told last, and a transaction whose member the group went on without is aborted.
 //!
-//! Deliberately not here: version 1 of the protocol, where the client names the partitions before it writes to them; offsets of a group.
+//! Deliberately not here: version 1 of the protocol, where the client names the partitions before it writes to them.
 
+use crate::client::member::Position;
 use crate::client::metadata::{Metadata, TopicPartition, topic_name};
 use crate::client::producer::{ProducerRecord, is_retriable};
 use crate::client::{Answer, Call, Machine, Target, Turn};
@@ -15,14 +18,20 @@ use crate::protocol::error::ErrorCode;
 use crate::protocol::ids::BrokerId;
 use crate::protocol::records::BatchBuilder;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
 use kafka_protocol::messages::{
-    EndTxnRequest, FindCoordinatorRequest, InitProducerIdRequest, ProduceRequest, ProducerId, TransactionalId,
+    EndTxnRequest, FindCoordinatorRequest, FindCoordinatorResponse, GroupId, InitProducerIdRequest, ProduceRequest,
+    ProducerId, TransactionalId, TxnOffsetCommitRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeMap;
 
 /// The kind of coordinator that FindCoordinator is asked for (`CoordinatorType.TRANSACTION`).
 const TRANSACTION_COORDINATOR: i8 = 1;
+/// And the kind that groups have.
+const GROUP_COORDINATOR: i8 = 0;
 
 /// How a transactional producer works.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +51,25 @@ pub struct TransactionOptions {
 pub struct Transaction {
     /// What it writes, each record with its partition.
     pub records: Vec<ProducerRecord>,
+    /// How far a group has come with it.
+    pub offsets: Option<GroupOffsets>,
     /// Whether it commits in the end; else it aborts.
     pub commits: bool,
+}
+
+/// How far a group has come, as a member of it says; anybody may who names no member and no generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupOffsets {
+    /// The group.
+    pub group: String,
+    /// The member's id; empty for none.
+    pub member: String,
+    /// Its `group.instance.id`, if it is a static one.
+    pub instance: Option<String>,
+    /// Its generation, or epoch; −1 for none.
+    pub generation: i32,
+    /// The next offset of each partition.
+    pub positions: BTreeMap<TopicPartition, Position>,
 }
 
 /// How a transaction ended.
@@ -70,6 +96,7 @@ struct Part {
 struct Job {
     transaction: Transaction,
     parts: BTreeMap<TopicPartition, Part>,
+    are_offsets_told: bool,
     is_ending: bool,
 }
 
@@ -79,6 +106,8 @@ enum Pending {
     Coordinator,
     ProducerId,
     Produce(TopicPartition),
+    GroupCoordinator,
+    Offsets,
     End,
 }
 
@@ -89,6 +118,8 @@ pub struct TransactionalProducer {
     metadata: Metadata,
     topics: Vec<String>,
     coordinator: Option<BrokerId>,
+    /// Of the group whose offsets it tells.
+    group_coordinator: Option<BrokerId>,
     producer: Option<(i64, i16)>,
     job: Option<Job>,
     calls: BTreeMap<u64, Pending>,
@@ -110,6 +141,7 @@ impl TransactionalProducer {
             metadata: Metadata::default(),
             topics: Vec::new(),
             coordinator: None,
+            group_coordinator: None,
             producer: None,
             job: None,
             calls: BTreeMap::new(),
@@ -136,7 +168,8 @@ impl TransactionalProducer {
                 self.wants_metadata = true;
             }
         }
-        self.job = Some(Job { transaction, parts: BTreeMap::new(), is_ending: false });
+        let are_offsets_told = transaction.offsets.is_none();
+        self.job = Some(Job { transaction, parts: BTreeMap::new(), are_offsets_told, is_ending: false });
     }
 
     /// Whether a transaction is under way, or its end was not taken yet.
@@ -208,6 +241,9 @@ impl TransactionalProducer {
         if !is_written && !job.is_ending {
             return self.write(now_ms, turn);
         }
+        if !job.are_offsets_told && !job.is_ending {
+            return self.tell_offsets(now_ms, producer, turn);
+        }
         job.is_ending = true;
         let commits = job.transaction.commits;
         if self.is_calling(&Pending::End) {
@@ -256,11 +292,83 @@ impl TransactionalProducer {
         }
     }
 
+    /// Finds the group's coordinator and tells it how far the group has come.
+    fn tell_offsets(&mut self, now_ms: u64, producer: (i64, i16), turn: &mut Turn) {
+        if self.is_calling(&Pending::Offsets) || self.is_calling(&Pending::GroupCoordinator) {
+            return;
+        }
+        if now_ms < self.not_before_ms {
+            return turn.wake(self.not_before_ms);
+        }
+        let job = self.job.as_ref().expect("there is something to do");
+        let offsets = job.transaction.offsets.as_ref().expect("offsets that are to be told");
+        let text = |text: &str| StrBytes::from_string(text.to_owned());
+        let Some(coordinator) = self.group_coordinator else {
+            let request = FindCoordinatorRequest::default()
+                .with_key_type(GROUP_COORDINATOR)
+                .with_coordinator_keys(vec![text(&offsets.group)]);
+            return self.call(turn, Target::Any, Request::FindCoordinator(request), Pending::GroupCoordinator);
+        };
+        let mut topics: BTreeMap<&str, Vec<TxnOffsetCommitRequestPartition>> = BTreeMap::new();
+        for (partition, position) in &offsets.positions {
+            let part = TxnOffsetCommitRequestPartition::default()
+                .with_partition_index(partition.partition)
+                .with_committed_offset(position.offset)
+                .with_committed_leader_epoch(position.leader_epoch)
+                .with_committed_metadata(Some(StrBytes::from_static_str("")));
+            topics.entry(&partition.topic).or_default().push(part);
+        }
+        let topic = |(name, partitions)| {
+            TxnOffsetCommitRequestTopic::default().with_name(topic_name(name)).with_partitions(partitions)
+        };
+        let request = TxnOffsetCommitRequest::default()
+            .with_transactional_id(self.name())
+            .with_group_id(GroupId(text(&offsets.group)))
+            .with_producer_id(ProducerId(producer.0))
+            .with_producer_epoch(producer.1)
+            .with_generation_id(offsets.generation)
+            .with_member_id(text(&offsets.member))
+            .with_group_instance_id(offsets.instance.as_deref().map(text))
+            .with_topics(topics.into_iter().map(topic).collect());
+        self.call(turn, Target::Broker(coordinator), Request::TxnOffsetCommit(request), Pending::Offsets);
+    }
+
+    fn on_offsets(&mut self, now_ms: u64, response: &Response) {
+        let Response::TxnOffsetCommit(response) = response else { return };
+        let codes = response.topics.iter().flat_map(|topic| &topic.partitions).map(|part| part.error_code);
+        let worst = codes.map(ErrorCode::from_code).find(|error| *error != ErrorCode::None);
+        let Some(job) = &mut self.job else { return };
+        match worst {
+            None => job.are_offsets_told = true,
+            Some(ErrorCode::NotCoordinator | ErrorCode::CoordinatorNotAvailable) => {
+                self.group_coordinator = None;
+                self.again(now_ms);
+            }
+            // The group has gone on without this member, or the transaction may not go on: it is aborted.
+            Some(
+                ErrorCode::IllegalGeneration
+                | ErrorCode::UnknownMemberId
+                | ErrorCode::StaleMemberEpoch
+                | ErrorCode::FencedMemberEpoch
+                | ErrorCode::FencedInstanceId
+                | ErrorCode::RebalanceInProgress
+                | ErrorCode::TransactionAbortable,
+            ) => {
+                job.transaction.commits = false;
+                job.is_ending = true;
+            }
+            Some(ErrorCode::ConcurrentTransactions | ErrorCode::CoordinatorLoadInProgress) => self.again(now_ms),
+            Some(error) if is_retriable(error) => self.again(now_ms),
+            Some(error) => self.fail(error),
+        }
+    }
+
     fn end(&mut self, outcome: Outcome) {
         self.job = None;
         // What is still under way belongs to a transaction that is over.
-        self.calls
-            .retain(|_, pending| matches!(pending, Pending::Metadata | Pending::Coordinator | Pending::ProducerId));
+        self.calls.retain(|_, pending| {
+            !matches!(pending, Pending::Produce(_) | Pending::GroupCoordinator | Pending::Offsets | Pending::End)
+        });
         self.outcome = Some(outcome);
     }
 
@@ -327,6 +435,14 @@ impl TransactionalProducer {
         }
     }
 
+    /// The coordinator that was found, if there is one.
+    fn found(&mut self, response: &FindCoordinatorResponse) -> Option<BrokerId> {
+        let found = response.coordinators.first().filter(|found| found.error_code == 0)?;
+        let broker = BrokerId(found.node_id.0);
+        self.addresses.push((broker, found.host.to_string(), u16::try_from(found.port).unwrap_or(0)));
+        Some(broker)
+    }
+
     fn on_response(&mut self, now_ms: u64, pending: Pending, response: Response) {
         match (pending, response) {
             (Pending::Metadata, response) => {
@@ -335,11 +451,7 @@ impl TransactionalProducer {
             }
             (Pending::Coordinator, Response::FindCoordinator(response)) => {
                 self.again(now_ms);
-                let Some(found) = response.coordinators.first() else { return };
-                if found.error_code == 0 {
-                    let broker = BrokerId(found.node_id.0);
-                    let port = u16::try_from(found.port).unwrap_or(0);
-                    self.addresses.push((broker, found.host.to_string(), port));
+                if let Some(broker) = self.found(&response) {
                     self.coordinator = Some(broker);
                     self.not_before_ms = now_ms;
                 }
@@ -349,6 +461,14 @@ impl TransactionalProducer {
                 error => _ = self.on_coordinator_error(now_ms, error),
             },
             (Pending::Produce(partition), response) => self.on_produced(now_ms, &partition, &response),
+            (Pending::GroupCoordinator, Response::FindCoordinator(response)) => {
+                self.again(now_ms);
+                if let Some(broker) = self.found(&response) {
+                    self.group_coordinator = Some(broker);
+                    self.not_before_ms = now_ms;
+                }
+            }
+            (Pending::Offsets, response) => self.on_offsets(now_ms, &response),
             (Pending::End, Response::EndTxn(response)) => match ErrorCode::from_code(response.error_code) {
                 ErrorCode::None => {
                     let Some(job) = &self.job else { return };
@@ -377,7 +497,11 @@ impl TransactionalProducer {
                 self.wants_metadata = true;
                 self.metadata_not_before_ms = now_ms + self.options.retry_backoff_ms;
             }
-            Pending::Coordinator => self.again(now_ms),
+            Pending::Coordinator | Pending::GroupCoordinator => self.again(now_ms),
+            Pending::Offsets => {
+                self.group_coordinator = None;
+                self.again(now_ms);
+            }
             Pending::ProducerId | Pending::End => {
                 self.coordinator = None;
                 self.again(now_ms);

@@ -52,6 +52,20 @@ pub enum Mutant {
     WriteErrorIgnored,
     CompactionKeysCollide,
     CompactionBeyondHighWatermark,
+    OldGenerationCommits,
+    OldGenerationCommitsInTransaction,
+    AssignedBeforeRevoked,
+    CommitAnsweredAtOnce,
+    CoordinatorLoadsHalf,
+    AbortedOffsetsCount,
+    StagedOffsetWins,
+    OffsetsMarkerAnsweredAtOnce,
+    MarkerAnsweredAtOnce,
+    MarkerRepetitionRefused,
+    PreparedForgotten,
+    DelayedEndEndsNext,
+    FencedEpochAccepted,
+    StableBeyondOpenTransaction,
 }
 
 /// What is to be known of a mutant.
@@ -101,7 +115,7 @@ const fn story(
     Story { mutant, name, breaks, source, checkers }
 }
 
-/// All stories: replication, ISR, acknowledgement and reading, producers, quorum and controller, storage.
+/// All stories: replication, ISR, acknowledgement and reading, producers, quorum and controller, storage, groups, transactions.
 pub const STORIES: &[Story] = &[
     story(
         Mutant::TruncateToHighWatermark,
@@ -390,6 +404,104 @@ pub const STORIES: &[Story] = &[
         "LogCleanerManager.cleanableOffsets",
         &["CompactionKeepsLast"],
     ),
+    story(
+        Mutant::OldGenerationCommits,
+        "old-generation-commits",
+        "a coordinator takes commits of members that are not in its group any more, or in an older generation",
+        "KIP-62 (ClassicGroup.validateOffsetCommit)",
+        &["CommittedOffsetNeverRegresses"],
+    ),
+    story(
+        Mutant::OldGenerationCommitsInTransaction,
+        "old-generation-commits-in-transaction",
+        "a coordinator takes offsets within a transaction from members that its group went on without",
+        "KIP-447 (ClassicGroup.validateOffsetCommit)",
+        &["ExactlyOnce", "CommittedOffsetNeverRegresses"],
+    ),
+    story(
+        Mutant::AssignedBeforeRevoked,
+        "assigned-before-revoked",
+        "a partition is given to its next member before the last one has given it back",
+        "KIP-848 (CurrentAssignmentBuilder)",
+        &["OneOwnerPerPartition"],
+    ),
+    story(
+        Mutant::CommitAnsweredAtOnce,
+        "commit-answered-at-once",
+        "a group coordinator answers when it alone has the records",
+        "KIP-848 (CoordinatorRuntime)",
+        &["CommittedOffsetNeverRegresses", "OneOwnerPerPartition"],
+    ),
+    story(
+        Mutant::CoordinatorLoadsHalf,
+        "coordinator-loads-half",
+        "a group coordinator works with half of its partition read",
+        "KAFKA-5600 (CoordinatorLoaderImpl)",
+        &["ReplayEqualsLive"],
+    ),
+    story(
+        Mutant::AbortedOffsetsCount,
+        "aborted-offsets-count",
+        "offsets of a transaction come into force although it was aborted",
+        "KIP-98 (OffsetMetadataManager.completePendingTransactionalOffsets)",
+        &["ReplayEqualsLive", "ExactlyOnce", "CommittedOffsetNeverRegresses"],
+    ),
+    story(
+        Mutant::StagedOffsetWins,
+        "staged-offset-wins",
+        "an offset within a transaction counts when that commits although a plain commit came after it; once loaded anew it does not",
+        "redpanda#31483 (OffsetMetadataManager)",
+        &["ReplayEqualsLive"],
+    ),
+    story(
+        Mutant::OffsetsMarkerAnsweredAtOnce,
+        "offsets-marker-answered-at-once",
+        "the marker of a transaction with offsets is answered before those are in force, and whether they come to be",
+        "KAFKA-17507",
+        &["NoHangingTransaction", "CommittedOffsetNeverRegresses", "ExactlyOnce"],
+    ),
+    story(
+        Mutant::MarkerAnsweredAtOnce,
+        "marker-answered-at-once",
+        "a marker counts as written when the leader alone has it, and an election drops it",
+        "KAFKA-20716",
+        &["NoHangingTransaction", "TransfersBalance", "ReadCommitted"],
+    ),
+    story(
+        Mutant::MarkerRepetitionRefused,
+        "marker-repetition-refused",
+        "a marker that is written again is refused, and its coordinator sends it for ever",
+        "KAFKA-19999",
+        &["NoHangingTransaction"],
+    ),
+    story(
+        Mutant::PreparedForgotten,
+        "prepared-forgotten",
+        "a coordinator that takes over does not write the markers that its predecessor owed",
+        "KIP-98 (TransactionStateManager.loadTransactionsForTxnTopicPartition)",
+        &["NoHangingTransaction"],
+    ),
+    story(
+        Mutant::DelayedEndEndsNext,
+        "delayed-end-ends-next",
+        "an EndTxn of an epoch that is over ends the transaction that is open now",
+        "KAFKA-17754, KIP-890",
+        &["TransfersBalance", "ReadCommitted", "ExactlyOnce"],
+    ),
+    story(
+        Mutant::FencedEpochAccepted,
+        "fenced-epoch-accepted",
+        "coordinator and leaders take records of a producer epoch that is over",
+        "KIP-98, KIP-360",
+        &["TransfersBalance", "ReadCommitted", "IdempotentAppend"],
+    ),
+    story(
+        Mutant::StableBeyondOpenTransaction,
+        "stable-beyond-open-transaction",
+        "readers of committed records are given what belongs to open transactions",
+        "KIP-98 (UnifiedLog.fetchLastStableOffsetMetadata)",
+        &["ReadCommitted"],
+    ),
 ];
 
 #[cfg(test)]
@@ -400,7 +512,7 @@ mod tests {
     #[test]
     fn every_mutant_has_one_story_and_a_name_of_its_own() {
         // The last value of the enum: a value that is added after it without a story is seen here.
-        let count = Mutant::CompactionBeyondHighWatermark as usize + 1;
+        let count = Mutant::StableBeyondOpenTransaction as usize + 1;
         let mutants: BTreeSet<Mutant> = Mutant::all().collect();
         let names: BTreeSet<&str> = STORIES.iter().map(|story| story.name).collect();
         assert_eq!((mutants.len(), names.len(), STORIES.len()), (count, count, count));

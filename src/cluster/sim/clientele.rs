@@ -5,7 +5,8 @@
 
 use crate::client::consumer::Start;
 use crate::cluster::sim::workload::{
-    Client, Load, NewTopic, Producing, Reading, Role, Scope, Topics, Transferring, Transfers,
+    Client, Life, Load, Membership, NewTopic, Producing, READERS_GROUP, Reading, Role, Scope, Sharing, Staging, Topics,
+    Transferring, Transfers,
 };
 use crate::cluster::sim::world::World;
 use crate::cluster::view::Acks;
@@ -28,6 +29,17 @@ const ACCOUNTS: &str = "accounts";
 const ACCOUNT_PARTITIONS: i32 = 3;
 /// How many partitions the topic of the transactions has: enough for two coordinators, and few enough to be quick.
 const TRANSACTION_PARTITIONS: i32 = 2;
+/// One in so many ends of transactions is late, in a seed that has late ones.
+const LATE_ENDS_MIN: u64 = 5;
+const LATE_ENDS_MAX: u64 = 40;
+/// And the topic of the groups.
+const GROUP_PARTITIONS: i32 = 2;
+/// A member that is not heard of for so long is out of its group, in milliseconds.
+const SESSION_MS_MIN: u64 = 1_200;
+const SESSION_MS_MAX: u64 = 4_000;
+/// What is made of the records of the first topic, in a seed that has somebody who does.
+const OUTPUT: &str = "processed";
+const OUTPUT_PARTITIONS: i32 = 2;
 /// A transaction that its producer left open is aborted after so long, in milliseconds.
 const TRANSACTION_TIMEOUT_MS_MIN: u64 = 1_000;
 const TRANSACTION_TIMEOUT_MS_MAX: u64 = 6_000;
@@ -39,12 +51,16 @@ const SEGMENT_MS_MAX: u64 = 2_000;
 
 /// Changes the configuration of a cluster for its clients, before any broker has started.
 pub(super) fn configure(world: &mut World) {
-    world.configure(|cluster| cluster.transaction_topic_num_partitions = TRANSACTION_PARTITIONS);
+    world.configure(|cluster| {
+        cluster.transaction_topic_num_partitions = TRANSACTION_PARTITIONS;
+        cluster.offsets_topic_num_partitions = GROUP_PARTITIONS;
+        cluster.group_consumer_session_timeout_ms = SESSION_MS_MAX;
+    });
 }
 
-/// Adds clients that transfer amounts in transactions and one that reads what is committed, in a third of all seeds.
-pub(super) fn begin_transfers(world: &mut World, mut rng: Prng, until: Instant) {
-    if !rng.chance(1, 3) {
+/// Adds clients that transfer amounts in transactions and one that reads what is committed, in a third of all seeds, or where that is wanted.
+pub(super) fn begin_transfers(world: &mut World, mut rng: Prng, until: Instant, is_wanted: bool) {
+    if !rng.chance(1, 3) && !is_wanted {
         return;
     }
     add(world, Role::Topics(Box::new(Topics::new(&[topic(ACCOUNTS, ACCOUNT_PARTITIONS, REPLICAS)]))));
@@ -62,6 +78,9 @@ pub(super) fn begin_transfers(world: &mut World, mut rng: Prng, until: Instant) 
         };
         let transferring = Transferring::new(world.next_client(), transfers, rng.fork("transfers"));
         add(world, Role::Transferring(Box::new(transferring)));
+    }
+    if rng.chance(1, 2) {
+        world.late_ends_one_in = rng.range(LATE_ENDS_MIN, LATE_ENDS_MAX);
     }
     let topics = vec![ACCOUNTS.to_owned()];
     let begins_at = world.now;
@@ -84,6 +103,53 @@ pub(super) fn begin_compaction(world: &mut World, mut rng: Prng, until: Instant)
         let load = Load { until, is_compacted: true, ..Load::new(COMPACTED, 1, rng.range(20, 200)) };
         let acks = *rng.pick(&[Acks::All, Acks::All, Acks::Leader]).expect("a choice");
         produce(world, Load { acks, ..load }, rng.fork("producer"));
+    }
+}
+
+/// Adds members of a group, in two of five seeds: in some they process what they read, in transactions, and one reads what is committed of that.
+pub(super) fn begin_groups(world: &mut World, mut rng: Prng, until: Instant) {
+    if rng.chance(1, 6) {
+        let span = (world.now.plus_millis(500), until);
+        add(world, Role::Staging(Box::new(Staging::new("topic-0", PARTITIONS, span, rng.fork("staging")))));
+    }
+    if !rng.chance(2, 5) {
+        return;
+    }
+    let processes = rng.chance(1, 2);
+    let sharings = [Sharing::Eager, Sharing::Cooperative, Sharing::Coordinated];
+    let sharing = *rng.pick(&sharings).expect("a choice");
+    let is_mixed = sharing != Sharing::Cooperative && rng.chance(1, 5);
+    let is_restless = rng.chance(2, 3);
+    let stalls_one_in = if rng.chance(1, 2) { rng.range(10, 60) } else { 0 };
+    if processes {
+        add(world, Role::Topics(Box::new(Topics::new(&[topic(OUTPUT, OUTPUT_PARTITIONS, REPLICAS)]))));
+    }
+    for number in 0..rng.range(2, 4) {
+        let is_other = is_mixed && rng.chance(1, 2);
+        let other = if sharing == Sharing::Eager { Sharing::Coordinated } else { Sharing::Eager };
+        let timeout_ms = u32::try_from(rng.range(SESSION_MS_MIN, SESSION_MS_MAX)).expect("a few seconds");
+        let life = Life {
+            group: READERS_GROUP.to_owned(),
+            topics: vec!["topic-0".to_owned()],
+            sharing: if is_other { other } else { sharing },
+            is_mixed,
+            instance: rng.chance(1, 4).then(|| format!("instance-{number}")),
+            session_timeout_ms: timeout_ms,
+            rebalance_timeout_ms: timeout_ms,
+            work_ms: if rng.chance(1, 5) { rng.range(200, 2_000) } else { rng.range(1, 50) },
+            stint_ms: is_restless.then(|| rng.range(800, 8_000)),
+            stalls_one_in,
+            output: processes.then(|| (OUTPUT.to_owned(), OUTPUT_PARTITIONS)),
+            from: world.now.plus_millis(rng.range(0, 6_000)),
+            until,
+        };
+        let membership = Membership::new(world.next_client(), life, rng.fork("member"));
+        add(world, Role::Membership(Box::new(membership)));
+    }
+    if processes {
+        let topics = vec![OUTPUT.to_owned()];
+        let begins_at = world.now;
+        read(world, Scope { topics, start: Start::Earliest, begins_at, until, is_followed: false, is_committed: true });
     }
 }
 

@@ -1,5 +1,5 @@
-//! A simulated client's side of its connections: what `cluster/dial.rs` is over TCP. One connection a broker, and another to a
-//! coordinator; the first thing said on each is
+//! A simulated client's side of its connections: what `cluster/dial.rs` is over TCP. One connection a broker, another to a
+//! coordinator, and those of a second machine; the first thing said on each is
 //! ApiVersions; a call that is not answered in time closes its connection; answers come in the order of the questions.
 //!
 //! Invariant: every call that expects an answer ends exactly once, with an answer or with the end of its connection.
@@ -21,7 +21,18 @@ pub const NEGOTIATION: u64 = 0;
 pub struct Place {
     /// Which broker.
     pub broker: BrokerId,
-    is_coordinator: bool,
+    lane: Lane,
+}
+
+/// Which of a client's connections to a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// Of whatever is not said here.
+    Plain,
+    /// To it as the coordinator of a group.
+    Coordinator,
+    /// Of a second machine, which has connections of its own.
+    Second,
 }
 
 /// A connection to a broker.
@@ -85,19 +96,18 @@ impl Dialer {
     }
 
     /// Where a call goes; `None` if the broker's address is not known.
-    pub fn place(&self, to: Target) -> Option<Place> {
-        let (broker, is_coordinator) = match to {
+    pub fn place(&self, to: Target, is_second: bool) -> Option<Place> {
+        let plain = if is_second { Lane::Second } else { Lane::Plain };
+        let (broker, lane) = match to {
             Target::Any => {
                 let place = self.next_any % (self.bootstrap.len() + self.addresses.len()).max(1);
                 let known = place.checked_sub(self.bootstrap.len()).and_then(|place| self.addresses.iter().nth(place));
-                return known
-                    .or(self.bootstrap.get(place))
-                    .map(|broker| Place { broker: *broker, is_coordinator: false });
+                return known.or(self.bootstrap.get(place)).map(|broker| Place { broker: *broker, lane: plain });
             }
-            Target::Broker(broker) => (broker, false),
-            Target::Coordinator(broker) => (broker, true),
+            Target::Broker(broker) => (broker, plain),
+            Target::Coordinator(broker) => (broker, Lane::Coordinator),
         };
-        self.addresses.contains(&broker).then_some(Place { broker, is_coordinator })
+        self.addresses.contains(&broker).then_some(Place { broker, lane })
     }
 
     /// The connection to a broker.

@@ -1,7 +1,7 @@
 //! A seed's run: the cluster forms, a load begins, faults come (safety), everything is healed, and the cluster has to become whole within
 //! bounded virtual time (liveness). A run is a value: stepped one happening at a time, cloned at any moment.
 
-use crate::cluster::sim::check::{Checkers, Violation, liveness};
+use crate::cluster::sim::check::{Checkers, Violation, liveness, no_hanging_transaction};
 use crate::cluster::sim::clientele;
 use crate::cluster::sim::disk_faults::{self, DiskSwarm};
 use crate::cluster::sim::link_faults::{self, LinkSwarm};
@@ -45,12 +45,16 @@ pub struct Options {
     pub mutant: Option<Mutant>,
     /// Whether every client's message goes through the codec.
     pub has_codec: bool,
+    /// How long the faults last, in virtual seconds; as long as is usual if not given.
+    pub seconds: Option<u64>,
+    /// Whether clients transfer amounts in transactions; drawn from the seed if not.
+    pub has_transfers: bool,
 }
 
 impl Options {
     /// A seed, and nothing out of the ordinary.
     pub fn of(seed: u64) -> Options {
-        Options { seed, brokers: None, log: false, mutant: None, has_codec: false }
+        Options { seed, brokers: None, log: false, mutant: None, has_codec: false, seconds: None, has_transfers: false }
     }
 }
 
@@ -153,12 +157,14 @@ impl Run {
         }
         clientele::configure(&mut world);
         let mut run = Run::begin(world);
-        run.end_of_faults = run.world.now.plus_millis(SAFETY_MS);
+        run.end_of_faults = run.world.now.plus_millis(options.seconds.map_or(SAFETY_MS, |seconds| seconds * 1_000));
         run.phase = Phase::Safety;
         clientele::begin(&mut run.world, &mut choices, run.end_of_faults);
         // Forked from the seed as well.
         let transfers = Prng::new(options.seed).fork("transfers");
-        clientele::begin_transfers(&mut run.world, transfers, run.end_of_faults);
+        clientele::begin_transfers(&mut run.world, transfers, run.end_of_faults, options.has_transfers);
+        let groups = Prng::new(options.seed).fork("groups");
+        clientele::begin_groups(&mut run.world, groups, run.end_of_faults);
         let compaction = Prng::new(options.seed).fork("compaction");
         clientele::begin_compaction(&mut run.world, compaction, run.end_of_faults);
         let mut disks = Prng::new(options.seed).fork("disks");
@@ -219,6 +225,7 @@ impl Run {
             Phase::Safety if is_over(self.end_of_faults) => {
                 self.world.pass(self.end_of_faults);
                 link_faults::heal_all(&mut self.world);
+                self.world.late_ends_one_in = 0;
                 self.world.nodes.values_mut().for_each(Node::heal_disk);
                 self.start_all();
                 let deadline = self.world.now.plus_millis(LIVENESS_MS);
@@ -283,14 +290,17 @@ impl Run {
     }
 
     fn look_whether_whole(&mut self, deadline: Instant) -> Result<Option<StepOutcome>, Violation> {
-        match liveness::what_is_missing(&self.world) {
+        match liveness::what_is_missing(&mut self.world) {
             None => {
                 self.phase = Phase::Done;
                 self.checkers.at_end(&self.world)?;
             }
             Some(what) if self.world.now >= deadline => {
                 self.phase = Phase::Done;
-                return Err(Violation { rule: liveness::RULE, what });
+                return Err(match no_hanging_transaction::found(&self.world) {
+                    Some(what) => Violation { rule: no_hanging_transaction::RULE, what },
+                    None => Violation { rule: liveness::RULE, what },
+                });
             }
             Some(_) => {
                 // A broker that was asked to stop may have done so only now.

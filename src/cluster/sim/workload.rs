@@ -6,13 +6,19 @@
 //!
 //! Deliberately not here: connections (`dial`), the way of a message (`world/clients`), and what a broken promise is (`check`).
 
+mod membership;
+mod processing;
 mod producing;
 mod reading;
+mod staging;
 mod topics;
 mod transferring;
 
+pub use membership::{Belief, Life, Membership, Sharing, Told};
+pub use processing::Done;
 pub use producing::{Acked, Load, Producing};
-pub use reading::{Reading, Scope};
+pub use reading::{Piece, Reading, Scope};
+pub use staging::Staging;
 pub use topics::{NewTopic, Topics};
 pub use transferring::{Leg, Transferring, Transfers};
 
@@ -24,6 +30,12 @@ use crate::cluster::sim::world::Happening;
 use crate::engine::time::{Instant, WallTime};
 use crate::protocol::ids::BrokerId;
 use std::time::Duration;
+
+/// A group whose offsets are committed and deleted without order: nothing is promised of them but that everybody has them alike.
+pub const LOOSE_GROUP: &str = "loose";
+
+/// The group of the members that a seed draws: nobody resets it.
+pub const READERS_GROUP: &str = "readers";
 
 /// Names a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +54,10 @@ pub enum Role {
     Reading(Box<Reading>),
     /// What a command started it for.
     Guest(Guest),
+    /// Reads as a member of a group.
+    Membership(Box<Membership>),
+    /// Commits offsets at random.
+    Staging(Box<Staging>),
 }
 
 /// What a client may know of the world around it at its turn.
@@ -52,6 +68,8 @@ pub struct Around<'a> {
     pub wall: WallTime,
     /// Whether no client writes any more.
     pub is_quiet: bool,
+    /// Whether none does but for those that write what they make of what others have written.
+    pub is_source_quiet: bool,
     /// Where it tells what was acknowledged and read.
     pub ledger: &'a mut Ledger,
 }
@@ -114,7 +132,41 @@ impl Client {
     pub fn producing(&self) -> Option<&Producing> {
         match &self.role {
             Role::Producing(producing) => Some(producing),
-            Role::Topics(_) | Role::Transferring(_) | Role::Reading(_) | Role::Guest(_) => None,
+            _ => None,
+        }
+    }
+
+    /// The member of a group, if it is one.
+    pub fn membership(&self) -> Option<&Membership> {
+        match &self.role {
+            Role::Membership(membership) => Some(membership),
+            _ => None,
+        }
+    }
+
+    /// The member of a group, if it is one, to change it.
+    pub fn membership_mut(&mut self) -> Option<&mut Membership> {
+        match &mut self.role {
+            Role::Membership(membership) => Some(membership),
+            _ => None,
+        }
+    }
+
+    /// Whether it writes what it makes of what others have written.
+    pub fn processes(&self) -> bool {
+        self.membership().is_some_and(Membership::processes)
+    }
+
+    /// Whether a call is its second machine's, which has connections of its own.
+    pub(super) fn is_second(&self, call: u64) -> bool {
+        self.processes() && Membership::is_second(call)
+    }
+
+    /// For how long it stands still from now on, if it has just decided to.
+    pub(super) fn take_stall(&mut self) -> Option<Duration> {
+        match &mut self.role {
+            Role::Membership(membership) => membership.take_stall(),
+            _ => None,
         }
     }
 
@@ -122,17 +174,21 @@ impl Client {
     pub fn is_quiet(&self, now: Instant) -> bool {
         match &self.role {
             Role::Topics(_) | Role::Reading(_) | Role::Guest(_) => true,
-            Role::Producing(_) | Role::Transferring(_) => self.is_done(now),
+            Role::Producing(_) | Role::Transferring(_) | Role::Staging(_) => self.is_done(now),
+            Role::Membership(membership) => {
+                !membership.processes() || (membership.is_retired() && membership.is_done(now))
+            }
         }
     }
 
     /// What it was told that no correct cluster tells.
     pub fn violation(&self) -> Option<String> {
         match &self.role {
-            Role::Topics(_) | Role::Guest(_) => None,
+            Role::Topics(_) | Role::Staging(_) | Role::Guest(_) => None,
             Role::Producing(producing) => producing.violation.clone(),
             Role::Transferring(transferring) => transferring.violation(),
             Role::Reading(reading) => reading.violation.clone(),
+            Role::Membership(membership) => membership.violation.clone(),
         }
     }
 
@@ -145,6 +201,8 @@ impl Client {
                 transferring.transfers.until = transferring.transfers.until.min(now);
             }
             Role::Reading(reading) => reading.until = reading.until.min(now),
+            Role::Staging(staging) => staging.until = staging.until.min(now),
+            Role::Membership(membership) => membership.life.until = membership.life.until.min(now),
         }
     }
 
@@ -161,6 +219,8 @@ impl Client {
             Role::Reading(reading) => (!reading.is_done).then(|| "records to read".to_owned()),
             // Whoever started it ends it.
             Role::Guest(_) => None,
+            Role::Membership(membership) => membership.what_is_missing(now),
+            Role::Staging(staging) => (!staging.is_done(now)).then(|| "a commit under way".to_owned()),
         }
     }
 
@@ -172,6 +232,8 @@ impl Client {
             Role::Transferring(transferring) => transferring.is_done(now),
             Role::Reading(reading) => reading.is_done,
             Role::Guest(guest) => guest.is_done(now),
+            Role::Membership(membership) => membership.is_done(now),
+            Role::Staging(staging) => staging.is_done(now),
         }
     }
 
@@ -185,6 +247,8 @@ impl Client {
                 (now >= reading.begins_at && !reading.is_done).then_some(&mut reading.machine as &mut dyn Machine)
             }
             Role::Guest(guest) => guest.machine(now),
+            Role::Membership(membership) => membership.machine(),
+            Role::Staging(staging) => Some(staging.as_mut()),
         }
     }
 
@@ -196,6 +260,8 @@ impl Client {
             Role::Transferring(transferring) => transferring.prepare(around.now, around.wall),
             Role::Reading(_) => {}
             Role::Guest(guest) => guest.prepare(around),
+            Role::Membership(membership) => membership.prepare(around),
+            Role::Staging(staging) => staging.prepare(around.now),
         }
     }
 
@@ -207,6 +273,8 @@ impl Client {
             Role::Transferring(transferring) => transferring.harvest(around.now, note),
             Role::Reading(reading) => reading.harvest(around, note),
             Role::Guest(guest) => guest.harvest(around, note),
+            Role::Membership(membership) => membership.harvest(around, note),
+            Role::Staging(_) => {}
         }
     }
 
@@ -218,6 +286,8 @@ impl Client {
             Role::Transferring(transferring) => transferring.next_at(),
             Role::Reading(reading) => reading.next_at(),
             Role::Guest(guest) => guest.next_at(),
+            Role::Membership(membership) => membership.next_at(),
+            Role::Staging(staging) => staging.next_at(),
         }
     }
 }

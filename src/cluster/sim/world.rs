@@ -97,6 +97,8 @@ pub enum Happening {
     ClientWake { client: ClientId },
     /// A client goes on, whatever its timer says.
     ClientTurn { client: ClientId },
+    /// A client that stood still goes on.
+    ClientResume { client: ClientId },
     /// A planned fault.
     Fault(crate::cluster::sim::plan::Fault),
 }
@@ -134,6 +136,8 @@ pub struct World {
     pub links: Links,
     /// Whether every client's message also goes through the codec: it changes nothing unless the codec is wrong.
     pub has_codec: bool,
+    /// One in so many requests to end a transaction stays under way for seconds, and its connection with it; 0 for none.
+    pub late_ends_one_in: u64,
     /// The clients.
     pub clients: BTreeMap<ClientId, Client>,
     /// What the clients were promised, and what they read.
@@ -192,6 +196,7 @@ impl World {
             network: Network::default(),
             links: Links::default(),
             has_codec: false,
+            late_ends_one_in: 0,
             clients: BTreeMap::new(),
             ledger: Ledger::default(),
             guests_ledger: Ledger::default(),
@@ -287,16 +292,7 @@ impl World {
             return StepOutcome::default();
         }
         match what {
-            Happening::Wake { broker, life } => {
-                let node = self.nodes.get_mut(&broker).expect("a broker");
-                if node.life != life || node.planned_wake != Some(self.now) {
-                    // An earlier wake took its place.
-                    return StepOutcome::default();
-                }
-                node.planned_wake = None;
-                let why = node.broker.as_ref().and_then(Broker::next_wake).map_or("wake", |wake| wake.why);
-                self.input(broker, life, Input::Wake, why)
-            }
+            Happening::Wake { broker, life } => self.wake_broker(broker, life),
             Happening::Deliver { from, to, life, message } => {
                 let label = message_name(&message);
                 self.input(to, life, Input::Peer { from, message: *message }, label)
@@ -346,8 +342,24 @@ impl World {
                 self.client_turn(client);
                 StepOutcome::default()
             }
+            Happening::ClientResume { client } => {
+                self.resume_client(client);
+                StepOutcome::default()
+            }
             Happening::Fault(fault) => crate::cluster::sim::plan::inflict(self, &fault),
         }
+    }
+
+    /// A broker's timer.
+    fn wake_broker(&mut self, broker: BrokerId, life: u32) -> StepOutcome {
+        let node = self.nodes.get_mut(&broker).expect("a broker");
+        if node.life != life || node.planned_wake != Some(self.now) {
+            // An earlier wake took its place.
+            return StepOutcome::default();
+        }
+        node.planned_wake = None;
+        let why = node.broker.as_ref().and_then(Broker::next_wake).map_or("wake", |wake| wake.why);
+        self.input(broker, life, Input::Wake, why)
     }
 
     /// Gives a broker an input if it is still the one that was meant.
@@ -705,6 +717,7 @@ impl Happening {
             | Happening::Response { .. }
             | Happening::ClientWake { .. }
             | Happening::ClientTurn { .. }
+            | Happening::ClientResume { .. }
             | Happening::Fault(_) => false,
         }
     }

@@ -5,6 +5,7 @@
 use crate::engine::broker::Broker;
 use crate::engine::controller::image::MetadataImage;
 use crate::engine::io::{Ctx, RequestToken};
+use crate::engine::mutant::Mutant;
 use crate::engine::txn::answers::told_of_transaction;
 use crate::engine::txn::metadata::{BUMPS_FROM, Partition};
 use crate::engine::txn::{AddAsker, Added, After, Coordinators, Turn};
@@ -146,7 +147,10 @@ fn add_one(
     let producer = (wanted.producer_id, wanted.producer_epoch);
     let partitions: BTreeSet<Partition> = wanted.partitions.iter().cloned().collect();
     let is_in = txns.with_shard(cx, turn, &wanted.transactional_id, |shard, cx, turn, id| {
-        match shard.known(id)?.add(producer, &partitions, client_version, cx.wall.0)? {
+        let state = shard.known(id)?;
+        let is_trusted = cx.has(Mutant::FencedEpochAccepted) && producer.0 == state.producer_id;
+        let producer = if is_trusted { (producer.0, state.producer_epoch) } else { producer };
+        match state.add(producer, &partitions, client_version, cx.wall.0)? {
             None => Ok(true),
             Some(next) => {
                 shard.write(cx, turn, id, Some(next), After::Added { request, place });

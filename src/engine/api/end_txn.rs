@@ -3,6 +3,7 @@
 
 use crate::engine::broker::Broker;
 use crate::engine::io::{Ctx, RequestToken};
+use crate::engine::mutant::Mutant;
 use crate::engine::txn::After;
 use crate::engine::txn::answers::ended;
 use crate::engine::txn::metadata::{BUMPS_FROM, End, Ended};
@@ -34,6 +35,8 @@ pub(in crate::engine) fn handle(
         }
         txns.with_shard(cx, turn, &request.transactional_id, |shard, cx, turn, id| {
             let state = shard.known(id)?;
+            let late = End { producer_epoch: state.producer_epoch, ..end };
+            let end = if cx.has(Mutant::DelayedEndEndsNext) { late } else { end };
             let decided = state.end(end, cx.wall.0, &mut || turn.producer_ids.take());
             if decided == Err(ErrorCode::CoordinatorLoadInProgress) {
                 turn.producer_ids.want();

@@ -237,7 +237,7 @@ fn read_replica(
     }
     let limit = match cx.has(Mutant::FollowerServesBeyondHighWatermark) && !replica.is_leader() {
         true => end,
-        false => replica.readable_end(params.read_committed),
+        false => replica.readable_end(params.read_committed && !cx.has(Mutant::StableBeyondOpenTransaction)),
     };
     let max_bytes = budget.left.min(usize::try_from(slot.max_bytes).unwrap_or(0));
     if slot.offset >= limit || (budget.left == 0 && !budget.is_first) {

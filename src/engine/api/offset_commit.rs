@@ -6,6 +6,7 @@ use crate::engine::group::record::{CommittedOffset, GroupRecord};
 use crate::engine::group::shard::Shard;
 use crate::engine::group::{After, Groups, Outcome, Turn};
 use crate::engine::io::{Ctx, RequestToken};
+use crate::engine::mutant::Mutant;
 use crate::protocol::codec::{RequestHeader, Response};
 use crate::protocol::error::ErrorCode;
 use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestPartition;
@@ -45,9 +46,12 @@ fn commit(
     committer: &Committer,
     request: &OffsetCommitRequest,
 ) -> Result<(), ErrorCode> {
-    match shard.consumer_group(group) {
-        Some(consumers) => check_consumer_commit(consumers, committer, false)?,
-        None => check_commit(shard.group(group), committer)?,
+    let checked = match shard.consumer_group(group) {
+        Some(consumers) => check_consumer_commit(consumers, committer, false),
+        None => check_commit(shard.group(group), committer),
+    };
+    if !cx.has(Mutant::OldGenerationCommits) {
+        checked?;
     }
     // A commit shows that the member lives.
     shard.with_group(cx, turn, group, |group, at, _| {

@@ -7,6 +7,7 @@ use crate::engine::group::record::{CommittedOffset, GroupRecord};
 use crate::engine::group::shard::Shard;
 use crate::engine::group::{self, After, Outcome, Turn};
 use crate::engine::io::Ctx;
+use crate::engine::mutant::Mutant;
 use crate::engine::replica::verified::{Guard, Verified, is_enabled};
 use crate::engine::txn::verification::Held;
 use crate::protocol::codec::{Request, Response};
@@ -89,9 +90,12 @@ fn commit(
         generation: request.generation_id,
         version: held.header.version,
     };
-    match shard.consumer_group(group) {
-        Some(consumers) => check_consumer_commit(consumers, &committer, true)?,
-        None => check_transactional_commit(shard.group(group), &committer)?,
+    let checked = match shard.consumer_group(group) {
+        Some(consumers) => check_consumer_commit(consumers, &committer, true),
+        None => check_transactional_commit(shard.group(group), &committer),
+    };
+    if !cx.has(Mutant::OldGenerationCommitsInTransaction) {
+        checked?;
     }
     if is_enabled(turn.env) {
         turn.replicas.check_offsets_verified(shard.id(), producer, guard)?;

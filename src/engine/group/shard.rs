@@ -20,9 +20,11 @@ use crate::engine::group::record::GroupRecord;
 use crate::engine::group::{Turn, answers, offsets};
 use crate::engine::io::Ctx;
 use crate::engine::log::end_of_transaction;
+use crate::engine::mutant::Mutant;
 use crate::engine::observe::{EventKind, GroupEvent};
 use crate::engine::time::Instant;
 use crate::engine::txn::marking::MarkerPlace;
+use crate::engine::txn::metadata::NO_PRODUCER;
 use crate::protocol::batch::Batch;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::ids::PartitionId;
@@ -170,10 +172,14 @@ impl Shard {
         let Some(log) = turn.replicas.coordinated(self.id) else { return };
         let mut next = from.max(log.log_start);
         match turn.replicas.read_as_coordinator(cx, self.id, next, LOAD_CHUNK_BYTES) {
-            Ok(batches) => {
+            Ok(mut batches) => {
+                if cx.has(Mutant::CoordinatorLoadsHalf) {
+                    batches.truncate(batches.len().div_ceil(2));
+                    next = log.log_end;
+                }
                 for batch in &batches {
                     self.take_over(batch);
-                    next = batch.header.next_offset();
+                    next = next.max(batch.header.next_offset());
                 }
                 if batches.is_empty() {
                     next = log.log_end;
@@ -346,6 +352,7 @@ impl Shard {
                 Ok(())
             } else {
                 match self.append(cx, turn, outcome.records, outcome.producer) {
+                    Ok(_) if cx.has(Mutant::CommitAnsweredAtOnce) => Ok(()),
                     Ok(end) => {
                         let deadline = cx.now.plus_millis(turn.env.config.offsets_commit_timeout_ms);
                         self.waiting.push_back(Waiting { end, deadline, after: outcome.after });
@@ -371,13 +378,15 @@ impl Shard {
         let limit = turn.replicas.coordinated(self.id).ok_or(ErrorCode::NotLeaderOrFollower)?.max_batch_bytes;
         let batches = batches_of(&records, producer, cx.wall.0, limit)?;
         let end = turn.replicas.append_as_coordinator(cx, turn.env, self.id, self.leader_epoch, batches)?;
-        self.apply(
-            end,
-            match producer {
-                Some((producer_id, _)) => Change::InTransaction(producer_id, records.clone()),
-                None => Change::Plain(records.clone()),
-            },
-        );
+        match producer {
+            Some((producer_id, _)) => self.apply(end, Change::InTransaction(producer_id, records.clone())),
+            None if cx.has(Mutant::StagedOffsetWins) && records.iter().all(is_offset) => {
+                // As if it had been committed in a transaction of its own, which is no later than any other.
+                self.apply(end, Change::InTransaction(NO_PRODUCER, records.clone()));
+                self.apply(end, Change::Ended { producer_id: NO_PRODUCER, commits: true });
+            }
+            None => self.apply(end, Change::Plain(records.clone())),
+        }
         records.iter().for_each(|record| self.follow(cx, turn, record));
         Ok(end)
     }
@@ -428,8 +437,17 @@ impl Shard {
         if !self.is_active() {
             return Err(ErrorCode::CoordinatorLoadInProgress);
         }
-        let end = turn.replicas.append_marker(cx, turn.env, self.id, marker)?;
-        self.apply(end, Change::Ended { producer_id: marker.producer_id, commits: marker.commits });
+        let appended = turn.replicas.append_marker(cx, turn.env, self.id, marker);
+        if cx.has(Mutant::OffsetsMarkerAnsweredAtOnce) {
+            if let Ok(end) = appended {
+                self.apply(end, Change::Ended { producer_id: marker.producer_id, commits: marker.commits });
+            }
+            self.marked.push((place, ErrorCode::None));
+            return Ok(());
+        }
+        let end = appended?;
+        let commits = marker.commits || cx.has(Mutant::AbortedOffsetsCount);
+        self.apply(end, Change::Ended { producer_id: marker.producer_id, commits });
         let deadline = cx.now.plus_millis(turn.env.config.offsets_commit_timeout_ms);
         self.waiting.push_back(Waiting { end, deadline, after: vec![After::Marked(place)] });
         Ok(())
@@ -583,6 +601,10 @@ impl Shard {
         }
         self.carry_out(cx, turn, Outcome { records, ..Outcome::default() });
     }
+}
+
+fn is_offset(record: &GroupRecord) -> bool {
+    matches!(record, GroupRecord::Offset { value: Some(_), .. })
 }
 
 fn moment<'a>(cx: &Ctx, turn: &Turn<'a>) -> Moment<'a> {

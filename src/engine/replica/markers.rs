@@ -4,6 +4,8 @@
 use super::purgatory::{Draft, Place, WaitFor};
 use super::{Access, ReplicaEnv, Replicas};
 use crate::engine::io::Ctx;
+use crate::engine::log::ProducerSummary;
+use crate::engine::mutant::Mutant;
 use crate::engine::rpc::Rpc;
 use crate::engine::txn::marking::{MarkerPlace, batch_of};
 use crate::engine::txn::metadata::BUMPS_FROM;
@@ -27,6 +29,10 @@ impl Replicas {
         place: MarkerPlace,
     ) -> Result<(), ErrorCode> {
         let offset = self.append_marker(cx, env, id, marker)?;
+        if cx.has(Mutant::MarkerAnsweredAtOnce) {
+            self.marked.push((place, ErrorCode::None));
+            return Ok(());
+        }
         let wait = Place { at: (0, 0), partition: id, offset, wait_for: WaitFor::Replicated, is_done: false };
         let deadline = cx.now.plus_millis(env.config.peer_request_timeout_ms);
         self.park_for(cx, None, Some(deadline), Draft::Marker { place, error: ErrorCode::None }, vec![wait]);
@@ -52,7 +58,10 @@ impl Replicas {
         // must not end what came after its own (KIP-890). Without one open it is a repetition (KAFKA-19999).
         let is_late = marker.transaction_version >= BUMPS_FROM
             && replica.log.has_open_transaction(marker.producer_id, marker.producer_epoch);
-        if is_late {
+        let is_known = |known: ProducerSummary| {
+            known.producer_id == marker.producer_id && known.producer_epoch >= marker.producer_epoch
+        };
+        if is_late || (cx.has(Mutant::MarkerRepetitionRefused) && replica.log.producers().any(is_known)) {
             return Err(ErrorCode::InvalidProducerEpoch);
         }
         let batch = batch_of(marker, cx.wall.0);

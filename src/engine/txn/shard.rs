@@ -10,6 +10,7 @@
 
 use crate::engine::group::answers::write_error;
 use crate::engine::io::Ctx;
+use crate::engine::mutant::Mutant;
 use crate::engine::observe::{EventKind, TransactionEvent};
 use crate::engine::time::Instant;
 use crate::engine::txn::answers::with_error;
@@ -125,6 +126,11 @@ impl Shard {
         })
     }
 
+    /// What the log says of each transactional id, committed or not, by name.
+    pub fn appended(&self) -> impl Iterator<Item = (&Arc<str>, &TransactionMetadata)> {
+        self.entries.iter().filter_map(|(id, entry)| Some((id, entry.state.as_ref()?)))
+    }
+
     /// What is committed of a transactional id.
     pub fn shown(&self, id: &str) -> Option<&TransactionMetadata> {
         let entry = self.entries.get(id)?;
@@ -198,6 +204,10 @@ impl Shard {
         }
         if next >= log.log_end {
             self.phase = Phase::Active;
+            if cx.has(Mutant::PreparedForgotten) {
+                self.uncommitted.clear();
+                self.entries.values_mut().for_each(|entry| entry.pending = None);
+            }
             let transactions = self.entries.len();
             cx.emit(EventKind::Transaction(TransactionEvent::CoordinatorLoaded { partition: self.id, transactions }));
         }
@@ -337,6 +347,10 @@ impl Shard {
                 // A later coordinator is at work: this one learns soon that it is none, and waits for that.
                 ErrorCode::TransactionCoordinatorFenced => {}
                 // The partition is in a later epoch of the producer: the transaction has ended there.
+                ErrorCode::InvalidProducerEpoch if cx.has(Mutant::MarkerRepetitionRefused) => {
+                    markers.asked.remove(partition);
+                    markers.left.insert(partition.clone());
+                }
                 ErrorCode::None | ErrorCode::UnsupportedForMessageFormat | ErrorCode::InvalidProducerEpoch => {
                     markers.asked.remove(partition);
                 }

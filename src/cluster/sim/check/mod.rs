@@ -1,11 +1,14 @@
 //! The rules, each in its own file, checked after every happening. A rule is proven by a planted bug that it finds.
 
 mod commit_in_own_epoch;
+mod committed_offset_never_regresses;
 mod compaction;
 pub mod consistent_read;
+mod coordinators_replay;
 mod decisions;
 mod election_safety;
 mod epoch_cache_matches_log;
+mod exactly_once;
 mod high_watermark_monotonic;
 mod history;
 mod idempotent_append;
@@ -19,6 +22,8 @@ mod metadata_leader_completeness;
 mod metadata_prefix;
 mod no_committed_record_lost;
 mod no_disruptive_candidate;
+pub mod no_hanging_transaction;
+mod one_owner_per_partition;
 mod read_committed;
 mod replay_equals_live;
 mod replication_quorum_superset;
@@ -58,10 +63,14 @@ pub struct Checkers {
     metadata_prefix: metadata_prefix::MetadataPrefix,
     high_watermark: high_watermark_monotonic::HighWatermarkMonotonic,
     strong_isr: strong_isr::StrongIsr,
+    idempotent_append: idempotent_append::IdempotentAppend,
     log_matching: log_matching::LogMatching,
     compaction: compaction::CompactionKeepsLast,
     no_committed_record_lost: no_committed_record_lost::NoCommittedRecordLost,
     read_committed: read_committed::ReadCommitted,
+    coordinators: coordinators_replay::CoordinatorsReplay,
+    exactly_once: exactly_once::ExactlyOnce,
+    committed_offset: committed_offset_never_regresses::CommittedOffsetNeverRegresses,
     no_disruptive_candidate: no_disruptive_candidate::NoDisruptiveCandidate,
     valid_isr_and_elr: valid_isr_and_elr::ValidIsrAndElr,
 }
@@ -91,8 +100,16 @@ impl Checkers {
         }
         self.compaction.look(world, outcome)?;
         self.no_committed_record_lost.look(&self.history, world)?;
-        self.read_committed.look(&self.history, world)?;
+        self.coordinators.look(world, outcome)?;
+        self.look_at_clients(world, &news)?;
         ledger_balances::look(world)
+    }
+
+    fn look_at_clients(&mut self, world: &World, news: &[News]) -> Result<(), Violation> {
+        one_owner_per_partition::look(world)?;
+        self.committed_offset.look(&self.history, world, news)?;
+        self.exactly_once.look(world)?;
+        self.read_committed.look(&self.history, world)
     }
 
     fn look_at_the_quorum(&mut self, world: &World, outcome: &StepOutcome) -> Result<(), Violation> {
@@ -112,7 +129,7 @@ impl Checkers {
     ) -> Result<(), Violation> {
         let (history, decisions) = (&self.history, &self.decisions);
         self.high_watermark.look(world, outcome)?;
-        idempotent_append::look(history, news)?;
+        self.idempotent_append.look(history, news)?;
         leader_completeness::look(history, world, outcome)?;
         self.strong_isr.look(decisions, history, world, outcome, news)?;
         leader_candidate_completeness::look(decisions, history, &self.strong_isr, world, outcome, news, before)
@@ -126,11 +143,14 @@ impl Checkers {
         log_matching::everywhere(&self.history, world)?;
         epoch_cache_matches_log::everywhere(&self.history, world)?;
         replay_equals_live::everywhere(world)?;
+        coordinators_replay::everywhere(world)?;
         if self.history.has_begun_anew() {
             return Ok(());
         }
         self.compaction.at_end(world)?;
         no_committed_record_lost::at_end(&self.history, world)?;
+        self.committed_offset.at_end()?;
+        self.exactly_once.at_end(&self.history, world)?;
         read_committed::at_end(world)?;
         ledger_balances::at_end(world)
     }

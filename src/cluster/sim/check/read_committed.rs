@@ -6,7 +6,7 @@
 
 use crate::client::transaction::Outcome;
 use crate::cluster::sim::check::{History, Violation};
-use crate::cluster::sim::workload::{ClientId, Reading, Role};
+use crate::cluster::sim::workload::{ClientId, Piece, Reading, Role};
 use crate::cluster::sim::world::World;
 use crate::protocol::batch::{Batch, BatchHeader};
 use crate::protocol::ids::{PartitionId, TopicId};
@@ -48,7 +48,7 @@ impl ReadCommitted {
             let Some(topic) = reading.committed_topic() else { continue };
             let checked = self.readers.entry(*id).or_default();
             let is_same = |(partition, next): (i32, i64)| checked.next.get(&partition).copied().unwrap_or(0) == next;
-            if reading.legs.len() == checked.records && reading.places().all(is_same) {
+            if reading.pieces.len() == checked.records && reading.places().all(is_same) {
                 continue;
             }
             let Some(topic) = topic_id(world, topic) else { continue };
@@ -57,7 +57,7 @@ impl ReadCommitted {
                 let decided = self.partitions.entry(id).or_default();
                 decided.look(history, world, id);
                 let from = checked.next.insert(partition, next).unwrap_or(0);
-                let read: Vec<i64> = reading.legs[checked.records..]
+                let read: Vec<i64> = reading.pieces[checked.records..]
                     .iter()
                     .filter(|(at, _, _)| *at == partition)
                     .map(|(_, offset, _)| *offset)
@@ -68,7 +68,7 @@ impl ReadCommitted {
                     return Err(Violation { rule: RULE, what });
                 }
             }
-            checked.records = reading.legs.len();
+            checked.records = reading.pieces.len();
         }
         Ok(())
     }
@@ -123,11 +123,15 @@ pub(super) fn at_end(world: &World) -> Result<(), Violation> {
 
 fn sums(world: &World, reading: &Reading) -> Result<(), Violation> {
     let mut read: BTreeMap<(ClientId, usize), Vec<i64>> = BTreeMap::new();
-    for (_, _, leg) in &reading.legs {
+    for (_, _, piece) in &reading.pieces {
+        let Piece::Leg(leg) = piece else { continue };
         read.entry((leg.client, leg.number)).or_default().push(leg.amount);
     }
     for (id, client) in &world.clients {
         let Role::Transferring(transferring) = &client.role else { continue };
+        if reading.committed_topic() != Some(&transferring.transfers.topic) {
+            continue;
+        }
         for (number, outcome) in transferring.outcomes.iter().enumerate() {
             let legs = read.remove(&(*id, number)).unwrap_or_default();
             let is_whole = legs.len() == 2 && legs.iter().sum::<i64>() == 0;

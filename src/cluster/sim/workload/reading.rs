@@ -2,7 +2,7 @@
 //!
 //! Once nobody writes any more it reads on to the end, until the ledger has seen everything that was acknowledged.
 
-use super::{Around, Leg};
+use super::{Around, Done, Leg};
 use crate::client::consumer::{Consumer, ConsumerOptions, Start};
 use crate::cluster::ledger::follower::Follower;
 use crate::engine::time::Instant;
@@ -27,8 +27,17 @@ pub struct Scope {
     pub until: Instant,
     /// Whether the ledger is told what it reads: one reader is, who reads everything.
     pub is_followed: bool,
-    /// Whether it reads only what is committed, and keeps the transfers that it reads.
+    /// Whether it reads only what is committed, and keeps what some rule follows.
     pub is_committed: bool,
+}
+
+/// A committed record that some rule follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece {
+    /// One side of a transfer.
+    Leg(Leg),
+    /// What was made of another record.
+    Done(Done),
 }
 
 /// See the module.
@@ -44,8 +53,8 @@ pub struct Reading {
     pub(super) violation: Option<String>,
     /// How many records it has read.
     pub records: u64,
-    /// The sides of transfers that it has read, with partition and offset, if it reads what is committed.
-    pub legs: Vec<(i32, i64, Leg)>,
+    /// What it has read, with partition and offset, if it reads what is committed.
+    pub pieces: Vec<(i32, i64, Piece)>,
     committed_topic: Option<String>,
 }
 
@@ -68,7 +77,7 @@ impl Reading {
             quiet_since: None,
             violation: None,
             records: 0,
-            legs: Vec::new(),
+            pieces: Vec::new(),
             committed_topic: scope.topics.into_iter().next().filter(|_| scope.is_committed),
         }
     }
@@ -100,11 +109,12 @@ impl Reading {
             }
         }
         if self.committed_topic.is_some() {
-            let legs = records.iter().filter_map(|read| {
-                let leg = Leg::read(read.record.value.as_deref()?)?;
-                Some((read.partition.partition, read.record.offset, leg))
+            let pieces = records.iter().filter_map(|read| {
+                let value = read.record.value.as_deref()?;
+                let piece = Leg::read(value).map(Piece::Leg).or_else(|| Done::read(value).map(Piece::Done))?;
+                Some((read.partition.partition, read.record.offset, piece))
             });
-            self.legs.extend(legs);
+            self.pieces.extend(pieces);
         }
         if let Some(error) = self.machine.take_errors().pop() {
             note(format_args!("was told {error}"));

@@ -66,7 +66,8 @@ impl Leg {
 #[derive(Debug, Clone)]
 pub struct Transferring {
     pub(super) machine: TransactionalProducer,
-    pub(super) transfers: Transfers,
+    /// What it transfers.
+    pub transfers: Transfers,
     client: ClientId,
     rng: Prng,
     next_at: Instant,
@@ -123,7 +124,7 @@ impl Transferring {
         };
         let records = vec![record(from, -amount), record(to, amount)];
         let commits = !self.rng.chance(1, ABORTS_ONE_IN);
-        self.machine.begin(Transaction { records, commits });
+        self.machine.begin(Transaction { records, offsets: None, commits });
         self.outcomes.push(None);
     }
 

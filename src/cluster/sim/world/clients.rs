@@ -26,6 +26,9 @@ const ADMIN_CONNECTION: ConnectionId = ConnectionId(0);
 const ADMIN_DELAY_NS: u64 = 100_000;
 /// How long it takes to learn that nobody listens, in nanoseconds.
 const REFUSAL_NS: u64 = 100_000;
+/// How long a request stays under way that comes after its client has asked anew, in milliseconds.
+const LATE_MS_MIN: u64 = 1_500;
+const LATE_MS_MAX: u64 = 4_000;
 /// The version of ApiVersions that everybody knows.
 const NEGOTIATION_VERSION: i16 = 0;
 
@@ -90,6 +93,24 @@ impl World {
             self.plan(self.now, what);
         }
         self.plan(self.now, Happening::ClientTurn { client: id });
+    }
+
+    /// Members leave their groups for good; whether there were any left to tell.
+    pub fn retire_members(&mut self) -> bool {
+        let staying = |client: &&mut Client| client.membership().is_some_and(|membership| !membership.is_retired());
+        let told: Vec<ClientId> = self
+            .clients
+            .values_mut()
+            .filter(staying)
+            .map(|client| {
+                client.membership_mut().expect("just seen").retire();
+                client.id()
+            })
+            .collect();
+        for client in &told {
+            self.plan(self.now, Happening::ClientTurn { client: *client });
+        }
+        !told.is_empty()
     }
 
     /// Whether a client's process runs; what happens to one that stands still waits.
@@ -279,12 +300,17 @@ impl World {
             self.connection_lost(client, place, "no answer in time");
         }
         let is_quiet = self.clients.values().all(|other| other.is_quiet(now));
+        let is_source_quiet = self.clients.values().all(|other| other.processes() || other.is_quiet(now));
         let ledger = if client.guest().is_some() { &mut self.guests_ledger } else { &mut self.ledger };
-        let mut around = Around { now, wall: wall(now), is_quiet, ledger };
+        let mut around = Around { now, wall: wall(now), is_quiet, is_source_quiet, ledger };
         client.prepare(&around);
         let turn = client.machine(now).map(|machine| machine.turn(now.as_millis())).unwrap_or_default();
         let trace = &mut self.trace;
         client.harvest(&mut around, &mut |line| trace.line(now, format_args!("client {} {line}", id.0)));
+        if let Some(pause) = client.take_stall() {
+            client.is_paused = true;
+            self.plan(now + pause, Happening::ClientResume { client: id });
+        }
         client.dialer.learn(turn.addresses);
         let mut has_failed = false;
         for call in turn.calls {
@@ -309,7 +335,10 @@ impl World {
     /// Sends a call, or has it wait until its connection has come about; false if it has failed at once.
     fn dispatch(&mut self, client: &mut Client, call: Call) -> bool {
         let now = self.now;
-        let place = client.dialer.place(call.to).filter(|place| self.nodes.contains_key(&place.broker));
+        let place = client
+            .dialer
+            .place(call.to, client.is_second(call.id))
+            .filter(|place| self.nodes.contains_key(&place.broker));
         let Some(place) = place else {
             if let Some(machine) = client.machine(now) {
                 machine.answer(now.as_millis(), call.id, Answer::Failed("the address is not known".to_owned()));
@@ -350,7 +379,10 @@ impl World {
         let header =
             RequestHeader { api: request.api(), version, correlation_id: 0, client_id: None, client_host: None };
         let bytes = || frame_bytes(codec::encode_request(&header, &request).map(|frame| frame.to_bytes().len()));
-        let alone = self.delayed() + client.delay;
+        let is_end = matches!(request, Request::EndTxn(_)) && self.late_ends_one_in > 0;
+        let is_late = is_end && self.rng.chance(1, self.late_ends_one_in);
+        let late_ms = if is_late { self.rng.range(LATE_MS_MIN, LATE_MS_MAX) } else { 0 };
+        let alone = self.delayed().plus_millis(late_ms) + client.delay;
         let alone = self.arrival_over(link, alone, bytes);
         let id = client.id();
         let connection = client.dialer.connection(place).expect("a connection that was opened");

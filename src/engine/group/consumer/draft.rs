@@ -14,6 +14,7 @@ use crate::engine::group::consumer::record::{
 };
 use crate::engine::group::consumer::regex;
 use crate::engine::group::record::GroupRecord;
+use crate::engine::mutant::Mutant;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::ids::TopicId;
 use std::borrow::Cow;
@@ -215,7 +216,8 @@ impl<'a> Draft<'a> {
     pub fn reconcile(&mut self, id: &Arc<str>, owned: Option<&Partitions>) -> Current {
         let before = self.image.current(id);
         let target = self.image.target(id);
-        let is_held = |topic, number| self.image.owner(topic, number).is_some();
+        let gives_at_once = self.world.config.has(Mutant::AssignedBeforeRevoked);
+        let is_held = |topic, number| self.image.owner(topic, number).is_some() && !gives_at_once;
         let step = Step { target_epoch: self.image.target_epoch(), target: &target, owned, is_held: &is_held };
         let after = step.from(&before);
         if after != before {
