@@ -2,7 +2,8 @@
 //! LeaveGroup.
 //!
 //! Invariants: a JoinGroup goes out only when what has to be given up was given up; an answer about an older generation changes
-//! nothing; the leader joins again when its topics come to have other partitions, as Kafka's does.
+//! nothing; the leader joins again when its topics come to have other partitions, as Kafka's does; in the cooperative protocol a static
+//! leader that came back joins again too, which Kafka's does not.
 //!
 //! Deliberately not here: changes of the subscription.
 
@@ -62,6 +63,8 @@ pub(super) struct Classic {
     heartbeat_at_ms: u64,
     watched: Option<Watched>,
     why: &'static str,
+    /// It took over an assignment that may be half of a move.
+    must_assign: bool,
 }
 
 pub(super) fn text(text: &str) -> StrBytes {
@@ -169,6 +172,7 @@ impl Member {
         };
         self.classic.assignor = Some(assignor);
         self.classic.watched = None;
+        self.classic.must_assign = false;
         let leads = response.leader.as_str() == self.member_id;
         if !leads {
             self.classic.phase = Phase::Syncing(Assignments::new());
@@ -186,6 +190,9 @@ impl Member {
             self.classic.phase = Phase::Syncing(Assignments::new());
             self.classic.watched =
                 Some(Watched { topics: wanted_topics(&candidates), partitions: BTreeMap::new(), look_at_ms: 0 });
+            // What its life before had to give up in this generation, it may have gone without giving on: nobody has it, and nobody else
+            // would notice. Sharing anew stops nobody in the cooperative protocol.
+            self.classic.must_assign = self.options.is_cooperative();
         } else {
             self.classic.phase = Phase::Assigning(candidates);
         }
@@ -283,6 +290,9 @@ impl Member {
             self.owned.extend(gone.iter().cloned());
             self.give_up(gone);
             self.classic.why = "others are to have what was given up";
+            self.classic.phase = Phase::Releasing { until_ms: self.release_until_ms(now_ms) };
+        } else if std::mem::take(&mut self.classic.must_assign) {
+            self.classic.why = "the leader came back and does not know what was given up before";
             self.classic.phase = Phase::Releasing { until_ms: self.release_until_ms(now_ms) };
         }
     }

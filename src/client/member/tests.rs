@@ -316,6 +316,31 @@ fn in_a_cooperative_rebalance_a_member_keeps_what_it_has_and_joins_once_more_whe
 }
 
 #[test]
+fn a_static_leader_that_comes_back_to_a_cooperative_group_shares_anew_once() {
+    let mut script = Script::new(|options| {
+        cooperative(options);
+        options.instance = Some("till-1".to_owned());
+    });
+    script.find(2);
+    let (call, _) = script.join_call();
+    let kept = m::JoinGroupResponse::default()
+        .with_generation_id(3)
+        .with_protocol_name(Some(text("cooperative-sticky")))
+        .with_leader(text(ID))
+        .with_member_id(text(ID))
+        .with_skip_assignment(true);
+    script.answer(&call, Response::JoinGroup(kept));
+    // What its life before gave up in this generation nobody has.
+    script.syncs(&[0]);
+    script.places(10);
+    script.joins(4, "cooperative-sticky", &[("m-2", &[])], true);
+    script.tells_topics(2);
+    script.syncs(&[0, 1]);
+    assert_eq!(script.member.owned(), &parts(&[0, 1]));
+    assert!(!script.asks(|request| matches!(request, Request::JoinGroup(_))), "once is enough");
+}
+
+#[test]
 fn a_dead_coordinator_is_looked_for_and_the_member_goes_on_in_its_generation() {
     let mut script = follower(&[0], |_| {});
     script.wait(3_000);

@@ -56,6 +56,8 @@ struct Markers {
     left: BTreeSet<Partition>,
     /// Sent and not answered.
     asked: BTreeSet<Partition>,
+    /// When what is left is sent again. One time for all: were there one for each answer, every leader that refuses would double them.
+    retry_at: Option<Instant>,
 }
 
 /// One transactional id.
@@ -317,7 +319,12 @@ impl Shard {
     }
 
     fn retry_later(&mut self, cx: &Ctx, id: &Arc<str>) {
-        self.retries.insert((cx.now.plus_millis(MARKER_RETRY_MS), Arc::clone(id)));
+        let Some(markers) = self.entries.get_mut(id).and_then(|entry| entry.markers.as_mut()) else { return };
+        if markers.retry_at.is_none() {
+            let at = cx.now.plus_millis(MARKER_RETRY_MS);
+            markers.retry_at = Some(at);
+            self.retries.insert((at, Arc::clone(id)));
+        }
     }
 
     /// All markers of a transaction are written.
@@ -384,7 +391,12 @@ impl Shard {
                 break;
             }
             self.retries.pop_first();
-            self.to_send.insert(id);
+            let markers = self.entries.get_mut(&id).and_then(|entry| entry.markers.as_mut());
+            // Another time is that of a transaction before.
+            if let Some(markers) = markers.filter(|markers| markers.retry_at == Some(at)) {
+                markers.retry_at = None;
+                self.to_send.insert(id);
+            }
         }
         if self.sweep_at <= cx.now {
             self.sweep_at = cx.now.plus_millis(turn.env.config.transaction_sweep_interval_ms);
