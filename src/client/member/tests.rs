@@ -332,7 +332,6 @@ fn a_static_leader_that_comes_back_to_a_cooperative_group_shares_anew_once() {
     script.answer(&call, Response::JoinGroup(kept));
     // What its life before gave up in this generation nobody has.
     script.syncs(&[0]);
-    script.places(10);
     script.joins(4, "cooperative-sticky", &[("m-2", &[])], true);
     script.tells_topics(2);
     script.syncs(&[0, 1]);
