@@ -5,6 +5,7 @@ use crate::engine::controller::image::MetadataImage;
 use crate::engine::group::snapshot::GroupSnapshot;
 use crate::engine::io::Wake;
 use crate::engine::log::Cleaned;
+use crate::engine::quorum::{QuorumRequest, RecentRecord, VoteAnswer};
 use crate::engine::time::Instant;
 use crate::engine::txn::snapshot::TransactionSnapshot;
 use crate::protocol::ids::{BrokerId, LogId, PartitionId};
@@ -240,12 +241,30 @@ pub struct QuorumSnapshot {
     pub log_start: i64,
     /// The end of its metadata log.
     pub log_end: i64,
+    /// The offset up to which it is on the disk.
+    pub persisted_end: i64,
     /// The high watermark it knows.
     pub high_watermark: i64,
+    /// The newest leader epochs in its log, each with its first offset.
+    pub epochs: Vec<(i32, i64)>,
+    /// The end of its latest snapshot of the metadata.
+    pub snapshot_end: Option<i64>,
     /// The voters, by its own log.
     pub voters: Vec<BrokerId>,
     /// The votes it has as a candidate.
     pub votes_granted: Vec<BrokerId>,
+    /// The votes that were refused it as a candidate.
+    pub votes_refused: Vec<BrokerId>,
+    /// Candidacies in a row that came to nothing.
+    pub failed_elections: u32,
+    /// The last votes that it was asked for, the newest last.
+    pub answers: Vec<VoteAnswer>,
+    /// What it has asked of others and waits for.
+    pub requests: Vec<(BrokerId, QuorumRequest)>,
+    /// When it stands, gives up or resigns if nothing comes in between.
+    pub timer: Option<Wake>,
+    /// The newest records it knows: as a leader all, else those that are committed. In order of offset.
+    pub recent: Vec<RecentRecord>,
     /// As a leader: each voter's and observer's fetched log end and the time of its last fetch.
     pub followers: Vec<(BrokerId, i64, Instant)>,
 }

@@ -152,9 +152,18 @@ impl World {
             voted_for: None,
             log_start: 0,
             log_end: 10,
+            persisted_end: 10,
+            epochs: vec![(1, 0)],
+            snapshot_end: None,
             high_watermark: 10,
             voters: vec![b(1), b(2), b(3)],
             votes_granted: Vec::new(),
+            votes_refused: Vec::new(),
+            failed_elections: 0,
+            answers: Vec::new(),
+            requests: Vec::new(),
+            timer: None,
+            recent: Vec::new(),
             followers: Vec::new(),
         };
         BrokerSnapshot {

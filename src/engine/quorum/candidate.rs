@@ -10,6 +10,7 @@
 use crate::engine::io::{Ctx, Wake};
 use crate::engine::mutant::Mutant;
 use crate::engine::observe::EventKind;
+use crate::engine::quorum::account::{VoteAnswer, VoteRefusal};
 use crate::engine::quorum::voters::ReplicaKey;
 use crate::engine::quorum::{Election, Quorum, RETRY_BACKOFF_MS, Role, Sent};
 use crate::engine::rpc::Rpc;
@@ -46,9 +47,14 @@ impl Nominee {
         }
     }
 
-    pub(super) fn next_wake(&self, may_ask: bool) -> Wake {
+    /// When this attempt ends, or the next one begins.
+    pub(super) fn timer(&self) -> Wake {
         let why = if self.is_lost { "election backoff" } else { "election timeout" };
-        let deadline = Wake { at: self.deadline, why };
+        Wake { at: self.deadline, why }
+    }
+
+    pub(super) fn next_wake(&self, may_ask: bool) -> Wake {
+        let deadline = self.timer();
         if self.is_lost || !may_ask {
             return deadline;
         }
@@ -234,38 +240,31 @@ impl Quorum {
         } else {
             ErrorCode::None
         };
-        let mut vote_granted = false;
-        if error.is_none() {
-            if request.epoch > self.epoch() {
-                self.become_unattached(cx, request.epoch, "vote in a higher epoch");
+        let refusal = match error {
+            ErrorCode::InvalidVoterKey => Some(VoteRefusal::OtherDirectory),
+            ErrorCode::InconsistentVoterSet => Some(VoteRefusal::NotAVoter),
+            ErrorCode::FencedLeaderEpoch => Some(VoteRefusal::StaleEpoch { epoch: self.epoch() }),
+            _ => {
+                if request.epoch > self.epoch() {
+                    self.become_unattached(cx, request.epoch, "vote in a higher epoch");
+                }
+                self.consider(cx, request)
             }
-            vote_granted = self.consider(cx, request);
-        }
+        };
+        let (candidate, is_pre_vote) = (request.candidate, request.pre_vote);
+        self.answers.note(VoteAnswer { at: cx.now, epoch: request.epoch, candidate, is_pre_vote, refusal });
+        let vote_granted = refusal.is_none();
         let (epoch, leader) = (self.epoch(), self.leader());
         let response = PeerResponse::Vote(VoteResponse { error, epoch, leader, vote_granted });
         self.respond_when_safe(cx, from, correlation_id, response);
     }
 
-    /// Whether the vote is given, and if it is one in earnest, gives it (`EpochState.canGrantVote` of each role).
-    fn consider(&mut self, cx: &mut Ctx, request: &VoteRequest) -> bool {
-        let theirs = (request.last_epoch, request.last_epoch_end_offset);
-        let is_up_to_date = theirs >= (self.log.last_epoch(), self.log.end()) || cx.has(Mutant::VoteForShorterLog);
-        if request.pre_vote {
-            return is_up_to_date
-                && match &self.role {
-                    Role::Leader(_) => false,
-                    Role::Follower(follower) => follower.leader_resigned || !follower.has_fetched,
-                    _ => true,
-                };
-        }
+    /// Gives the vote if it is one in earnest and nothing speaks against it. Tells what does.
+    fn consider(&mut self, cx: &mut Ctx, request: &VoteRequest) -> Option<VoteRefusal> {
         let candidate = ReplicaKey { broker: request.candidate, directory: request.candidate_directory };
-        if self.election.voted_for == Some(candidate) {
-            return self.election.leader.is_none();
-        }
-        let has_voted =
-            (self.election.voted_for.is_some() || self.election.leader.is_some()) && !cx.has(Mutant::TwoVotesInAnEpoch);
-        if has_voted || !is_up_to_date {
-            return false;
+        let refusal = self.refusal(cx, request);
+        if refusal.is_some() || request.pre_vote || self.election.voted_for == Some(candidate) {
+            return refusal;
         }
         self.election.voted_for = Some(candidate);
         if !cx.has(Mutant::VoteNotPersisted) {
@@ -281,6 +280,29 @@ impl Quorum {
         if let Role::Unattached(unattached) = &mut self.role {
             unattached.deadline = deadline;
         }
-        true
+        None
+    }
+
+    /// What speaks against a vote (`EpochState.canGrantVote` of each role).
+    fn refusal(&self, cx: &Ctx, request: &VoteRequest) -> Option<VoteRefusal> {
+        let theirs = (request.last_epoch, request.last_epoch_end_offset);
+        let ours = (self.log.last_epoch(), self.log.end());
+        let is_behind = theirs < ours && !cx.has(Mutant::VoteForShorterLog);
+        let behind = is_behind.then_some(VoteRefusal::LogBehind { theirs, ours });
+        if request.pre_vote {
+            let leader = match &self.role {
+                Role::Leader(_) => Some(self.me),
+                Role::Follower(follower) if !follower.leader_resigned && follower.has_fetched => Some(follower.leader),
+                _ => None,
+            };
+            return leader.map(VoteRefusal::HasLeader).or(behind);
+        }
+        let candidate = ReplicaKey { broker: request.candidate, directory: request.candidate_directory };
+        let leader = self.election.leader.map(VoteRefusal::HasLeader);
+        if self.election.voted_for == Some(candidate) {
+            return leader;
+        }
+        let spent = leader.or(self.election.voted_for.map(|key| VoteRefusal::VotedFor(key.broker)));
+        spent.filter(|_| !cx.has(Mutant::TwoVotesInAnEpoch)).or(behind)
     }
 }

@@ -226,6 +226,7 @@ impl Quorum {
         );
         let sync = self.must_sync();
         self.log.truncate(cx, to, sync);
+        self.recent.truncate(to);
         let reason = TruncationReason::DivergingEpoch;
         cx.emit(EventKind::Truncated { partition: PartitionId::METADATA, from, to, reason });
         if self.voters.truncate(to) {

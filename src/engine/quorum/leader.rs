@@ -169,6 +169,11 @@ impl Leader {
         Some(contacts.get(needed)?.plus_millis(settings.silence_limit_ms()))
     }
 
+    /// The same as a timer.
+    pub(super) fn silence(&self, me: BrokerId, voters: &VoterHistory, settings: &Settings) -> Option<Wake> {
+        self.resigns_at(me, voters, settings).map(|at| Wake { at, why: "a majority is silent" })
+    }
+
     /// When a voter that does not fetch is told of the epoch (again).
     fn tell_at(&self, voter: BrokerId, directory: DirectoryId, settings: &Settings) -> Instant {
         let contact = self.last_contact(voter, directory);
@@ -179,7 +184,7 @@ impl Leader {
     pub(super) fn next_wake(&self, me: BrokerId, voters: &VoterHistory, settings: &Settings) -> Option<Wake> {
         let parked = self.parked.values().map(|parked| parked.deadline).min();
         let parked = parked.map(|at| Wake { at, why: "answers an idle metadata fetch" });
-        let silence = self.resigns_at(me, voters, settings).map(|at| Wake { at, why: "a majority is silent" });
+        let silence = self.silence(me, voters, settings);
         let others = voters.current().iter().filter(|(id, _)| **id != me);
         let tell = others.map(|(id, directory)| self.tell_at(*id, *directory, settings)).min();
         let tell = tell.map(|at| Wake { at, why: "tells a voter of its epoch" });
@@ -225,6 +230,7 @@ impl Quorum {
         let change = voter_change(&batch).expect("a batch that was just written is readable");
         let sync = self.must_sync();
         self.log.append(cx, batch, sync);
+        self.recent.note(first, self.epoch(), records);
         if let Some(change) = change {
             let is_news = change.voters != *self.voters.current();
             self.voters.push(change);

@@ -150,6 +150,11 @@ impl MetadataLog {
         self.epochs.last().map_or(0, |&(epoch, _)| epoch)
     }
 
+    /// The newest epochs in it, each with its first offset; if the log starts above 0, the first may begin before it.
+    pub(super) fn newest_epochs(&self, count: usize) -> &[(i32, i64)] {
+        &self.epochs[self.epochs.len().saturating_sub(count)..]
+    }
+
     /// Bytes appended since the last snapshot.
     pub(super) fn bytes_since_snapshot(&self) -> u64 {
         self.bytes

@@ -13,6 +13,7 @@
 //! who gets which message. Deliberately absent: what the records mean (the controller's), and voters that come or go
 //! by id.
 
+mod account;
 mod candidate;
 mod follower;
 mod leader;
@@ -25,6 +26,7 @@ mod voters;
 #[cfg(test)]
 mod tests;
 
+pub use account::{QuorumRequest, RecentRecord, VoteAnswer, VoteRefusal};
 pub use leader::{NotLeader, QuorumDescription, QuorumReplica};
 pub use snapshot::Committed;
 pub use voters::{VoterChangeError, VoterSet};
@@ -32,8 +34,9 @@ pub use voters::{VoterChangeError, VoterSet};
 use crate::engine::config::BrokerConfig;
 use crate::engine::controller::image::MetadataImage;
 use crate::engine::io::{Ctx, LogRead, ReadError, StorageOp, Wake};
-use crate::engine::observe::{EventKind, QuorumRole, QuorumSnapshot};
+use crate::engine::observe::{EventKind, QuorumRole};
 use crate::engine::prng::Prng;
+use crate::engine::quorum::account::{Answers, Recent};
 use crate::engine::quorum::candidate::Nominee;
 use crate::engine::quorum::follower::{Fetch, Follower};
 use crate::engine::quorum::leader::Leader;
@@ -125,10 +128,13 @@ pub struct Quorum {
     applied: i64,
     /// A snapshot that has to be handed out.
     arrived: Option<MetadataImage>,
-    sent: BTreeMap<u64, Sent>,
+    sent: BTreeMap<u64, (BrokerId, Sent)>,
     deferred: VecDeque<Deferred>,
     /// Candidacies in a row that came to nothing.
     failed_elections: u32,
+    /// The last votes it was asked for, and the newest records: for those who look.
+    answers: Answers,
+    recent: Recent,
     is_stopping: bool,
     failure: Option<ReadError>,
 }
@@ -199,6 +205,8 @@ impl Quorum {
             sent: BTreeMap::new(),
             deferred: VecDeque::new(),
             failed_elections: 0,
+            answers: Answers::default(),
+            recent: Recent::default(),
             is_stopping: false,
             failure: None,
         })
@@ -248,7 +256,7 @@ impl Quorum {
     /// How a request of [`Purpose::Quorum`] ended.
     pub fn on_result(&mut self, cx: &mut Ctx, rpc: &mut Rpc, result: RpcResult) {
         let id = result.request.id;
-        let Some(sent) = self.sent.remove(&id) else { return };
+        let Some((_, sent)) = self.sent.remove(&id) else { return };
         let from = result.request.to;
         let Ok(response) = result.outcome else {
             if matches!(sent, Sent::Fetch { .. } | Sent::Snapshot { .. }) {
@@ -392,29 +400,6 @@ impl Quorum {
         self.failure.take()
     }
 
-    /// Its own account of itself.
-    pub fn snapshot(&self) -> QuorumSnapshot {
-        let votes_granted = match &self.role {
-            Role::Prospective(nominee) | Role::Candidate(nominee) => nominee.granted.iter().copied().collect(),
-            _ => Vec::new(),
-        };
-        QuorumSnapshot {
-            role: self.quorum_role(),
-            epoch: self.epoch(),
-            leader: self.leader(),
-            voted_for: self.election.voted_for.map(|key| key.broker),
-            log_start: self.log.start(),
-            log_end: self.log.end(),
-            high_watermark: self.high_watermark,
-            voters: self.voters.current().keys().copied().collect(),
-            votes_granted,
-            followers: match &self.role {
-                Role::Leader(leader) => leader.followers(),
-                _ => Vec::new(),
-            },
-        }
-    }
-
     fn quorum_role(&self) -> QuorumRole {
         match &self.role {
             Role::Unattached(_) => QuorumRole::Unattached,
@@ -469,7 +454,7 @@ impl Quorum {
         sent: Sent,
     ) -> u64 {
         let id = rpc.send(cx, to, Purpose::Quorum, request, timeout_ms);
-        self.sent.insert(id, sent);
+        self.sent.insert(id, (to, sent));
         id
     }
 

@@ -95,6 +95,7 @@ impl Quorum {
                 self.applied = batch.header.next_offset();
                 let records = log::decode(&batch)?;
                 let (base_offset, epoch) = (batch.header.base_offset, batch.header.leader_epoch);
+                self.recent.note(base_offset, epoch, &records);
                 taken.push(Committed::Records { base_offset, epoch, records });
             }
         }
@@ -230,6 +231,7 @@ impl Quorum {
         let (from, to) = (self.log.end(), snapshot.end_offset);
         put(cx, StorageOp::PutMeta { key: key(snapshot), value: bytes }, true);
         self.log.reset(cx, snapshot, true);
+        self.recent.truncate(0);
         if self.snapshots.last() != Some(&snapshot) {
             self.remember_snapshot(cx, snapshot);
         }
