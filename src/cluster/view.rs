@@ -13,6 +13,7 @@
 mod groups;
 mod lesson;
 mod port;
+mod quorum;
 mod topics;
 
 pub use crate::protocol::ids::BrokerId;
@@ -22,6 +23,10 @@ pub use groups::{
 };
 pub use lesson::{LessonState, LessonView, Page, Turn};
 pub use port::*;
+pub use quorum::{
+    Ballot, Contest, MetadataLine, QuorumMessage, QuorumReplica, QuorumStanding, QuorumView, Reach, Term, Vote,
+    VoteNote,
+};
 pub use topics::{
     PlacementRequest, PlacementView, SetBy, TopicDetail, TopicRow, TopicSetting, TopicSums, TopicsRequest, TopicsView,
 };
@@ -80,6 +85,8 @@ pub struct ViewRequest {
     pub topics: Option<TopicsRequest>,
     /// Tell where new partitions would go.
     pub placement: Option<PlacementRequest>,
+    /// Tell of the metadata quorum.
+    pub quorum: bool,
 }
 
 impl Default for ViewRequest {
@@ -98,6 +105,7 @@ impl Default for ViewRequest {
             groups: None,
             topics: None,
             placement: None,
+            quorum: false,
         }
     }
 }
@@ -153,6 +161,8 @@ pub struct ClusterView {
     pub topics: Option<TopicsView>,
     /// Where new partitions would go, if that was asked for.
     pub placement: Option<PlacementView>,
+    /// The metadata quorum, if it was asked for.
+    pub quorum: Option<Box<QuorumView>>,
 }
 
 /// Which time a view shows.
@@ -610,6 +620,8 @@ pub struct Situation {
     pub worst: Vec<WorstPartition>,
     /// There is no active controller since then.
     pub no_controller_since_ms: Option<u64>,
+    /// What keeps the quorum from deciding, or is about to end that.
+    pub contest: Option<Contest>,
     /// Records the ledger knows to be lost, with the rule that lost them.
     pub lost: Option<LostRecords>,
     /// Nothing has been created yet.
@@ -704,6 +716,8 @@ pub enum WhyAbout {
     Broker(BrokerId),
     /// What a consumer group does.
     Group(Arc<str>),
+    /// Who is the controller, or why nobody is.
+    Quorum,
 }
 
 /// A chain of causes, the first cause first.

@@ -20,7 +20,7 @@ use super::model::{Model, Pane, Screen};
 use super::numbers::{count, moment, plural, span_ms};
 use super::overlays::{self, toast};
 use super::pen::{Pen, Piece, piece, pieces_width, width};
-use super::screens::{cluster, empty, faults, groups, start, topics};
+use super::screens::{cluster, empty, faults, groups, quorum, start, topics};
 use super::theme::{Ground, Role, Theme};
 use super::widgets::timeline;
 use crate::cluster::view::{ClockMode, ClusterView, Weight, WorldFacts};
@@ -61,6 +61,9 @@ fn framed(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
         timeline::draw(pen, &frame, view, model.cluster.event, false);
     } else if model.screen == Screen::Topics {
         topics::draw(pen, model, view, frame);
+        timeline::draw(pen, &frame, view, model.cluster.event, false);
+    } else if model.screen == Screen::Quorum {
+        quorum::draw(pen, model, view, frame);
         timeline::draw(pen, &frame, view, model.cluster.event, false);
     } else if model.screen == Screen::Faults {
         faults::draw(pen, model, view, frame);
@@ -304,6 +307,12 @@ fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
     match model.screen {
         Screen::Groups => return groups::hints(pen, view, frame),
         Screen::Topics => return topics::hints(pen, model, view, frame),
+        Screen::Quorum => {
+            return match &model.armed {
+                Some(armed) => armed_hint(pen, model, armed, x, end, y),
+                None => quorum::hints(pen, model, view, frame),
+            };
+        }
         Screen::Faults => return faults::hints(pen, frame),
         Screen::Cluster => {}
     }

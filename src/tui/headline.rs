@@ -7,11 +7,10 @@
 //! Deliberately not here: the chain of causes behind it, which `w` asks the host for.
 
 mod groups;
+mod quorum;
 
 use super::numbers::{count, offset, plural, span_ms};
-use crate::cluster::view::{
-    BrokerCard, BrokerState, CatchUp, ClusterView, Death, PartitionSeverity, QuorumRole, WorstPartition,
-};
+use crate::cluster::view::{BrokerState, CatchUp, ClusterView, Death, PartitionSeverity, WorstPartition};
 
 /// How a part of a headline is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,13 +87,15 @@ pub fn of(view: &ClusterView) -> Headline {
     nobody_up(view)
         .or_else(|| records_lost(view))
         .or_else(|| groups::of(view))
-        .or_else(|| no_controller(view))
+        .or_else(|| quorum::of(view))
+        .or_else(|| quorum::no_spare(view))
         .or_else(|| broker_down(view))
         .or_else(|| no_leader(view))
         .or_else(|| catching_up(view))
         .or_else(|| stalled(view))
         .or_else(|| copies_missing(view))
         .or_else(|| empty(view))
+        .or_else(|| quorum::calm(view))
         .unwrap_or_else(|| healthy(view))
 }
 
@@ -161,47 +162,6 @@ fn records_lost(view: &ClusterView) -> Option<Headline> {
             vec![bad(format!("{records} lost")), plain(format!(" in {}.", lost.name))],
             vec![bad(format!("{records} {were} lost")), plain(format!(" in {}: {}.", lost.name, lost.rule))],
             vec![bad(format!("{records} {were} lost")), plain(format!(" in {}, {offsets}: {}.", lost.name, lost.rule))],
-        ],
-    ))
-}
-
-fn no_controller(view: &ClusterView) -> Option<Headline> {
-    let since = view.situation.no_controller_since_ms?;
-    let ago = span_ms(view.at_ms.saturating_sub(since));
-    let voters: Vec<&BrokerCard> = view.brokers.iter().filter(|card| card.quorum != QuorumRole::Observer).collect();
-    let up = voters.iter().filter(|card| card.state.answers()).count();
-    let needed = voters.len() / 2 + 1;
-    if up < needed {
-        let (up, all) = (up, voters.len());
-        return Some(headline(
-            "NO CONTROLLER",
-            Mood::Bad,
-            [
-                vec![bad(format!("{up} of {all} voters up, {needed} needed"))],
-                vec![
-                    bad(format!("Only {up} of {all} voters are up and {needed} are needed. ")),
-                    plain("Nothing can be elected or changed."),
-                ],
-                vec![
-                    bad(format!("No controller for {ago}: {up} of {all} voters are up and {needed} are needed. ")),
-                    plain("Leaders go on; nothing can be elected or changed."),
-                ],
-            ],
-        ));
-    }
-    Some(headline(
-        "ELECTION",
-        Mood::Election,
-        [
-            vec![strong(format!("No controller for {ago}; the voters elect one."))],
-            vec![
-                strong(format!("No controller for {ago}. ")),
-                plain("The voters elect a new one; leaders go on meanwhile."),
-            ],
-            vec![
-                strong(format!("No controller for {ago}. ")),
-                plain("The voters elect a new one; leaders go on meanwhile, but no partition can get a new leader."),
-            ],
         ],
     ))
 }
@@ -494,7 +454,10 @@ fn healthy(view: &ClusterView) -> Headline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::view::{BrokerId, LostRecords, PartitionName, Situation, Totals};
+    use crate::cluster::view::{
+        BrokerCard, BrokerId, Contest, LostRecords, PartitionName, QuorumReplica, QuorumRole, QuorumView, Reach,
+        Situation, Term, Totals,
+    };
 
     fn card(id: i32, state: BrokerState) -> BrokerCard {
         BrokerCard {
@@ -539,6 +502,19 @@ mod tests {
         Some(Death { broker: BrokerId(2), at_ms, state, elected, took_ms: 310, fence_at_ms, back_at_ms: None })
     }
 
+    fn contest() -> Contest {
+        Contest { epoch: 1_012, voters: 3, needed: 2, up: 3, reachable: 3, ..Contest::default() }
+    }
+
+    /// What the Quorum screen sees, with one voter reached or not.
+    fn quorum(reach: Reach) -> ClusterView {
+        let voter = |(broker, reach)| QuorumReplica::unheard(BrokerId(broker), true, reach);
+        let replicas = [(1, Reach::Majority), (2, Reach::Majority), (3, reach)].map(voter).to_vec();
+        let terms = vec![Term { epoch: 1_011, leader: BrokerId(1), from_ms: 3_000, until_ms: None }];
+        let quorum = QuorumView { epoch: 1_011, needed: 2, replicas, terms, ..QuorumView::default() };
+        ClusterView { quorum: Some(Box::new(quorum)), ..up() }
+    }
+
     /// One view for every headline there is, with its chip.
     fn all() -> Vec<(&'static str, ClusterView)> {
         let with = |situation: Situation, totals: Totals| ClusterView { situation, totals, ..up() };
@@ -563,8 +539,16 @@ mod tests {
         let back = |cut| vec![CatchUp { broker: BrokerId(2), replicas: 12, records: 1_022, cut }];
         let dead =
             |state, ago, elected| Situation { last_death: death(state, ago, elected), worst: offline(), ..none() };
+        let contested = |contest| Situation {
+            no_controller_since_ms: Some(3_595_800),
+            contest: Some(contest),
+            ..Situation::default()
+        };
+        let (leader, next) = (Some((BrokerId(1), Some(3_600_620))), Some((BrokerId(3), 3_600_620)));
+        let one = |broker| vec![(BrokerId(broker), 1, true)];
+        let split = vec![(BrokerId(2), 1), (BrokerId(3), 1)];
         let quorum_lost = ClusterView {
-            situation: Situation { no_controller_since_ms: Some(3_595_800), ..none() },
+            situation: contested(Contest { up: 1, reachable: 1, ..contest() }),
             ..view([BrokerState::Running, BrokerState::Killed, BrokerState::Killed])
         };
         vec![
@@ -572,6 +556,13 @@ mod tests {
             ("STARTING", view([BrokerState::Starting, BrokerState::Starting, BrokerState::Stopped])),
             ("RECORDS LOST", with(Situation { lost: Some(lost), ..none() }, totals(0, 0, 0))),
             ("NO CONTROLLER", quorum_lost),
+            ("NO CONTROLLER", with(contested(Contest { reachable: 1, ..contest() }), totals(0, 0, 0))),
+            ("CUT OFF", with(contested(Contest { cut_off: leader, ..contest() }), totals(0, 0, 0))),
+            ("ELECTION", with(contested(Contest { cut_off: leader, standing: one(3), ..contest() }), totals(0, 0, 0))),
+            ("SPLIT VOTE", with(contested(Contest { split: Some(split), next, ..contest() }), totals(0, 0, 0))),
+            ("ELECTION", with(contested(Contest { standing: one(3), ..contest() }), totals(0, 0, 0))),
+            ("NO SPARE VOTER", quorum(Reach::Down)),
+            ("QUORUM", quorum(Reach::Majority)),
             ("ELECTION", with(Situation { no_controller_since_ms: Some(3_599_800), ..none() }, totals(0, 0, 0))),
             ("BROKER 2 DOWN", with(dead(BrokerState::Killed, 1_200, 0), totals(14, 3, 0))),
             ("FAILOVER", with(dead(BrokerState::PowerLost, 2_400, 3), totals(1, 1, 5))),

@@ -15,6 +15,7 @@ pub enum Action {
     ScreenCluster,
     ScreenGroups,
     ScreenTopics,
+    ScreenQuorum,
     ScreenFaults,
     NextPane,
     PreviousPane,
@@ -64,6 +65,7 @@ pub enum Action {
     Delete,
     Sort,
     ShowAll,
+    Votes,
     Demo,
     Edit,
     Internal,
@@ -167,6 +169,7 @@ keymap! {
     Everywhere Nothing 0 ScreenCluster [key('1')] "1" "cluster" "the cluster";
     Everywhere Nothing 0 ScreenGroups [key('4')] "4" "groups" "consumer groups";
     Everywhere Nothing 0 ScreenTopics [key('5')] "5" "topics" "topics and their settings";
+    Everywhere Nothing 0 ScreenQuorum [key('6')] "6" "quorum" "the metadata quorum";
     Everywhere Nothing 0 ScreenFaults [key('7')] "7" "faults" "links and faults";
     Everywhere Nothing 0 NextPane [code(K::Tab)] "Tab" "pane" "next pane";
     Everywhere Nothing 0 PreviousPane [code(K::BackTab)] "⇧Tab" "pane" "previous pane";
@@ -216,6 +219,7 @@ keymap! {
     Cluster Nothing 0 Delete [key('D')] "D" "delete" "delete this topic";
     Cluster Nothing 10 Sort [key('s')] "s" "sort" "sort";
     Cluster Nothing 0 ShowAll [key('z')] "z" "show all" "show all, fewer";
+    Cluster Nothing 0 Votes [key('v')] "v" "votes" "votes, on Quorum";
     Cluster Demo 0 Demo [key('d')] "d" "demo data" "demo data, while there is none";
     Topics Nothing 0 Edit [key('e')] "e" "edit" "edit partitions and settings";
     Topics Nothing 0 Internal [key('i')] "i" "internal" "show Kafka's own topics";

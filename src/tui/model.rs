@@ -44,6 +44,8 @@ pub struct Model {
     pub groups: GroupsScreen,
     /// The Topics screen.
     pub topics: TopicsScreen,
+    /// The Quorum screen.
+    pub quorum: QuorumScreen,
     /// The Faults screen.
     pub faults: FaultsScreen,
     /// Dialogs, the top one last.
@@ -91,16 +93,19 @@ pub enum Screen {
     Groups,
     /// Topics and their settings.
     Topics,
+    /// The metadata quorum.
+    Quorum,
     /// Links, faults, and what would come of more.
     Faults,
 }
 
 impl Screen {
     /// Every screen with its digit and its name, in the order of the tabs.
-    pub const ALL: [(Screen, char, &'static str); 4] = [
+    pub const ALL: [(Screen, char, &'static str); 5] = [
         (Screen::Cluster, '1', "Cluster"),
         (Screen::Groups, '4', "Groups"),
         (Screen::Topics, '5', "Topics"),
+        (Screen::Quorum, '6', "Quorum"),
         (Screen::Faults, '7', "Faults"),
     ];
 
@@ -152,6 +157,13 @@ impl TopicsScreen {
         let is_selected = |name| detail.settings.iter().position(|setting| setting.name == name);
         self.setting.and_then(is_selected).unwrap_or(0)
     }
+}
+
+/// The state of the Quorum screen. The selected voter is the broker of [`ClusterScreen::broker`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct QuorumScreen {
+    /// The list shows votes, not records.
+    pub shows_votes: bool,
 }
 
 /// The state of the Faults screen: the selected link. [`CLIENTS`](crate::cluster::link::CLIENTS) stands for the clients.
@@ -209,6 +221,7 @@ impl Model {
             screen: Screen::Cluster,
             groups: GroupsScreen::default(),
             topics: TopicsScreen::default(),
+            quorum: QuorumScreen::default(),
             faults: FaultsScreen::default(),
             cluster: ClusterScreen { window_ms: 60_000, ..ClusterScreen::default() },
             overlays: Vec::new(),
@@ -263,6 +276,7 @@ impl Model {
                 Overlay::Form(form) => form.placement(),
                 _ => None,
             }),
+            quorum: self.screen == Screen::Quorum,
         }
     }
 
@@ -280,9 +294,13 @@ impl Model {
             && self.cluster.filter.is_empty()
     }
 
-    /// What `w` is about: a group that does not simply read on the Groups screen, a partition that needs attention, else the headline.
+    /// What `w` is about: the quorum on its screen, a group that does not simply read on the Groups
+    /// screen, a partition that needs attention, else the headline.
     pub fn why_about(&self) -> WhyAbout {
         use crate::cluster::view::PartitionSeverity::Healthy;
+        if self.screen == Screen::Quorum {
+            return WhyAbout::Quorum;
+        }
         if let Some(detail) = self.view.groups.as_ref().and_then(|groups| groups.detail.as_ref()) {
             return match detail.state {
                 GroupState::Stable | GroupState::Empty => WhyAbout::Headline,

@@ -9,6 +9,7 @@ mod faults;
 mod groups;
 mod mouse;
 mod news;
+mod quorum;
 mod topics;
 
 use super::commands::{self, Own};
@@ -182,6 +183,11 @@ pub(super) fn on_action(model: &mut Model, action: Action) -> Vec<Cmd> {
     {
         return cmds;
     }
+    if model.screen == Screen::Quorum
+        && let Some(cmds) = quorum::on_action(model, action)
+    {
+        return cmds;
+    }
     if model.screen == Screen::Faults
         && let Some(cmds) = faults::on_action(model, action)
     {
@@ -242,6 +248,7 @@ fn looks(model: &mut Model, action: Action) -> Vec<Cmd> {
         }
         Action::ScreenGroups => model.screen = Screen::Groups,
         Action::ScreenTopics => model.screen = Screen::Topics,
+        Action::ScreenQuorum => model.screen = Screen::Quorum,
         Action::ScreenFaults => {
             model.screen = Screen::Faults;
             return faults::entered(model);

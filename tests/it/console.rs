@@ -5,6 +5,7 @@ mod end_to_end;
 mod fake;
 mod faults;
 mod groups;
+mod quorum;
 mod simulated;
 mod terminal;
 mod topics;

@@ -269,6 +269,12 @@ impl Facts {
         })
     }
 
+    /// The newest cut of a link that still lasts.
+    pub(super) fn newest_cut(&self) -> Option<&Fact> {
+        let facts = self.ongoing.iter().rev().filter_map(|id| self.get(*id));
+        facts.into_iter().find(|fact| fact.kind == EventKind::LinkCut)
+    }
+
     /// What happened in the last `window_ms`.
     pub(super) fn timeline(&self, now_ms: u64, window_ms: u64) -> Timeline {
         let from_ms = now_ms.saturating_sub(window_ms);

@@ -21,12 +21,15 @@ mod meter;
 mod narrate;
 mod partition;
 mod partitions;
+mod quorum;
 mod ranking;
+mod record_words;
 mod situation;
 #[cfg(test)]
 mod tests;
 mod topics;
 mod why;
+mod why_quorum;
 
 pub use broker::DiskUse;
 
@@ -162,6 +165,7 @@ pub struct Observer {
     ahead: BTreeMap<PartitionId, u64>,
     deleted_topics: Vec<String>,
     groups: groups::Groups,
+    quorum: quorum::Memory,
     /// Rises with everything that is a fact on the screen.
     revision: u64,
     /// Rises with every number.
@@ -200,6 +204,7 @@ impl Observer {
             ahead: BTreeMap::new(),
             deleted_topics: Vec::new(),
             groups: groups::Groups::default(),
+            quorum: quorum::Memory::default(),
             revision: 0,
             progress: 0,
             shown: (u64::MAX, u64::MAX),
@@ -324,6 +329,9 @@ impl Observer {
         let follows = matches!(state, BrokerState::Running | BrokerState::Stopped);
         let cause = cause.or(before.filter(|_| follows));
         broker.turn(at_ms, state.clone(), line.is_some().then_some(event));
+        if state.is_dead() {
+            self.quorum.ended(id, at_ms);
+        }
         match line {
             Some((kind, text)) => {
                 if let Some(before) = before {
@@ -388,6 +396,7 @@ impl Observer {
         }
         broker.hear(snapshot);
         self.coordinated.hear(snapshot);
+        self.hear_of_quorum(snapshot);
         self.adopt(snapshot);
         let at_ms = snapshot.at.as_millis();
         let mut bytes = 0;
@@ -731,6 +740,7 @@ impl Observer {
             topics: (want.topics.as_ref())
                 .map(|want| self.partitions.topics().view(want, &self.image, &self.setup.cluster)),
             placement: want.placement.as_ref().map(|want| topics::placement(want, &self.image)),
+            quorum: want.quorum.then(|| Box::new(self.quorum_view())),
             brokers,
         }
     }

@@ -89,6 +89,10 @@ impl Observer {
                 Line { partition: Some((partition.id, partition.name.clone())), ..Line::new(Shown::TopicChanged, text) }
             }),
             EventKind::Group(told) => self.about_group(event.id, told),
+            EventKind::QuorumRole { from, to, epoch, .. } => {
+                self.quorum.turned(event.id, at_ms, *from, *to, *epoch);
+                self.about_brokers(event.id, at_ms, &event.kind)
+            }
             kind => self.about_brokers(event.id, at_ms, kind),
         };
         let Some(Line { kind, text, broker, partition, lasts }) = line else {

@@ -32,6 +32,7 @@ impl Observer {
             catching_up: catching_up.collect(),
             worst: self.partitions.worst(&self.lives),
             no_controller_since_ms: self.no_controller_since_ms,
+            contest: self.contest(),
             lost: self.lost(),
             no_topics: self.image.topics.is_empty(),
         }

@@ -42,6 +42,7 @@ impl Observer {
             WhyAbout::Partition(name) => self.why_partition(self.partitions.by_name(&name.topic, name.partition)?),
             WhyAbout::Broker(broker) => self.why_broker(*broker)?,
             WhyAbout::Group(name) => self.why_group(name)?,
+            WhyAbout::Quorum => self.why_quorum(),
         };
         why.about = about.clone();
         Some(why)
@@ -93,7 +94,7 @@ impl Observer {
         WhyStep { at_ms: fact.at_ms, kind: fact.kind, text, expected: false }
     }
 
-    fn answer(&self, question: String, from: Option<EventId>, expected: Option<WhyStep>) -> Why {
+    pub(super) fn answer(&self, question: String, from: Option<EventId>, expected: Option<WhyStep>) -> Why {
         let (mut steps, truncated) = self.chain(from);
         steps.extend(expected);
         Why { about: WhyAbout::Headline, question, steps, truncated }
@@ -209,8 +210,8 @@ impl Observer {
             };
             return Some(self.answer(question, partition.election.map(|(told, _)| told.event), Some(rule)));
         }
-        if situation.no_controller_since_ms.is_some() {
-            return Some(self.answer("Why is there no controller?".to_owned(), self.controller_lost, None));
+        if situation.contest.is_some() {
+            return Some(self.why_quorum());
         }
         if let Some(death) = situation.last_death.filter(|death| death.back_at_ms.is_none()) {
             return self.why_broker(death.broker);

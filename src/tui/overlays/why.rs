@@ -37,6 +37,7 @@ pub fn draw(pen: &mut Pen<'_>, about: &WhyAbout, view: &ClusterView, area: Rect)
         (None, WhyAbout::Headline) => "Why is it like this?".into(),
         (None, WhyAbout::Partition(name)) => format!("Why is {name} like this?"),
         (None, WhyAbout::Broker(broker)) => format!("Why is broker {broker} like this?"),
+        (None, WhyAbout::Quorum) => "Why is the quorum like this?".into(),
         (None, WhyAbout::Group(name)) => format!("Why is {name} like this?"),
     };
     let mut lines = Vec::new();

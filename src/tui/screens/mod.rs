@@ -4,5 +4,6 @@ pub mod cluster;
 pub mod empty;
 pub mod faults;
 pub mod groups;
+pub mod quorum;
 pub mod start;
 pub mod topics;

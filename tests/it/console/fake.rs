@@ -367,7 +367,11 @@ impl FakeCluster {
                 worst: vec![payments],
                 ..Situation::default()
             },
-            Scene::NoController => Situation { no_controller_since_ms: Some(NOW_MS - 4_200), ..Situation::default() },
+            Scene::NoController => Situation {
+                no_controller_since_ms: Some(NOW_MS - 4_200),
+                contest: Some(Contest { voters: 3, needed: 2, up: 1, reachable: 1, ..Contest::default() }),
+                ..Situation::default()
+            },
             Scene::Empty => Situation { no_topics: true, ..Situation::default() },
             _ => Situation::default(),
         }
@@ -439,6 +443,7 @@ impl ClusterPort for FakeCluster {
             at_ms: NOW_MS,
             wall_ms: WALL_MS,
             lesson: None,
+            quorum: None,
             groups: want.groups.as_ref().map(|want| fake_groups::view(want, NOW_MS, self.scene)),
             topics: want.topics.as_ref().map(|want| fake_topics::view(want, self.scene)),
             placement: None,
