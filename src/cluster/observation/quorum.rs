@@ -399,7 +399,10 @@ impl Observer {
             }
         }
         messages.sort_by_key(|(request, message)| (**request, message.from, message.to));
-        messages.into_iter().map(|(_, message)| message).collect()
+        let mut messages: Vec<QuorumMessage> = messages.into_iter().map(|(_, message)| message).collect();
+        // Asked again before the first was given up.
+        messages.dedup();
+        messages
     }
 
     /// Why the quorum cannot decide now; `None` while it can.

@@ -32,7 +32,7 @@ impl Observer {
 
     fn contest_steps(&self, contest: &Contest) -> Vec<WhyStep> {
         let mut steps = Vec::new();
-        let Contest { voters, needed, up, reachable, epoch, .. } = contest;
+        let Contest { voters, needed, up, reachable, .. } = contest;
         if reachable < needed {
             let who = if up < needed {
                 format!("{up} of {voters} voters run")
@@ -74,8 +74,7 @@ impl Observer {
         }
         match contest.next {
             Some((broker, at_ms)) if reachable >= needed => {
-                let text =
-                    format!("If no leader shows itself before, {broker} asks for votes, for epoch {}.", epoch + 1);
+                let text = format!("If nobody wins before, {broker} asks for votes next.");
                 steps.push(expected(at_ms, text));
             }
             _ if reachable < needed => {

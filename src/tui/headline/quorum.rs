@@ -52,23 +52,42 @@ fn cut_off(view: &ClusterView, contest: &Contest, leader: BrokerId, resigns: Opt
         || "It resigns soon.".to_owned(),
         |at_ms| format!("It resigns in {}.", span_ms(at_ms.saturating_sub(view.at_ms))),
     );
-    let stands = contest.standing.iter().find(|(broker, ..)| *broker != leader);
-    let medium = match stands {
-        Some((broker, votes, _)) => {
-            let needed = contest.needed;
-            waits(format!("{broker} stands for epoch {} with {votes} of {needed} votes.", contest.epoch))
-        }
-        None => plain(resigns.clone()),
+    let Some((broker, votes, _)) = contest.standing.iter().find(|(broker, ..)| *broker != leader) else {
+        return headline(
+            "CUT OFF",
+            Mood::Bad,
+            [
+                vec![bad(format!("Controller {leader} reaches no majority of voters."))],
+                vec![bad(format!("Controller {leader} reaches no majority of voters. ")), plain(resigns.clone())],
+                vec![
+                    bad(format!("The controller on broker {leader} reaches no majority, so it can commit nothing. ")),
+                    plain(resigns),
+                ],
+            ],
+        );
+    };
+    let Contest { epoch, needed, .. } = contest;
+    let missing = needed.saturating_sub(*votes);
+    let makes = if missing == 1 { "one more makes a majority.".to_owned() } else { format!("{missing} are needed.") };
+    let own = match votes {
+        0 => "and writes its own vote".to_owned(),
+        1 => "with its own vote".to_owned(),
+        votes => format!("with {votes} votes"),
     };
     headline(
-        if stands.is_some() { "ELECTION" } else { "CUT OFF" },
-        if stands.is_some() { Mood::Election } else { Mood::Bad },
+        "ELECTION",
+        Mood::Election,
         [
-            vec![bad(format!("Controller {leader} reaches no majority of voters."))],
-            vec![strong(format!("Controller {leader} reaches no majority of voters. ")), medium.clone()],
+            vec![strong(format!("{leader} is cut off; {broker} has {votes} of {needed} votes."))],
             vec![
-                strong(format!("The controller on broker {leader} reaches no majority, so it can commit nothing. ")),
-                medium,
+                strong(format!("Controller {leader} is cut off. ")),
+                plain(format!("Broker {broker} stands for epoch {epoch}: ")),
+                waits(format!("{votes} of {needed} votes.")),
+            ],
+            vec![
+                strong(format!("The controller on broker {leader} is cut off. ")),
+                plain(format!("Broker {broker} stands for epoch {epoch} {own}; ")),
+                waits(makes),
             ],
         ],
     )

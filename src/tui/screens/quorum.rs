@@ -64,16 +64,20 @@ fn plan(quorum: &QuorumView, frame: Frame) -> Plan {
     let ballots = u16::try_from(quorum.ballots.len().clamp(1, BALLOTS_MAX)).unwrap_or(1);
     let votes = 1 + ballots * ballot_rows + u16::from(bordered);
     let (around, bottom_least) =
-        if bordered { (3, if roomy { 10 } else { 7 }) } else { (1 + u16::from(body.height >= 18), 2) };
+        if bordered { (3, if roomy { 8 } else { 7 }) } else { (1 + u16::from(body.height >= 18), 2) };
     let room = body.height.saturating_sub(card_rows + votes + around + bottom_least);
     let voters = quorum.replicas.iter().filter(|replica| replica.is_voter).count();
     let all = quorum.replicas.len();
-    let fits = |lanes: usize, rows: u16, gap: u16| lanes as u16 * (rows + gap) <= room;
+    let rows_of = |lanes: usize, rows: u16, gap: u16| {
+        let tall = lanes.min(voters) as u16 * (rows + gap);
+        tall + lanes.saturating_sub(voters) as u16
+    };
+    let fits = |lanes: usize, rows: u16, gap: u16| rows_of(lanes, rows, gap) <= room;
     let shapes: &[(u16, u16)] = if bordered { &[(3, 1), (2, 1), (2, 0), (1, 0)] } else { &[(1, 0)] };
     // All of them small rather than some of them tall, as far as there is room.
     let lanes = (voters..=all).rev().find(|lanes| fits(*lanes, 1, 0)).unwrap_or(voters.min(usize::from(room)));
     let (lane_rows, lane_gap) = shapes.iter().copied().find(|(rows, gap)| fits(lanes, *rows, *gap)).unwrap_or((1, 0));
-    let log_rows = around + lanes as u16 * (lane_rows + lane_gap);
+    let log_rows = around + rows_of(lanes, lane_rows, lane_gap);
     let mut y = body.y;
     let mut take = |height: u16| {
         let part = Rect { y, height: height.min(body.bottom().saturating_sub(y)), ..body };
@@ -282,6 +286,8 @@ fn big_card(
 fn badge(pen: &mut Pen<'_>, quorum: &QuorumView, voter: BrokerId, inside: Rect) {
     let theme = pen.theme;
     let Some(ballot) = quorum.ballots.first().filter(|ballot| !ballot.is_won) else { return };
+    let own = quorum.ballots.iter().find(|ballot| ballot.candidate == voter && !ballot.is_pre_vote);
+    let ballot = own.unwrap_or(ballot);
     let vote = ballot.votes.iter().find(|(other, _)| *other == voter).map(|(_, vote)| vote);
     let (text, role) = match vote {
         Some(Vote::Granted) if ballot.candidate == voter => (format!("{} own vote", glyphs::DONE), Role::Lead),
@@ -306,7 +312,7 @@ fn votes(pen: &mut Pen<'_>, quorum: &QuorumView, plan: &Plan, bordered: bool) {
     let count = voters(quorum).count();
     let title = match quorum.ballots.first() {
         Some(ballot) if ballot.is_pre_vote => format!("Pre-votes for epoch {}", ballot.epoch),
-        Some(ballot) if ballot.is_won => format!("Votes for epoch {}, which {} leads", ballot.epoch, ballot.candidate),
+        Some(ballot) if ballot.is_won => format!("Votes for epoch {}, won by {}", ballot.epoch, ballot.candidate),
         Some(ballot) => format!("Votes for epoch {}", ballot.epoch),
         None => format!("Votes for epoch {}", quorum.epoch),
     };
@@ -352,7 +358,10 @@ fn ballot_bar(pen: &mut Pen<'_>, ballot: &Ballot, area: Rect, each: u16, needed:
     let has = piece(ballot.granted().to_string(), theme.bold(Role::Lead));
     let of = piece(format!(" of {}", needed.1), theme.fg(Role::Text));
     let tally = match many {
-        true => vec![piece(format!("for {}  ", ballot.candidate), theme.fg(Role::Text)), has, of],
+        true => {
+            let what = if ballot.is_pre_vote { "pre" } else { "for" };
+            vec![piece(format!("{what} {}  ", ballot.candidate), theme.fg(Role::Text)), has, of]
+        }
         false if ballot.is_won => vec![has, piece(format!(" of {} voted", ballot.votes.len()), theme.fg(Role::Dim))],
         false => vec![has, of, piece(" needed", theme.fg(Role::Dim))],
     };
@@ -367,6 +376,9 @@ fn ballot_bar(pen: &mut Pen<'_>, ballot: &Ballot, area: Rect, each: u16, needed:
             Vote::Granted if cells < 12 => (format!("{} {voter}", glyphs::DONE), theme.chip(Role::Lead), Role::Lead),
             Vote::Granted => (format!("{} broker {voter}", glyphs::DONE), theme.chip(Role::Lead), Role::Lead),
             Vote::Asked => (format!("? {voter}, asked"), theme.bold(Role::Lag), Role::LagLow),
+            Vote::Open if *voter == ballot.candidate => {
+                (format!("? {voter}, being written"), theme.bold(Role::Lag), Role::LagLow)
+            }
             Vote::Open if ballot.is_won => (format!("· {voter}, was not needed"), theme.fg(Role::Dim), Role::Line),
             Vote::Open => (format!("· {voter}, not asked yet"), theme.fg(Role::Dim), Role::Line),
             Vote::Refused(why) => (format!("{} {voter}, {why}", glyphs::DEAD), theme.fg(Role::Dead), Role::DeadLow),

@@ -21,9 +21,9 @@ const NAME_CELLS: u16 = 12;
 /// How tall and how many.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
-    /// Rows of a lane.
+    /// Rows of a voter's lane; an observer's has one.
     pub(super) rows: u16,
-    /// Empty rows below each.
+    /// Empty rows below each of a voter's.
     pub(super) gap: u16,
     /// Lanes.
     pub(super) lanes: usize,
@@ -135,9 +135,9 @@ pub(super) fn draw(pen: &mut Pen<'_>, quorum: &QuorumView, area: Rect, shape: Sh
     }
     let top = y;
     for replica in quorum.replicas.iter().take(shape.lanes) {
-        let lane = Rect { y, height: shape.rows, ..area };
-        lane_of(pen, quorum, replica, axis, lane, note_cells);
-        y += shape.rows + shape.gap;
+        let (rows, gap) = if replica.is_voter { (shape.rows, shape.gap) } else { (1, 0) };
+        lane_of(pen, quorum, replica, axis, Rect { y, height: rows, ..area }, note_cells);
+        y += rows + gap;
     }
     for row in top..y {
         pen.text(axis.watermark(), row, 1, glyphs::BAR, theme.bold(Role::Text));
@@ -197,10 +197,6 @@ fn lane_of(pen: &mut Pen<'_>, quorum: &QuorumView, replica: &QuorumReplica, axis
     let name_role = if replica.is_voter { role } else { Role::Dim };
     let name = format!("{glyph} broker {}", replica.broker);
     pen.text(lane.x, lane.y, NAME_CELLS - 1, &name, theme.bold(name_role));
-    let word = if replica.is_voter { "" } else { "observer" };
-    if lane.height > 1 {
-        pen.text(lane.x + 2, lane.y + 1, NAME_CELLS - 3, word, theme.fg(Role::Faint));
-    }
     if replica.standing != QuorumStanding::Unknown {
         records(pen, replica, axis, lane);
     }
@@ -275,6 +271,18 @@ fn labels(pen: &mut Pen<'_>, replica: &QuorumReplica, axis: Axis, lane: Rect) {
     }
 }
 
+/// Whether its log lets it win: a vote goes only to a log at least as complete (Raft §5.4.1).
+fn chances(replica: &QuorumReplica, quorum: &QuorumView) -> (String, Role) {
+    let length = |replica: &QuorumReplica| (replica.epochs.last().map_or(0, |(epoch, _)| *epoch), replica.log_end);
+    let voters = quorum.replicas.iter().filter(|other| other.is_voter);
+    let may_vote = voters.filter(|other| length(other) <= length(replica)).count();
+    if may_vote >= quorum.needed {
+        (format!("{} may win", glyphs::DONE), Role::Sync)
+    } else {
+        ("too short to win".to_owned(), Role::Lag)
+    }
+}
+
 /// What is to be said of a log, the most important first.
 fn notes(replica: &QuorumReplica, quorum: &QuorumView, role: Role) -> Vec<(String, Role)> {
     let mut notes = Vec::new();
@@ -292,13 +300,14 @@ fn notes(replica: &QuorumReplica, quorum: &QuorumView, role: Role) -> Vec<(Strin
         notes.push((format!("{open} not committed"), if role == Role::Sync { Role::Dim } else { role }));
     }
     if replica.reach == Reach::Few {
-        let text = if replica.cut_from.is_empty() { "too few voters run" } else { "reaches too few" };
+        let text = if replica.cut_from.is_empty() { "too few run" } else { "reaches too few" };
         notes.push((text.to_owned(), Role::Dead));
     }
     match replica.behind {
         Some(0) if replica.standing == QuorumStanding::Leader => notes.push(("leads".to_owned(), Role::Dim)),
         Some(0) => notes.push(("has all of it".to_owned(), Role::Dim)),
         Some(behind) => notes.push((format!("{behind} behind"), Role::Lag)),
+        None if replica.is_voter && replica.reach != Reach::Down => notes.push(chances(replica, quorum)),
         None => {}
     }
     if let Some(end) = replica.snapshot_end {

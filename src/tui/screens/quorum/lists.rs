@@ -76,12 +76,15 @@ fn what_waits(view: &ClusterView, quorum: &QuorumView) -> String {
 fn ribbon(pen: &mut Pen<'_>, view: &ClusterView, quorum: &QuorumView, area: Rect) {
     let theme = pen.theme;
     let first_ms = quorum.terms.first().map_or(view.at_ms, |term| term.from_ms);
-    let span_ms = view.at_ms.saturating_sub(first_ms).clamp(RIBBON_LEAST_MS, RIBBON_MS);
-    let from_ms = view.at_ms.saturating_sub(span_ms);
+    let span_ms = view.at_ms.saturating_sub(first_ms).clamp(RIBBON_LEAST_MS, RIBBON_MS).min(view.at_ms);
+    let from_ms = view.at_ms - span_ms;
     let facts = [piece(format!("last {}", round_span(span_ms.next_multiple_of(1_000))), theme.fg(Role::Dim))];
     pen.rule(area.x, area.right(), area.y, &[piece("Who led when", theme.bold(Role::Text))], &facts);
     let contest = view.situation.contest.as_ref();
-    let tail = contest.map(|contest| format!(" {} ?", contest.epoch.max(quorum.epoch))).unwrap_or_default();
+    let tail = contest.map_or_else(String::new, |contest| match contest.standing.is_empty() {
+        true => " ?".to_owned(),
+        false => format!(" {} ?", contest.epoch),
+    });
     let cells = u64::from(area.width.saturating_sub(width(&tail)));
     let column = |at_ms: u64| {
         let place = at_ms.saturating_sub(from_ms).min(span_ms) * cells / span_ms.max(1);
