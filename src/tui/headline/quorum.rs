@@ -126,7 +126,7 @@ fn election(contest: &Contest, ago: &str) -> Headline {
     let missing = needed.saturating_sub(votes);
     let makes =
         if missing == 1 { "one more makes a majority".to_owned() } else { format!("{missing} more are needed") };
-    let stands = if is_pre_vote { "asks first whether it would win" } else { "stands for" };
+    let stands = if is_pre_vote { "asks whether it would win" } else { "stands for" };
     let own = if votes == 1 { "with its own vote".to_owned() } else { format!("with {votes} votes") };
     headline(
         "ELECTION",
