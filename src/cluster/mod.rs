@@ -16,4 +16,5 @@ pub mod dial;
 pub mod ledger;
 pub mod observation;
 pub mod options;
+pub mod query;
 pub mod workload;

@@ -28,7 +28,8 @@ pub use quorum::{
     VoteNote,
 };
 pub use topics::{
-    PlacementRequest, PlacementView, SetBy, TopicDetail, TopicRow, TopicSetting, TopicSums, TopicsRequest, TopicsView,
+    PlaceView, PlacementRequest, PlacementView, SetBy, TopicDetail, TopicRow, TopicSetting, TopicSums, TopicsRequest,
+    TopicsView,
 };
 
 use std::fmt;
@@ -87,6 +88,8 @@ pub struct ViewRequest {
     pub placement: Option<PlacementRequest>,
     /// Tell of the metadata quorum.
     pub quorum: bool,
+    /// Tell who has the records of this partition, and who has read them.
+    pub place: Option<PartitionName>,
 }
 
 impl Default for ViewRequest {
@@ -106,6 +109,7 @@ impl Default for ViewRequest {
             topics: None,
             placement: None,
             quorum: false,
+            place: None,
         }
     }
 }
@@ -163,6 +167,8 @@ pub struct ClusterView {
     pub placement: Option<PlacementView>,
     /// The metadata quorum, if it was asked for.
     pub quorum: Option<Box<QuorumView>>,
+    /// The partition asked for in [`ViewRequest::place`].
+    pub place: Option<PlaceView>,
 }
 
 /// Which time a view shows.

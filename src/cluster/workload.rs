@@ -29,7 +29,7 @@ pub(in crate::cluster) use source::Source;
 
 use super::command::{Consume, ConsumeCommand, Join, Produce, ProduceCommand, Reply};
 use super::ledger::{Ledger, LoadId, Report};
-use super::view::{Acks, ProduceDraft, TailBatch, TailFrom, TailId};
+use super::view::{Acks, ProduceDraft, ReadRequest, TailBatch, TailId};
 use load::Load;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -296,9 +296,9 @@ impl Workload {
     }
 
     /// Starts reading a topic as a consumer without a group would.
-    pub fn open_tail(&self, topic: &str, from: TailFrom) -> TailId {
+    pub fn open_reader(&self, want: &ReadRequest) -> TailId {
         let id = TailId(self.next_id());
-        lock(&self.tails).insert(id, Tail::open(&self.runtime, self.shared.bootstrap(), topic, from));
+        lock(&self.tails).insert(id, Tail::open(&self.runtime, self.shared.bootstrap(), want));
         id
     }
 

@@ -18,9 +18,9 @@ use super::keymap::{self, Action};
 use super::layout::{Frame, Height, Width};
 use super::model::{Model, Pane, Screen};
 use super::numbers::{count, moment, plural, span_ms};
-use super::overlays::{self, toast};
+use super::overlays::{self, Overlay, toast};
 use super::pen::{Pen, Piece, piece, pieces_width, width};
-use super::screens::{cluster, empty, faults, groups, quorum, start, topics};
+use super::screens::{cluster, empty, faults, groups, messages, quorum, start, topics};
 use super::theme::{Ground, Role, Theme};
 use super::widgets::timeline;
 use crate::cluster::view::{ClockMode, ClusterView, Weight, WorldFacts};
@@ -59,6 +59,9 @@ fn framed(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
     } else if model.screen == Screen::Groups {
         groups::draw(pen, model, view, frame);
         timeline::draw(pen, &frame, view, model.cluster.event, false);
+    } else if let Some(shown) = model.shown_messages() {
+        messages::draw(pen, shown, view, frame);
+        timeline::draw(pen, &frame, view, model.cluster.event, false);
     } else if model.screen == Screen::Topics {
         topics::draw(pen, model, view, frame);
         timeline::draw(pen, &frame, view, model.cluster.event, false);
@@ -75,7 +78,13 @@ fn framed(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
     }
     hints(pen, model, view, frame);
     let below_header = Rect { y: frame.header + 1, height: frame.hints.saturating_sub(frame.header + 1), ..frame.area };
+    let beside = model.shown_messages().and_then(|_| messages::beside_list(frame));
     for overlay in &model.overlays {
+        // Who produces wants to see what comes of it.
+        if let (Overlay::Form(_), Some(area)) = (overlay, beside) {
+            overlay.draw(pen, model, view, area);
+            continue;
+        }
         pen.theme.grey_out(pen.buffer, below_header);
         overlay.draw(pen, model, view, below_header);
     }
@@ -306,7 +315,12 @@ fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
     }
     match model.screen {
         Screen::Groups => return groups::hints(pen, view, frame),
-        Screen::Topics => return topics::hints(pen, model, view, frame),
+        Screen::Topics => {
+            return match &model.messages {
+                Some(shown) => messages::hints(pen, model, shown, view, frame),
+                None => topics::hints(pen, model, view, frame),
+            };
+        }
         Screen::Quorum => {
             return match &model.armed {
                 Some(armed) => armed_hint(pen, model, armed, x, end, y),

@@ -69,6 +69,12 @@ pub enum Action {
     Demo,
     Edit,
     Internal,
+    Browse,
+    Offset,
+    Moment,
+    Follow,
+    ViewAs,
+    Replay,
 }
 
 /// Where a binding stands in the help.
@@ -223,6 +229,12 @@ keymap! {
     Cluster Demo 0 Demo [key('d')] "d" "demo data" "demo data, while there is none";
     Topics Nothing 0 Edit [key('e')] "e" "edit" "edit partitions and settings";
     Topics Nothing 0 Internal [key('i')] "i" "internal" "show Kafka's own topics";
+    Topics Nothing 0 Browse [key('b')] "b" "browse" "browse its records";
+    Topics Nothing 0 Offset [key('o')] "o" "offset" "records from an offset on";
+    Topics Nothing 0 Moment [key('t')] "t" "time" "records from a time on";
+    Topics Nothing 0 Follow [key('f')] "f" "follow" "follow the newest records";
+    Topics Nothing 0 ViewAs [key('v')] "v" "view as" "a record as JSON, as it came";
+    Topics Nothing 0 Replay [key('r')] "r" "send again" "send a record like this";
 }
 
 /// What a key press means; `None`: nothing.

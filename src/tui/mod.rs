@@ -12,6 +12,7 @@ pub mod glyphs;
 pub mod headline;
 pub mod keymap;
 pub mod layout;
+pub mod messages;
 pub mod model;
 pub mod msg;
 pub mod numbers;

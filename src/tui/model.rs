@@ -4,6 +4,7 @@
 //! may have changed meanwhile.
 
 use super::layout::Frame;
+use super::messages::Messages;
 use super::msg::Forecast;
 use super::overlays::Overlay;
 use super::overlays::toast::Toast;
@@ -46,6 +47,8 @@ pub struct Model {
     pub topics: TopicsScreen,
     /// The Quorum screen.
     pub quorum: QuorumScreen,
+    /// The messages of a topic, on the Topics screen, if they are open.
+    pub messages: Option<Messages>,
     /// The Faults screen.
     pub faults: FaultsScreen,
     /// Dialogs, the top one last.
@@ -222,6 +225,7 @@ impl Model {
             groups: GroupsScreen::default(),
             topics: TopicsScreen::default(),
             quorum: QuorumScreen::default(),
+            messages: None,
             faults: FaultsScreen::default(),
             cluster: ClusterScreen { window_ms: 60_000, ..ClusterScreen::default() },
             overlays: Vec::new(),
@@ -264,7 +268,7 @@ impl Model {
                 selected: self.groups.selected.clone(),
                 spark_samples: 24,
             }),
-            topics: (self.screen == Screen::Topics).then(|| TopicsRequest {
+            topics: (self.screen == Screen::Topics && self.messages.is_none()).then(|| TopicsRequest {
                 first_row: self.topics.first_row,
                 row_count: rows,
                 selected: self.topics.selected.clone(),
@@ -272,12 +276,24 @@ impl Model {
                 filter: self.topics.filter_input.as_ref().map_or(&self.topics.filter[..], Input::value).to_string(),
                 spark_samples: 16,
             }),
+            place: self.shown_messages().and_then(Messages::place),
             placement: self.overlays.iter().rev().find_map(|overlay| match overlay {
                 Overlay::Form(form) => form.placement(),
                 _ => None,
             }),
             quorum: self.screen == Screen::Quorum,
         }
+    }
+
+    /// How many records the tail that is open may hand over now.
+    pub fn tail_room(&self) -> usize {
+        let has_dialog = self.overlays.iter().any(|overlay| matches!(overlay, Overlay::Tail(_)));
+        self.messages.as_ref().filter(|_| !has_dialog).map_or(500, Messages::room)
+    }
+
+    /// The messages, if they are on the screen.
+    pub fn shown_messages(&self) -> Option<&Messages> {
+        self.messages.as_ref().filter(|_| self.screen == Screen::Topics)
     }
 
     /// The selected partition's row, if it is in the window.

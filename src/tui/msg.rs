@@ -1,7 +1,7 @@
 //! What comes in and what goes out: the two closed enums between the pure console and the loop that runs it.
 
 use crate::cluster::view::{
-    ClusterView, CommandReply, Completion, Consequence, ProduceDraft, TailBatch, TailFrom, TopicSummary,
+    ClusterView, CommandReply, Completion, Consequence, ProduceDraft, ReadRequest, TailBatch, TailFrom, TopicSummary,
 };
 use crossterm::event::{KeyEvent, MouseEvent};
 use std::path::PathBuf;
@@ -72,8 +72,10 @@ pub enum Cmd {
     Complete(String),
     /// Topics whose name contains this.
     AskTopics(String),
-    /// Read a topic.
+    /// Read a topic in a dialog.
     OpenTail(String, TailFrom),
+    /// Read records for the messages screen.
+    Read(ReadRequest),
     /// Stop reading.
     CloseTail,
     /// Put a text on the clipboard (OSC 52).

@@ -328,6 +328,11 @@ impl Console {
                     port.close_tail(old);
                 }
             }
+            Cmd::Read(want) => {
+                if let Some(old) = self.tail.replace(port.open_reader(&want)) {
+                    port.close_tail(old);
+                }
+            }
             Cmd::CloseTail => {
                 if let Some(tail) = self.tail.take() {
                     port.close_tail(tail);
@@ -375,8 +380,8 @@ impl Console {
                 return Ok(Some(exit));
             }
         }
-        if let Some(tail) = self.tail {
-            let batch = port.poll_tail(tail, 500);
+        if let (Some(tail), room @ 1..) = (self.tail, self.model.tail_room()) {
+            let batch = port.poll_tail(tail, room);
             if !batch.records.is_empty() || batch.skipped > 0 {
                 self.waiting = self.waiting.max(Change::Progress);
             }

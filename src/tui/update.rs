@@ -7,6 +7,7 @@
 mod changes;
 mod faults;
 mod groups;
+mod messages;
 mod mouse;
 mod news;
 mod quorum;
@@ -42,7 +43,9 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Cmd> {
                 Vec::new()
             }
             (None, None) => {
-                topics::on_paste(model, &text);
+                if !messages::on_paste(model, &text) {
+                    topics::on_paste(model, &text);
+                }
                 Vec::new()
             }
         },
@@ -54,7 +57,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Cmd> {
         }
         Msg::View(view) => {
             news::on_view(model, view);
-            Vec::new()
+            messages::on_view(model)
         }
         Msg::Reply(reply) => {
             news::on_reply(model, reply);
@@ -74,10 +77,14 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Cmd> {
             Vec::new()
         }
         Msg::Tail(batch) => {
-            for overlay in &mut model.overlays {
-                if let Overlay::Tail(tail) = overlay {
-                    tail.add(batch.clone());
-                }
+            let dialog = model.overlays.iter_mut().find_map(|overlay| match overlay {
+                Overlay::Tail(tail) => Some(tail),
+                _ => None,
+            });
+            match (dialog, &mut model.messages) {
+                (Some(tail), _) => tail.add(batch),
+                (None, Some(messages)) => messages.add(batch),
+                (None, None) => {}
             }
             Vec::new()
         }
@@ -130,6 +137,9 @@ fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Cmd> {
     if model.cluster.filter_input.is_some() {
         return on_filter_key(model, key);
     }
+    if model.shown_messages().is_some_and(|messages| messages.prompt.is_some()) {
+        return messages::on_prompt_key(model, key);
+    }
     if model.screen == Screen::Topics && model.topics.filter_input.is_some() {
         return topics::on_filter_key(model, key);
     }
@@ -178,7 +188,13 @@ pub(super) fn on_action(model: &mut Model, action: Action) -> Vec<Cmd> {
     {
         return cmds;
     }
+    if model.shown_messages().is_some()
+        && let Some(cmds) = messages::on_action(model, action)
+    {
+        return cmds;
+    }
     if model.screen == Screen::Topics
+        && model.messages.is_none()
         && let Some(cmds) = topics::on_action(model, action)
     {
         return cmds;
@@ -352,6 +368,7 @@ fn open_palette(model: &mut Model, line: &str) -> Vec<Cmd> {
 
 fn open_form(model: &mut Model, kind: form::Kind) -> Vec<Cmd> {
     let here = match model.screen {
+        Screen::Topics if model.messages.is_some() => model.messages.as_ref().map(|messages| &*messages.topic),
         Screen::Topics => model.topics.selected.as_deref(),
         _ => model.cluster.selected.as_ref().map(|name| &*name.topic),
     };
@@ -430,9 +447,17 @@ fn resolve(model: &mut Model, cmds: Vec<Cmd>) -> Vec<Cmd> {
             other => out.push(other),
         }
     }
-    for cmd in &out {
-        if let Cmd::OpenTail(topic, _) = cmd {
-            model.overlays.push(Overlay::Tail(Box::new(tail::Tail::new(topic.clone()))));
+    for cmd in &mut out {
+        match (cmd, &mut model.messages) {
+            (Cmd::OpenTail(topic, _), _) => {
+                model.overlays.push(Overlay::Tail(Box::new(tail::Tail::new(topic.clone()))));
+            }
+            // The dialog took the reading over from the messages below it.
+            (cmd @ Cmd::CloseTail, Some(messages)) => {
+                messages.begin();
+                *cmd = Cmd::Read(messages.request.clone());
+            }
+            _ => {}
         }
     }
     out

@@ -6,6 +6,7 @@ mod fake;
 mod faults;
 mod groups;
 mod quorum;
+mod messages;
 mod simulated;
 mod terminal;
 mod topics;

@@ -9,7 +9,7 @@ use crate::cluster::command::{Execute, catalogue, complete, parse_line, pin};
 use crate::cluster::live::handle::LiveCluster;
 use crate::cluster::view::{
     Change, ClusterPort, ClusterView, CommandDoc, CommandId, CommandReply, Completion, Consequence, Outcome,
-    ProduceDraft, TailBatch, TailFrom, TailId, TopicSummary, ViewRequest,
+    ProduceDraft, ReadRequest, TailBatch, TailId, TopicSummary, ViewRequest,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -154,8 +154,8 @@ impl ClusterPort for LivePort {
         id
     }
 
-    fn open_tail(&mut self, topic: &str, from: TailFrom) -> TailId {
-        let id = self.cluster.inner.workload.open_tail(topic, from);
+    fn open_reader(&mut self, want: &ReadRequest) -> TailId {
+        let id = self.cluster.inner.workload.open_reader(want);
         self.tails.push(id);
         id
     }

@@ -9,7 +9,9 @@ use super::partition::Partition as Known;
 use crate::cluster::command::Names;
 use crate::cluster::command::predicate::{Count, Facts, GroupFacts, Measure, Members};
 use crate::cluster::command::{Partition, Who};
-use crate::cluster::view::{BrokerState, CompletionValue, GroupState, PartitionSeverity, TopicSummary};
+use crate::cluster::view::{
+    BrokerState, CompletionValue, GroupState, PartitionName, PartitionSeverity, PlaceView, TopicSummary,
+};
 use crate::engine::controller::config_table;
 use crate::engine::group::partition_of;
 use crate::protocol::ids::{BrokerId, PartitionId};
@@ -19,7 +21,16 @@ use std::sync::Arc;
 /// The most values of one kind that are offered.
 const VALUES_MAX: usize = 200;
 
+/// The most groups that are named as readers of a partition.
+const READERS_MAX: usize = 100;
+
 impl Observer {
+    /// A partition with its replicas, and the groups that read it.
+    pub(super) fn place(&self, name: &PartitionName) -> Option<PlaceView> {
+        let row = self.partitions.by_name(&name.topic, name.partition)?.row(&self.lives);
+        Some(PlaceView { row, groups: self.groups.readers_of(name, READERS_MAX) })
+    }
+
     /// A partition by its name.
     pub fn partition_id(&self, named: &Partition) -> Option<PartitionId> {
         self.partitions.by_name(&named.topic, named.partition).map(|partition| partition.id)

@@ -165,6 +165,13 @@ impl Groups {
         }
     }
 
+    /// At most `limit` groups that have committed an offset in a partition, by name.
+    pub(super) fn readers_of(&self, name: &PartitionName, limit: usize) -> Vec<(Arc<str>, i64)> {
+        let committed = |known: &Known| Some(known.told.offsets.get(&name.topic)?.get(&name.partition)?.offset);
+        let readers = self.known.iter().filter_map(|(group, known)| Some((Arc::clone(group), committed(known)?)));
+        readers.take(limit).collect()
+    }
+
     /// An event told of a rebalance.
     pub(super) fn told_of_rebalance(&mut self, group: &str, event: EventId) {
         self.rebalancing.insert(Arc::from(group), event);

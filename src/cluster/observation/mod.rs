@@ -741,6 +741,7 @@ impl Observer {
                 .map(|want| self.partitions.topics().view(want, &self.image, &self.setup.cluster)),
             placement: want.placement.as_ref().map(|want| topics::placement(want, &self.image)),
             quorum: want.quorum.then(|| Box::new(self.quorum_view())),
+            place: want.place.as_ref().and_then(|name| self.place(name)),
             brokers,
         }
     }

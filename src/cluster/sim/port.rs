@@ -9,7 +9,7 @@ use crate::cluster::command::catalogue;
 use crate::cluster::sim::stage::Stage;
 use crate::cluster::view::{
     Change, ClusterPort, ClusterView, CommandDoc, CommandId, CommandReply, Completion, Consequence, ProduceDraft,
-    TailBatch, TailFrom, TailId, TopicSummary, ViewRequest,
+    ReadRequest, TailBatch, TailId, TopicSummary, ViewRequest,
 };
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -182,8 +182,8 @@ impl ClusterPort for SimPort {
         id.unwrap_or_else(|| self.shared.stage().refuse("produce", FALLEN))
     }
 
-    fn open_tail(&mut self, topic: &str, from: TailFrom) -> TailId {
-        self.shared.stage().open_tail(topic, from)
+    fn open_reader(&mut self, want: &ReadRequest) -> TailId {
+        self.shared.stage().open_reader(want)
     }
 
     fn poll_tail(&mut self, tail: TailId, limit: usize) -> TailBatch {

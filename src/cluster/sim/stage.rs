@@ -14,7 +14,7 @@ use crate::cluster::sim::tail::Tail;
 use crate::cluster::sim::timeline::Timeline;
 use crate::cluster::view::{
     Change, ClockMode, ClusterPort, ClusterView, CommandDoc, CommandId, CommandReply, Completion, Consequence, Outcome,
-    ProduceDraft, TailBatch, TailFrom, TailId, TopicSummary, ViewRequest, WorldFacts,
+    ProduceDraft, ReadRequest, TailBatch, TailId, TopicSummary, ViewRequest, WorldFacts,
 };
 use crate::engine::time::Instant;
 use std::collections::BTreeMap;
@@ -369,10 +369,10 @@ impl ClusterPort for Stage {
         id
     }
 
-    fn open_tail(&mut self, topic: &str, from: TailFrom) -> TailId {
+    fn open_reader(&mut self, want: &ReadRequest) -> TailId {
         self.last_id += 1;
         let id = TailId(self.last_id);
-        self.tails.insert(id, Tail::new(topic, from));
+        self.tails.insert(id, Tail::new(want));
         id
     }
 
@@ -389,6 +389,7 @@ impl ClusterPort for Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::view::TailFrom;
 
     fn stage(seed: u64) -> Stage {
         let mut stage = Stage::new(Run::open(seed, 3), seed);

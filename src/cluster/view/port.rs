@@ -7,6 +7,7 @@
 //! Deliberately not here: parsing of the language (`cluster::command`), drawing, and the hosts themselves.
 
 use super::{ClusterView, Turn, ViewRequest};
+use crate::cluster::query::Query;
 use std::sync::Arc;
 
 /// A cluster as the console sees it: live, simulated or attached.
@@ -43,7 +44,12 @@ pub trait ClusterPort {
     fn produce(&mut self, draft: &ProduceDraft) -> CommandId;
 
     /// Starts reading a topic as a consumer without a group would.
-    fn open_tail(&mut self, topic: &str, from: TailFrom) -> TailId;
+    fn open_reader(&mut self, want: &ReadRequest) -> TailId;
+
+    /// Starts reading a whole topic.
+    fn open_tail(&mut self, topic: &str, from: TailFrom) -> TailId {
+        self.open_reader(&ReadRequest { topic: topic.to_owned(), from, ..ReadRequest::default() })
+    }
 
     /// Records that arrived since the last call, at most `limit`.
     fn poll_tail(&mut self, tail: TailId, limit: usize) -> TailBatch;
@@ -231,6 +237,30 @@ pub enum TailFrom {
     Start,
     /// So many records before the end of each partition.
     Last(u32),
+    /// At an offset, or the first one kept after it.
+    Offset(i64),
+    /// At the first record of this timestamp or a later one, in milliseconds since 1970 UTC.
+    Time(i64),
+}
+
+impl TailFrom {
+    /// Whether it is read from here on, and not what comes last that counts: then nothing is left out however slowly it is polled.
+    pub fn is_browsed(self) -> bool {
+        matches!(self, TailFrom::Start | TailFrom::Offset(_) | TailFrom::Time(_))
+    }
+}
+
+/// What is to be read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReadRequest {
+    /// The topic.
+    pub topic: String,
+    /// Where to begin.
+    pub from: TailFrom,
+    /// Which partitions; all if empty.
+    pub partitions: Vec<i32>,
+    /// Which records.
+    pub query: Query,
 }
 
 /// Names an open tail.
@@ -246,10 +276,12 @@ pub struct TailBatch {
     pub problem: String,
     /// Records left out because they came faster than they were polled.
     pub skipped: u64,
+    /// Records that were looked at since the last call, whether they were wanted or not.
+    pub read: u64,
 }
 
 /// A record that was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TailRecord {
     /// The partition.
     pub partition: i32,
@@ -263,4 +295,8 @@ pub struct TailRecord {
     pub value: Option<String>,
     /// Headers.
     pub headers: Vec<(String, String)>,
+    /// The leader epoch of its batch; −1 where the answer did not say.
+    pub leader_epoch: i32,
+    /// Key or value hold bytes that are no text: what is shown cannot be sent again.
+    pub is_binary: bool,
 }

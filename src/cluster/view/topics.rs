@@ -4,7 +4,7 @@
 //!
 //! Deliberately not here: how anything looks, and which values a setting may have (`engine::controller::config_table`).
 
-use super::{BrokerId, PartitionSeverity};
+use super::{BrokerId, PartitionRow, PartitionSeverity};
 use std::sync::Arc;
 
 /// What the console wants to see of topics.
@@ -129,6 +129,15 @@ pub enum SetBy {
     Start,
     /// Nowhere: Kafka's default.
     Default,
+}
+
+/// Where a record is: its partition, and who has read how far in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlaceView {
+    /// The partition with its replicas.
+    pub row: PartitionRow,
+    /// Groups that have committed an offset in it, by name, each with that offset: everything below it was read. At most 100.
+    pub groups: Vec<(Arc<str>, i64)>,
 }
 
 /// Where the replicas of partitions that do not exist yet would go.

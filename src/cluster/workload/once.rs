@@ -301,6 +301,11 @@ pub(in crate::cluster) fn shown(read: &ConsumerRecord) -> TailRecord {
         key: read.record.key.as_ref().map(text),
         value: read.record.value.as_ref().map(text),
         headers: read.record.headers.iter().map(header).collect(),
+        leader_epoch: read.leader_epoch,
+        is_binary: [&read.record.key, &read.record.value]
+            .into_iter()
+            .flatten()
+            .any(|bytes| std::str::from_utf8(bytes).is_err()),
     }
 }
 

@@ -19,7 +19,9 @@ pub use verdict::Verdict;
 
 use super::{Outcome, edit, insert};
 use crate::cluster::command::values::duration_text;
-use crate::cluster::view::{Acks, ClusterView, PlacementRequest, ProduceDraft, TailFrom, TopicDetail, TopicSummary};
+use crate::cluster::view::{
+    Acks, ClusterView, PlacementRequest, ProduceDraft, TailFrom, TailRecord, TopicDetail, TopicSummary,
+};
 use crate::tui::msg::Cmd;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::time::Duration;
@@ -76,6 +78,8 @@ pub struct Form {
     focus: usize,
     topics: Vec<TopicSummary>,
     subject: Option<Subject>,
+    /// The record that is sent again: what is not typed anew stays what it was, also where text does not tell (empty, or none).
+    again: Option<ProduceDraft>,
     brokers: usize,
     alive: usize,
     bootstrap: String,
@@ -112,6 +116,7 @@ fn fields(kind: Kind, topic: &str, brokers: usize, subject: Option<&Subject>) ->
             text("partition", "", "Empty: by the key's hash, or in turn without a key."),
             text("times", "1", "How many copies to send."),
             choice("acks", ACKS, 0, "all: every in-sync replica has it. 1: the leader has it. 0: nobody is asked."),
+            text("headers", "", "Names and values: trace=7f3a source=web"),
         ],
         (Kind::Consume, _) => vec![
             text("topic", topic, "What to read."),
@@ -170,6 +175,32 @@ impl Form {
         form
     }
 
+    /// The form that sends a record again, which may be changed before.
+    pub fn again(topic: &str, record: &TailRecord, view: &ClusterView) -> Form {
+        let mut form = Form::about(Kind::Produce, topic, None, view);
+        let shown = |part: &Option<String>| part.clone().unwrap_or_default();
+        let headers: Vec<String> = record.headers.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let partition = record.partition.to_string();
+        for (label, value) in [
+            ("key", shown(&record.key)),
+            ("value", shown(&record.value)),
+            ("partition", partition),
+            ("headers", headers.join(" ")),
+        ] {
+            if let Some(field) = form.fields.iter_mut().find(|field| field.label == label) {
+                field.content = Content::Text(Input::new(value));
+            }
+        }
+        form.focus = 2;
+        form.again = Some(ProduceDraft {
+            key: record.key.clone(),
+            value: record.value.clone(),
+            headers: record.headers.clone(),
+            ..ProduceDraft::default()
+        });
+        form
+    }
+
     fn about(kind: Kind, topic: &str, subject: Option<Subject>, view: &ClusterView) -> Form {
         Form {
             kind,
@@ -177,6 +208,7 @@ impl Form {
             focus: usize::from(kind == Kind::Produce && !topic.is_empty()),
             topics: Vec::new(),
             subject,
+            again: None,
             brokers: view.brokers.len(),
             alive: view.brokers.iter().filter(|card| card.state.answers()).count(),
             bootstrap: view.host.bootstrap_servers.split(',').next().unwrap_or_default().to_string(),
@@ -310,19 +342,40 @@ impl Form {
     }
 
     fn draft(&self) -> ProduceDraft {
-        let some = |value: &str| (!value.is_empty()).then(|| value.to_string());
+        // What was not touched is sent as it was, to the blank.
+        let part = |label: &str, before: fn(&ProduceDraft) -> &Option<String>| {
+            let typed = self.get(label);
+            match self.again.as_ref().map(before) {
+                Some(before) if before.as_deref().unwrap_or_default().trim() == typed => before.clone(),
+                _ => (!typed.is_empty()).then(|| typed.to_string()),
+            }
+        };
         ProduceDraft {
             topic: self.get("topic").to_string(),
-            key: some(self.get("key")),
-            value: some(self.get("value")),
+            key: part("key", |draft| &draft.key),
+            value: part("value", |draft| &draft.value),
             partition: self.get("partition").parse().ok(),
-            headers: Vec::new(),
+            headers: self.headers(),
             count: self.get("times").parse().unwrap_or(1),
             acks: match self.get("acks") {
                 "0" => Acks::None,
                 "1" => Acks::Leader,
                 _ => Acks::All,
             },
+        }
+    }
+
+    fn headers(&self) -> Vec<(String, String)> {
+        let typed = self.get("headers");
+        let joined = |headers: &[(String, String)]| {
+            headers.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+        };
+        match &self.again {
+            Some(before) if joined(&before.headers).trim() == typed => before.headers.clone(),
+            _ => {
+                let pairs = typed.split_whitespace().filter_map(|word| word.split_once('='));
+                pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+            }
         }
     }
 
@@ -493,6 +546,28 @@ mod tests {
         assert_eq!(line(["6", "2", "7days", "segment.bytes=x"]), None);
         let all = line(["8", "1", "2d", "segment.bytes=1048576"]).expect("all of it is right");
         assert!(all.parse::<crate::cluster::command::Command>().is_ok(), "{all}");
+    }
+
+    /// Text cannot tell an empty key from none, nor a blank at an end: what is sent again and was not touched is exactly what it was.
+    #[test]
+    fn a_record_is_sent_again_as_it_was() {
+        let record = TailRecord {
+            partition: 2,
+            key: Some(String::new()),
+            value: Some(" {\"a\":1}\n".into()),
+            headers: vec![("trace id".into(), "7 f".into()), ("none".into(), String::new())],
+            ..TailRecord::default()
+        };
+        let mut form = Form::again("orders", &record, &ClusterView::default());
+        let draft = form.draft();
+        assert_eq!((draft.key, draft.value, draft.headers), (record.key.clone(), record.value.clone(), record.headers));
+        assert_eq!((draft.partition, draft.count), (Some(2), 1));
+        press(&mut form, KeyCode::Char('x'));
+        assert_ne!(form.draft().value, record.value, "what is typed counts");
+        let tombstone = TailRecord { key: Some("k".into()), ..TailRecord::default() };
+        assert_eq!(Form::again("orders", &tombstone, &ClusterView::default()).draft().value, None);
+        let empty = TailRecord { value: Some(String::new()), ..tombstone };
+        assert_eq!(Form::again("orders", &empty, &ClusterView::default()).draft().value, Some(String::new()));
     }
 
     #[test]

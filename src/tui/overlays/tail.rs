@@ -198,14 +198,7 @@ mod tests {
     use crossterm::event::KeyModifiers;
 
     fn batch(offsets: std::ops::Range<i64>) -> TailBatch {
-        let record = |offset| TailRecord {
-            partition: 0,
-            offset,
-            timestamp_ms: 0,
-            key: None,
-            value: Some(format!("v{offset}")),
-            headers: vec![],
-        };
+        let record = |offset| TailRecord { offset, value: Some(format!("v{offset}")), ..TailRecord::default() };
         TailBatch { records: offsets.map(record).collect(), ..TailBatch::default() }
     }
 

@@ -5,5 +5,6 @@ pub mod empty;
 pub mod faults;
 pub mod groups;
 pub mod quorum;
+pub mod messages;
 pub mod start;
 pub mod topics;

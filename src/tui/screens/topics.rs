@@ -394,9 +394,9 @@ pub fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame)
         &[
             ("j k", "topic"),
             ("e", "edit"),
+            ("b", "browse"),
             ("n", "new"),
             ("p", "produce"),
-            ("c", "consume"),
             (glyphs::ENTER, "partitions"),
             ("Tab", "settings"),
             ("/", "filter"),

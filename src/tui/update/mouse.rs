@@ -58,7 +58,7 @@ fn click(model: &mut Model, x: u16, y: u16) -> Vec<Cmd> {
         return Vec::new();
     }
     if model.screen == Screen::Topics {
-        return super::topics::on_click(model, frame, y, double);
+        return super::topics::on_click(model, frame, (x, y), double);
     }
     match cluster::hit(model, &view, frame, x, y) {
         Hit::Row(name, broker) => {

@@ -10,6 +10,7 @@ use crate::tui::layout::Frame;
 use crate::tui::model::{Model, Screen};
 use crate::tui::msg::Cmd;
 use crate::tui::overlays::{self, Overlay, form};
+use crate::tui::screens::messages::row_at as messages_row_at;
 use crate::tui::screens::topics::{row_at, rows_in_view};
 use crossterm::event::{KeyCode, KeyEvent};
 use std::sync::Arc;
@@ -31,6 +32,10 @@ pub(super) fn on_action(model: &mut Model, action: Action) -> Option<Vec<Cmd>> {
         Action::Internal => {
             model.topics.internal = !model.topics.internal;
             model.topics.first_row = 0;
+        }
+        Action::Browse | Action::Consume => {
+            let topic = selected(model);
+            return Some(topic.map_or_else(Vec::new, |topic| super::messages::open(model, &topic)));
         }
         Action::Edit => return Some(edit(model)),
         Action::Open if model.topics.on_settings => return Some(edit(model)),
@@ -144,8 +149,14 @@ pub(super) fn on_paste(model: &mut Model, text: &str) {
 }
 
 /// A click selects the row; a double click opens it.
-pub(super) fn on_click(model: &mut Model, frame: Frame, y: u16, double: bool) -> Vec<Cmd> {
+pub(super) fn on_click(model: &mut Model, frame: Frame, (x, y): (u16, u16), double: bool) -> Vec<Cmd> {
     let view = Arc::clone(&model.view);
+    if let Some(messages) = &mut model.messages {
+        let index = messages_row_at(messages, frame, x, y);
+        messages.on_detail = index.is_none();
+        index.into_iter().for_each(|index| messages.select(index));
+        return Vec::new();
+    }
     let Some(topics) = &view.topics else { return Vec::new() };
     let Some(index) = row_at(model, topics, frame, y) else { return Vec::new() };
     model.topics.on_settings = false;

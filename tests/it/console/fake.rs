@@ -447,6 +447,7 @@ impl ClusterPort for FakeCluster {
             groups: want.groups.as_ref().map(|want| fake_groups::view(want, NOW_MS, self.scene)),
             topics: want.topics.as_ref().map(|want| fake_topics::view(want, self.scene)),
             placement: None,
+            place: None,
             utc_offset_s: 0,
             clock: if self.paused { ClockMode::Paused { stale_ms: None } } else { ClockMode::default() },
             host: HostFacts {
@@ -567,7 +568,7 @@ impl ClusterPort for FakeCluster {
         self.reply("produce", Outcome::Done { summary: "Sent 1 record to orders-3".into(), output: Vec::new() })
     }
 
-    fn open_tail(&mut self, _topic: &str, _from: TailFrom) -> TailId {
+    fn open_reader(&mut self, _want: &ReadRequest) -> TailId {
         TailId(1)
     }
 
@@ -581,6 +582,7 @@ impl ClusterPort for FakeCluster {
                 format!("{{\"id\":{},\"total\":{}.40,\"items\":[{{\"sku\":\"a-{n}\"}}]}}", 88_000 + n, 200 + n)
             }),
             headers: vec![("source".into(), "web".into())],
+            ..TailRecord::default()
         };
         TailBatch { records: (0..12).map(record).collect(), ..TailBatch::default() }
     }

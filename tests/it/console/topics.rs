@@ -7,7 +7,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use kafkarium::cluster::command::parse_line;
 use kafkarium::cluster::sim::run::Run;
 use kafkarium::cluster::sim::stage::Stage;
-use kafkarium::cluster::view::{ClusterPort, PartitionSeverity};
+use kafkarium::cluster::view::{ClusterPort, Outcome, PartitionSeverity, ProduceDraft, TailId};
 use kafkarium::tui::commands;
 use kafkarium::tui::draw::draw;
 use kafkarium::tui::model::Model;
@@ -27,6 +27,7 @@ pub struct Simulated {
     pub stage: Stage,
     pub model: Model,
     pub asked: Vec<Cmd>,
+    tail: Option<TailId>,
 }
 
 impl Simulated {
@@ -35,7 +36,7 @@ impl Simulated {
         let stage = Stage::new(Run::open(11, 3), 11);
         let palette = Arc::from(commands::palette(stage.commands()));
         let model = Model::new(theme, palette, Rect::new(0, 0, columns, rows));
-        let mut world = Simulated { stage, model, asked: Vec::new() };
+        let mut world = Simulated { stage, model, asked: Vec::new(), tail: None };
         world.say("topic create orders --partitions 6 --replicas 3 --config min.insync.replicas=2 --config retention.ms=3600000");
         world.say("topic create customers --partitions 3 --replicas 3 --config cleanup.policy=compact");
         world.say("topic create clicks --partitions 4 --replicas 2 --config min.insync.replicas=1");
@@ -52,6 +53,13 @@ impl Simulated {
         assert!(reply.is_done(), "{line}: {reply:?}");
     }
 
+    /// Sends a record by hand, as a form does.
+    pub fn send(&mut self, draft: &ProduceDraft) {
+        self.stage.produce(draft);
+        let replies = self.stage.replies();
+        assert!(replies.iter().all(|reply| matches!(reply.outcome, Outcome::Done { .. })), "{replies:?}");
+    }
+
     pub fn pass(&mut self, milliseconds: u64) {
         for _ in 0..milliseconds / 50 {
             self.stage.pass(Duration::from_millis(50));
@@ -65,6 +73,10 @@ impl Simulated {
         for _ in 0..3 {
             let view = self.stage.view(&self.model.view_request());
             self.give(Msg::View(view));
+            if let Some(tail) = self.tail {
+                let batch = self.stage.poll_tail(tail, self.model.tail_room());
+                self.give(Msg::Tail(batch));
+            }
         }
     }
 
@@ -74,6 +86,8 @@ impl Simulated {
             for cmd in update(&mut self.model, msg) {
                 match ask(&mut self.stage, cmd) {
                     Answer::Said(said) => queue.extend(said),
+                    Answer::NotMine(Cmd::Read(want)) => self.tail = Some(self.stage.open_reader(&want)),
+                    Answer::NotMine(Cmd::CloseTail) => self.tail = None,
                     Answer::NotMine(cmd) => self.asked.push(cmd),
                 }
             }
@@ -96,6 +110,11 @@ impl Simulated {
         let mut buffer = Buffer::empty(self.model.area);
         draw(&self.model, &self.model.view, &self.model.theme, self.model.area, &mut buffer);
         buffer
+    }
+
+    pub fn type_line(&mut self, text: &str) {
+        self.keys(text);
+        self.press(KeyCode::Enter);
     }
 
     /// Text and looks. How many happenings it took is none of the picture's business.

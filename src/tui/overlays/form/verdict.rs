@@ -5,7 +5,9 @@
 //! Deliberately not here: what only the cluster can know, such as quotas of others (its answer is told when it comes).
 
 use super::{FOREVER, Form, Kind};
+use crate::client::metadata::partition_of_key;
 use crate::cluster::command::values::{Setting, duration};
+use crate::cluster::view::ProduceDraft;
 use crate::engine::controller::config_table::{self, Scope};
 use crate::tui::numbers::plural;
 
@@ -70,13 +72,47 @@ impl Form {
                 }
             }
             (_, "times") => judge_number(value, 1, 100_000),
-            (_, "value") if value.is_empty() && self.value(1).is_empty() => {
-                Verdict::Blocks("a value, or a key for a tombstone".into())
-            }
-            (_, "value") if value.is_empty() => Verdict::Warns("a tombstone: deletes the key".into()),
+            (_, "key") => self.judge_key(value),
+            (_, "value") => self.judge_value(value),
+            (_, "headers") => match value.split_whitespace().find(|word| !word.contains('=')) {
+                Some(word) if self.again.is_none() => Verdict::Blocks(format!("{word}: write NAME=VALUE")),
+                _ => Verdict::Fine,
+            },
             (_, "acks") if value != "all" => Verdict::Warns("may be lost when a broker dies".into()),
             _ => Verdict::Fine,
         }
+    }
+
+    /// Which partition the key leads to.
+    fn judge_key(&self, key: &str) -> Verdict {
+        let by_hand = !self.get("partition").is_empty();
+        match self.topic().and_then(|topic| i32::try_from(topic.partitions).ok()) {
+            Some(count) if !key.is_empty() && !by_hand && count > 0 => {
+                Verdict::Means(format!("partition {}", partition_of_key(key.as_bytes(), count)))
+            }
+            _ => Verdict::Fine,
+        }
+    }
+
+    fn judge_value(&self, value: &str) -> Verdict {
+        let is_as_it_was = |again: &ProduceDraft| again.value.as_deref() == Some(value);
+        if value.is_empty() && self.again.as_ref().is_some_and(is_as_it_was) {
+            Verdict::Means("empty, as it was".into())
+        } else if value.is_empty() && self.draft_has_no_key() {
+            Verdict::Blocks("a value, or a key for a tombstone".into())
+        } else if value.is_empty() {
+            Verdict::Warns("a tombstone: deletes the key".into())
+        } else if !value.starts_with(['{', '[']) {
+            Verdict::Fine
+        } else if serde_json::from_str::<serde::de::IgnoredAny>(value).is_ok() {
+            Verdict::Means("JSON".into())
+        } else {
+            Verdict::Warns("not valid JSON yet: sent as text".into())
+        }
+    }
+
+    fn draft_has_no_key(&self) -> bool {
+        self.get("key").is_empty() && self.again.as_ref().is_none_or(|again| again.key.is_none())
     }
 
     fn judge_name(&self, name: &str) -> Verdict {
