@@ -6,9 +6,10 @@ mod fake;
 
 use divan::Bencher;
 use fake::{FakeCluster, Scene};
-use kafkarium::cluster::view::ClusterPort;
+use kafkarium::cluster::view::{ClusterPort, TailBatch, TailRecord};
 use kafkarium::tui::commands;
 use kafkarium::tui::draw::draw;
+use kafkarium::tui::messages::{KEPT, Messages};
 use kafkarium::tui::model::{Model, Screen};
 use kafkarium::tui::msg::Msg;
 use kafkarium::tui::theme::{Theme, ThemeName};
@@ -64,6 +65,29 @@ fn frame_of_five_hundred_topics(bencher: Bencher<'_, '_>) {
     let mut cluster = FakeCluster::new(Scene::Large);
     let mut model = model(&mut cluster, 160, 45);
     model.screen = Screen::Topics;
+    let view = cluster.view(&model.view_request());
+    update(&mut model, Msg::View(view));
+    let mut buffer = Buffer::empty(model.area);
+    bencher.bench_local(|| draw(&model, &model.view, &model.theme, model.area, &mut buffer));
+}
+
+/// The messages screen with as many records as it keeps.
+#[divan::bench]
+fn frame_of_two_thousand_messages(bencher: Bencher<'_, '_>) {
+    let mut cluster = FakeCluster::new(Scene::Large);
+    let mut model = model(&mut cluster, 160, 45);
+    model.screen = Screen::Topics;
+    let record = |offset: i64| TailRecord {
+        offset,
+        timestamp_ms: offset,
+        key: Some(format!("eu-{offset}")),
+        value: Some(format!("{{\"id\":{offset},\"total\":{offset}.40,\"items\":[{{\"sku\":\"KB-{offset}\"}}]}}")),
+        ..TailRecord::default()
+    };
+    let mut messages = Messages::new("orders");
+    messages.add(TailBatch { records: (0..KEPT as i64).map(record).collect(), ..TailBatch::default() });
+    messages.select(KEPT / 2);
+    model.messages = Some(messages);
     let view = cluster.view(&model.view_request());
     update(&mut model, Msg::View(view));
     let mut buffer = Buffer::empty(model.area);

@@ -5,6 +5,7 @@
 //!
 //! Deliberately not here: keys (`update::messages`), how it looks (`screens::messages`), and the reading itself (the cluster's).
 
+use crate::cluster::command::values::duration;
 use crate::cluster::query::{self, Query};
 use crate::cluster::view::{ClusterView, PartitionName, ReadRequest, TailBatch, TailFrom, TailRecord};
 use crate::tui::numbers::{clock, offset, span_ms};
@@ -226,6 +227,14 @@ fn offset_of(text: &str, request: &mut ReadRequest) -> Result<String, String> {
 
 /// `10m` or `-10m` ago, or a time of the day.
 fn time_of(text: &str, request: &mut ReadRequest, view: &ClusterView) -> Result<String, String> {
+    if let (Some(virtual_time), true) = (text.strip_prefix('T'), view.host.world.is_some()) {
+        let joined: String = virtual_time.split_whitespace().collect();
+        let since = duration(&joined).ok().and_then(|since| i64::try_from(since.as_millis()).ok());
+        let since = since.ok_or_else(|| format!("`{text}` is no time: write T 4.2s"))?;
+        let began = view.wall_ms.saturating_sub_unsigned(view.at_ms);
+        request.from = TailFrom::Time(began.saturating_add(since));
+        return Ok(text.to_owned());
+    }
     let is_ago = !text.contains(':') && !text.starts_with(['-', '−']) && text.parse::<i64>().is_err();
     let ago = if is_ago { format!("-{text}") } else { text.to_owned() };
     let at_ms = query::moment(&ago, view.wall_ms, view.utc_offset_s)?;

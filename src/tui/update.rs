@@ -178,35 +178,24 @@ fn on_filter_key(model: &mut Model, key: &KeyEvent) -> Vec<Cmd> {
     Vec::new()
 }
 
+/// What a key means on the screen that is shown; `None` where it means what it means on the Cluster screen.
+fn on_screen(model: &mut Model, action: Action) -> Option<Vec<Cmd>> {
+    match model.screen {
+        Screen::Cluster => None,
+        Screen::Groups => groups::on_action(model, action),
+        Screen::Topics if model.messages.is_some() => messages::on_action(model, action),
+        Screen::Topics => topics::on_action(model, action),
+        Screen::Quorum => quorum::on_action(model, action),
+        Screen::Faults => faults::on_action(model, action),
+    }
+}
+
 /// Does what a key of the table means.
 pub(super) fn on_action(model: &mut Model, action: Action) -> Vec<Cmd> {
     if !keymap::binding(action).need.met(model.view.host.can) {
         return Vec::new();
     }
-    if model.screen == Screen::Groups
-        && let Some(cmds) = groups::on_action(model, action)
-    {
-        return cmds;
-    }
-    if model.shown_messages().is_some()
-        && let Some(cmds) = messages::on_action(model, action)
-    {
-        return cmds;
-    }
-    if model.screen == Screen::Topics
-        && model.messages.is_none()
-        && let Some(cmds) = topics::on_action(model, action)
-    {
-        return cmds;
-    }
-    if model.screen == Screen::Quorum
-        && let Some(cmds) = quorum::on_action(model, action)
-    {
-        return cmds;
-    }
-    if model.screen == Screen::Faults
-        && let Some(cmds) = faults::on_action(model, action)
-    {
+    if let Some(cmds) = on_screen(model, action) {
         return cmds;
     }
     match action {

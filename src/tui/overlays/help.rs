@@ -52,7 +52,8 @@ const READING: &[&str] = &[
     "Follow a failover: the diamond leaves the dead column and appears in another, the epoch grows by one, the ISR \
      shrinks, the high watermark moves on. When the broker is back, its bar fills and the row sinks to Healthy.",
     "4 shows consumer groups: who reads which partition, and how far each is behind. There R resets offsets, D deletes.",
-    "5 shows topics, the worst first, and the settings of one, those of its own on top. There e edits it, ↵ shows its partitions.",
+    "5 shows topics, the worst first, and the settings of one, those of its own on top. There e edits it, ↵ shows its \
+     partitions, b its records: / says which, o and t where to begin, r sends one again.",
     "6 shows the metadata quorum: who votes and leads, what each log holds, who stands and who refuses. There v shows votes.",
     "7 shows every link, row to column, and what is wrong with it. There ↵ breaks or heals a link, c cuts it one way, X both.",
     "K acts on the broker of the selected column (h l). Every fault can be undone with u, all of them with H.",

@@ -16,7 +16,7 @@ use crate::tui::glyphs;
 use crate::tui::layout::{Frame, Width};
 use crate::tui::messages::{Field, Messages};
 use crate::tui::model::Model;
-use crate::tui::numbers::{clock, count, offset, span_ms};
+use crate::tui::numbers::{clock, count, moment, offset, span_ms};
 use crate::tui::overlays;
 use crate::tui::pen::{Pen, Piece, cut_middle, piece, width, wrap};
 use crate::tui::theme::{Ground, Role};
@@ -117,6 +117,7 @@ fn query_bar(pen: &mut Pen<'_>, messages: &Messages, view: &ClusterView, area: R
                 "key ~ \"eu-\" and value.total > 100, partition = 2, time > -5m, header.source = web, or just text",
             ),
             Field::Offset => ("offset ", "12840 in every partition, 2:12840 in one, start, end"),
+            Field::Time if view.host.world.is_some() => ("time ", "10s ago, or T 4.2s"),
             Field::Time => ("time ", "10m ago, or 12:04:31"),
         };
         x = pen.text(x, y, end.saturating_sub(x), label, theme.bold(Role::Focus));
@@ -212,12 +213,24 @@ fn list_of(pen: &mut Pen<'_>, messages: &Messages, view: &ClusterView, area: Rec
         pen.text(area.x, y, 1, glyph, theme.fg(role));
         pen.right(area.x + 2, area.x + 6, y, &record.partition.to_string(), theme.fg(Role::Dim));
         pen.right(area.x + 6, area.x + 18, y, &offset(record.offset), theme.bold(Role::Text));
-        pen.text(time_at, y, 12, &clock(record.timestamp_ms, view.utc_offset_s, 3), theme.fg(Role::Dim));
+        pen.text(time_at, y, 12, &when(view, record.timestamp_ms), theme.fg(Role::Dim));
         let key = record.key.as_deref().map_or("–".to_owned(), one_line);
         pen.text(key_at, y, key_cells, &cut_middle(&key, key_cells), theme.fg(Role::Client));
         let value = record.value.as_deref().map_or("– tombstone".to_owned(), one_line);
         let style = theme.fg(if record.value.is_some() { Role::Text } else { Role::Dim });
         pen.text(value_at, y, area.right().saturating_sub(value_at), &value, style);
+    }
+}
+
+/// A record's time as the header tells time: in a simulated world since its beginning.
+fn when(view: &ClusterView, timestamp_ms: i64) -> String {
+    let since = timestamp_ms
+        .saturating_sub(view.wall_ms)
+        .checked_add_unsigned(view.at_ms)
+        .and_then(|ms| u64::try_from(ms).ok());
+    match since {
+        Some(at_ms) if view.host.world.is_some() => moment(view, at_ms, 3),
+        _ => clock(timestamp_ms, view.utc_offset_s, 3),
     }
 }
 
@@ -234,7 +247,7 @@ fn detail_of(pen: &mut Pen<'_>, messages: &Messages, record: &TailRecord, view: 
     let key = record.key.as_deref().map_or("– (none)".to_owned(), one_line);
     lines.push(labelled("key", key, theme.bold(Role::Client)));
     let age = u64::try_from(view.wall_ms.saturating_sub(record.timestamp_ms)).unwrap_or(0);
-    let mut time = labelled("time", clock(record.timestamp_ms, view.utc_offset_s, 3), theme.fg(Role::Text));
+    let mut time = labelled("time", when(view, record.timestamp_ms), theme.fg(Role::Text));
     time.push(piece(format!("   {} ago", span_ms(age)), theme.fg(Role::Dim)));
     if record.leader_epoch >= 0 {
         time.push(piece("   epoch ", theme.fg(Role::Dim)));
@@ -249,12 +262,15 @@ fn detail_of(pen: &mut Pen<'_>, messages: &Messages, record: &TailRecord, view: 
         }
         lines.push(headers);
     }
+    // Where little fits, nothing is left blank.
+    let gap = area.height >= 12;
+    lines.extend(gap.then(Vec::new));
+    lines.extend(value_of(pen, messages, record, area.width));
     if let Some(place) = view.place.as_ref().filter(|place| messages.place().as_ref() == Some(&place.row.name)) {
+        lines.extend(gap.then(Vec::new));
         lines.push(copies(pen, place, record.offset));
         lines.push(readers(pen, place, record.offset));
     }
-    lines.push(Vec::new());
-    lines.extend(value_of(pen, messages, record, area.width));
     let most = lines.len().saturating_sub(usize::from(area.height).min(lines.len()));
     let skip = messages.detail_line.min(most);
     for (y, line) in (area.y..area.bottom()).zip(lines.iter().skip(skip)) {

@@ -4,7 +4,7 @@ pub mod cluster;
 pub mod empty;
 pub mod faults;
 pub mod groups;
-pub mod quorum;
 pub mod messages;
+pub mod quorum;
 pub mod start;
 pub mod topics;

@@ -45,8 +45,12 @@ impl Form {
         let y = self.draw_fields(pen, Rect { y: inside.y + gap, height: inside.height.saturating_sub(gap), ..inside });
         let mut y = y + gap;
         let theme = pen.theme;
-        if y < inside.bottom() {
-            pen.text(inside.x, y, inside.width, self.fields[self.focus].help, theme.fg(Role::Dim));
+        for (row, line) in wrap(self.fields[self.focus].help, inside.width).into_iter().enumerate() {
+            // What the help takes more than a line is taken from the blank below it.
+            y += u16::from(row > 0);
+            if y < inside.bottom() {
+                pen.text(inside.x, y, inside.width, &line, theme.fg(Role::Dim));
+            }
         }
         y += 1 + gap;
         for (row, line) in same_as.iter().enumerate() {
