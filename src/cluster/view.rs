@@ -589,6 +589,8 @@ pub enum EventKind {
     LeaderLost,
     /// A new active controller.
     ControllerElected,
+    /// A voter asks for votes.
+    CandidateStands,
     /// There is no active controller.
     ControllerLost,
     /// The ISR shrank.

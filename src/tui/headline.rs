@@ -88,6 +88,7 @@ pub fn of(view: &ClusterView) -> Headline {
         .or_else(|| records_lost(view))
         .or_else(|| groups::of(view))
         .or_else(|| quorum::of(view))
+        .or_else(|| quorum::elected(view))
         .or_else(|| quorum::no_spare(view))
         .or_else(|| broker_down(view))
         .or_else(|| no_leader(view))
@@ -507,10 +508,11 @@ mod tests {
     }
 
     /// What the Quorum screen sees, with one voter reached or not.
-    fn quorum(reach: Reach) -> ClusterView {
+    fn quorum(reach: Reach, from_ms: u64) -> ClusterView {
         let voter = |(broker, reach)| QuorumReplica::unheard(BrokerId(broker), true, reach);
         let replicas = [(1, Reach::Majority), (2, Reach::Majority), (3, reach)].map(voter).to_vec();
-        let terms = vec![Term { epoch: 1_011, leader: BrokerId(1), from_ms: 3_000, until_ms: None }];
+        let before = Term { epoch: 1_010, leader: BrokerId(3), from_ms: 3_000, until_ms: Some(from_ms - 412) };
+        let terms = vec![before, Term { epoch: 1_011, leader: BrokerId(1), from_ms, until_ms: None }];
         let quorum = QuorumView { epoch: 1_011, needed: 2, replicas, terms, ..QuorumView::default() };
         ClusterView { quorum: Some(Box::new(quorum)), ..up() }
     }
@@ -561,8 +563,9 @@ mod tests {
             ("ELECTION", with(contested(Contest { cut_off: leader, standing: one(3), ..contest() }), totals(0, 0, 0))),
             ("SPLIT VOTE", with(contested(Contest { split: Some(split), next, ..contest() }), totals(0, 0, 0))),
             ("ELECTION", with(contested(Contest { standing: one(3), ..contest() }), totals(0, 0, 0))),
-            ("NO SPARE VOTER", quorum(Reach::Down)),
-            ("QUORUM", quorum(Reach::Majority)),
+            ("ELECTED", quorum(Reach::Down, 3_599_900)),
+            ("NO SPARE VOTER", quorum(Reach::Down, 3_000_000)),
+            ("QUORUM", quorum(Reach::Majority, 3_000_000)),
             ("ELECTION", with(Situation { no_controller_since_ms: Some(3_599_800), ..none() }, totals(0, 0, 0))),
             ("BROKER 2 DOWN", with(dead(BrokerState::Killed, 1_200, 0), totals(14, 3, 0))),
             ("FAILOVER", with(dead(BrokerState::PowerLost, 2_400, 3), totals(1, 1, 5))),

@@ -147,6 +147,9 @@ impl Observer {
                 let text = format!("{teller} is the controller, epoch {epoch}");
                 Line::new(Shown::ControllerElected, text).broker(teller)
             }
+            EventKind::QuorumRole { to: QuorumRole::Candidate, epoch, .. } => {
+                Line::new(Shown::CandidateStands, format!("{teller} stands for epoch {epoch}")).broker(teller)
+            }
             EventKind::VotersChanged { voters } => {
                 Line::new(Shown::ConfigChanged, format!("the quorum's voters are {}", ids(voters)))
             }
@@ -174,7 +177,7 @@ impl Observer {
                 }
             }
             EventKind::BrokerUnfenced { broker } => self.brokers.get(broker)?.fact,
-            EventKind::QuorumRole { to: QuorumRole::Leader, .. } => self.controller_lost,
+            EventKind::QuorumRole { to: QuorumRole::Leader | QuorumRole::Candidate, .. } => self.controller_lost,
             _ => None,
         }
     }

@@ -31,6 +31,8 @@ struct Line {
     epoch: i32,
     at_ms: u64,
     text: String,
+    /// It was told with the metadata that it is part of: names are known.
+    is_final: bool,
 }
 
 /// What is remembered beyond the last snapshots.
@@ -44,11 +46,20 @@ pub(super) struct Memory {
 
 impl Memory {
     /// Takes in the records that a broker knows.
-    fn hear_records(&mut self, at_ms: u64, quorum: &QuorumSnapshot, names: Names<'_>) {
+    fn hear_records(&mut self, at_ms: u64, quorum: &QuorumSnapshot, applied: i64, names: Names<'_>) {
         for one in &quorum.recent {
-            if self.records.get(&one.offset).is_none_or(|known| known.epoch < one.epoch) {
-                let text = words(&one.record, names);
-                self.records.insert(one.offset, Line { epoch: one.epoch, at_ms, text });
+            let is_final = one.offset < applied;
+            match self.records.get_mut(&one.offset) {
+                Some(known) if known.epoch > one.epoch => {}
+                Some(known) if known.epoch == one.epoch => {
+                    if is_final && !known.is_final {
+                        (known.text, known.is_final) = (words(&one.record, names), true);
+                    }
+                }
+                _ => {
+                    let line = Line { epoch: one.epoch, at_ms, text: words(&one.record, names), is_final };
+                    self.records.insert(one.offset, line);
+                }
             }
         }
         while self.records.len() > RECORDS_MAX {
@@ -155,7 +166,7 @@ impl Observer {
     pub(super) fn hear_of_quorum(&mut self, snapshot: &BrokerSnapshot) {
         let (quorum, at_ms) = (&snapshot.quorum, snapshot.at.as_millis());
         let names = Names { images: [&snapshot.image, &self.image], beside: &quorum.recent };
-        self.quorum.hear_records(at_ms, quorum, names);
+        self.quorum.hear_records(at_ms, quorum, snapshot.image.end_offset, names);
         if quorum.role == QuorumRole::Leader {
             self.quorum.leads(snapshot.broker, quorum.epoch, at_ms);
         } else {

@@ -65,9 +65,9 @@ impl Observer {
             if !refused.is_empty() {
                 text.push_str(&format!(" {}.", refused.join("; ")));
             }
-            steps.push(self.step_now(EventKind::ControllerElected, text));
+            steps.push(self.step_now(EventKind::CandidateStands, text));
         }
-        let expected = |at_ms, text| WhyStep { at_ms, kind: EventKind::ControllerElected, text, expected: true };
+        let expected = |at_ms, text| WhyStep { at_ms, kind: EventKind::CandidateStands, text, expected: true };
         if let Some((leader, Some(at_ms))) = contest.cut_off {
             let text = format!("If nothing changes, {leader} resigns: a majority has not fetched from it.");
             steps.push(expected(at_ms, text));

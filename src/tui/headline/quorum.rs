@@ -5,6 +5,9 @@ use super::{Headline, Mood, bad, headline, plain, strong, waits};
 use crate::cluster::view::{BrokerId, ClusterView, Contest, Reach};
 use crate::tui::numbers::span_ms;
 
+/// An election is news for so long.
+const NEWS_MS: u64 = 5_000;
+
 /// What keeps the quorum from deciding.
 pub(super) fn of(view: &ClusterView) -> Option<Headline> {
     let since = view.situation.no_controller_since_ms;
@@ -163,6 +166,38 @@ fn waiting(ago: &str) -> Headline {
             ],
         ],
     )
+}
+
+/// On the Quorum screen: another broker was elected just now.
+pub(super) fn elected(view: &ClusterView) -> Option<Headline> {
+    let quorum = view.quorum.as_ref()?;
+    let [.., before, term] = quorum.terms.as_slice() else { return None };
+    let ago_ms = view.at_ms.saturating_sub(term.from_ms);
+    if term.until_ms.is_some() || ago_ms >= NEWS_MS {
+        return None;
+    }
+    let (leader, epoch, ago) = (term.leader, term.epoch, span_ms(ago_ms));
+    let gap = span_ms(term.from_ms.saturating_sub(before.until_ms.unwrap_or(term.from_ms)));
+    let votes = quorum.ballots.iter().find(|ballot| ballot.is_won && ballot.epoch == epoch);
+    let votes = votes.map_or_else(String::new, |ballot| {
+        let granted = ballot.granted();
+        format!(" with {granted} of {} votes", ballot.votes.len())
+    });
+    Some(headline(
+        "ELECTED",
+        Mood::Election,
+        [
+            vec![strong(format!("Broker {leader} has led epoch {epoch} for {ago}."))],
+            vec![
+                strong(format!("Broker {leader} was elected for epoch {epoch} {ago} ago{votes}. ")),
+                plain(format!("It took {gap}.")),
+            ],
+            vec![
+                strong(format!("Broker {leader} was elected for epoch {epoch} {ago} ago{votes}. ")),
+                plain(format!("There was no controller for {gap}: changes waited, data flowed on.")),
+            ],
+        ],
+    ))
 }
 
 /// On the Quorum screen: no voter may be lost any more.

@@ -26,7 +26,7 @@ use crate::tui::model::Model;
 use crate::tui::numbers::{UNKNOWN, offset, span_ms};
 use crate::tui::pen::{Pen, Piece, cut_middle, piece, width};
 use crate::tui::theme::{Ground, Role};
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 
 /// Cells for `1 of 2 needed`.
@@ -172,14 +172,30 @@ fn status(view: &ClusterView, replica: &QuorumReplica, quorum: &QuorumView) -> S
     }
 }
 
+/// The voter whose card is at a place.
+pub fn card_at(view: &ClusterView, frame: Frame, x: u16, y: u16) -> Option<BrokerId> {
+    let quorum = view.quorum.as_ref()?;
+    let area = plan(quorum, frame).cards;
+    if !area.contains(Position { x, y }) {
+        return None;
+    }
+    let place = usize::from((x - area.x) / card_step(quorum, area));
+    voters(quorum).nth(place).map(|replica| replica.broker)
+}
+
+/// From card to card.
+fn card_step(quorum: &QuorumView, area: Rect) -> u16 {
+    let count = u16::try_from(voters(quorum).count()).unwrap_or(1).max(1);
+    ((area.width + 1) / count).max(1)
+}
+
 fn voters(quorum: &QuorumView) -> impl Iterator<Item = &QuorumReplica> {
     quorum.replicas.iter().filter(|replica| replica.is_voter)
 }
 
 /// A card for each voter, side by side.
 fn cards(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, quorum: &QuorumView, area: Rect, bordered: bool) {
-    let count = u16::try_from(voters(quorum).count()).unwrap_or(1).max(1);
-    let each = (area.width + 1) / count;
+    let each = card_step(quorum, area);
     for (at, replica) in (0..).zip(voters(quorum)) {
         let card = Rect { x: area.x + at * each, width: each.saturating_sub(1), ..area };
         let is_selected = model.cluster.broker == Some(replica.broker);

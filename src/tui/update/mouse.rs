@@ -5,6 +5,7 @@ use crate::tui::keymap::Action;
 use crate::tui::model::{Model, Pane, Screen};
 use crate::tui::msg::Cmd;
 use crate::tui::screens::cluster::{self, Hit};
+use crate::tui::screens::quorum;
 use crate::tui::widgets::timeline::Axis;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use std::sync::Arc;
@@ -60,7 +61,18 @@ fn click(model: &mut Model, x: u16, y: u16) -> Vec<Cmd> {
     if model.screen == Screen::Topics {
         return super::topics::on_click(model, frame, (x, y), double);
     }
-    match cluster::hit(model, &view, frame, x, y) {
+    if model.screen == Screen::Quorum
+        && let Some(voter) = quorum::card_at(&view, frame, x, y)
+    {
+        model.cluster.broker = Some(voter);
+        return if double { super::on_action(model, Action::Open) } else { changes::select_consequence(model) };
+    }
+    let hit = match cluster::hit(model, &view, frame, x, y) {
+        // What stands there is another screen's.
+        Hit::Row(..) | Hit::Card(_) | Hit::More if model.screen != Screen::Cluster => Hit::Nothing,
+        hit => hit,
+    };
+    match hit {
         Hit::Row(name, broker) => {
             model.cluster.pane = Pane::Matrix;
             if let Some(index) = view.rows.rows.iter().position(|row| row.name == name) {

@@ -116,6 +116,7 @@ pub fn lane(kind: EventKind) -> Lane {
         | K::Fenced
         | K::LeaderElected
         | K::LeaderLost
+        | K::CandidateStands
         | K::ControllerElected
         | K::ControllerLost
         | K::IsrShrunk
@@ -151,6 +152,7 @@ pub fn event(kind: EventKind) -> Mark {
         K::Healed => mark(Role::Sync, glyphs::DONE, "healed"),
         K::LeaderElected => mark(Role::Lead, glyphs::LEADER, "leader"),
         K::LeaderLost => mark(Role::Dead, glyphs::DEAD, "no leader"),
+        K::CandidateStands => mark(Role::Lead, glyphs::VOTER, "candidate"),
         K::ControllerElected => mark(Role::Lead, glyphs::CONTROLLER, "controller"),
         K::ControllerLost => mark(Role::Dead, glyphs::VOTER, "no controller"),
         K::IsrShrunk => mark(Role::Lag, glyphs::SHRUNK, "ISR shrank"),

@@ -1,7 +1,7 @@
 //! The Quorum screen on a simulated world: a healthy quorum, a controller that is cut off, a split vote, a lost quorum, and no broker.
 
 use super::{looks, theme};
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use kafkarium::cluster::command::parse_line;
 use kafkarium::cluster::sim::run::Run;
 use kafkarium::cluster::sim::stage::Stage;
@@ -106,6 +106,11 @@ impl Watched {
 
 fn press(model: &mut Model, code: KeyCode) -> Vec<Cmd> {
     update(model, Msg::Key(KeyEvent::new(code, KeyModifiers::NONE)))
+}
+
+fn click(model: &mut Model, column: u16, row: u16) {
+    let kind = MouseEventKind::Down(MouseButton::Left);
+    update(model, Msg::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
 }
 
 fn buffer(model: &Model) -> Buffer {
@@ -278,6 +283,24 @@ fn the_past_has_the_quorum_of_the_past() {
     assert_eq!((before.terms.len(), before.terms[0].until_ms), (1, None), "{:?}", before.terms);
     assert!(before.replicas.iter().all(|one| one.reach == Reach::Majority), "{:?}", before.replicas);
     assert!(watched.text(120, 36, "").contains("REWOUND"));
+}
+
+#[test]
+fn a_click_chooses_the_voter_whose_card_it_hits_and_nothing_of_other_screens() {
+    let mut watched = Watched::new(3, 3);
+    for (columns, rows) in [(80, 24), (160, 45)] {
+        let mut model = watched.model(dark(), columns, rows, "");
+        let selected = model.cluster.selected.clone();
+        let row = if rows == 24 { 3 } else { 6 };
+        click(&mut model, columns - 5, row);
+        assert_eq!(model.cluster.broker, Some(BrokerId(3)));
+        click(&mut model, 3, row);
+        assert_eq!(model.cluster.broker, Some(BrokerId(1)));
+        for row in row + 4..rows - 8 {
+            click(&mut model, columns - 5, row);
+        }
+        assert_eq!((model.cluster.selected.clone(), model.cluster.broker), (selected, Some(BrokerId(1))));
+    }
 }
 
 #[test]
