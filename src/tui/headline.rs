@@ -503,10 +503,6 @@ mod tests {
         Some(Death { broker: BrokerId(2), at_ms, state, elected, took_ms: 310, fence_at_ms, back_at_ms: None })
     }
 
-    fn contest() -> Contest {
-        Contest { epoch: 1_012, voters: 3, needed: 2, up: 3, reachable: 3, ..Contest::default() }
-    }
-
     /// What the Quorum screen sees, with one voter reached or not.
     fn quorum(reach: Reach, from_ms: u64) -> ClusterView {
         let voter = |(broker, reach)| QuorumReplica::unheard(BrokerId(broker), true, reach);
@@ -515,6 +511,37 @@ mod tests {
         let terms = vec![before, Term { epoch: 1_011, leader: BrokerId(1), from_ms, until_ms: None }];
         let quorum = QuorumView { epoch: 1_011, needed: 2, replicas, terms, ..QuorumView::default() };
         ClusterView { quorum: Some(Box::new(quorum)), ..up() }
+    }
+
+    /// The same for headlines about the quorum.
+    fn all_of_the_quorum() -> Vec<(&'static str, ClusterView)> {
+        let contest = || Contest { epoch: 1_012, voters: 3, needed: 2, up: 3, reachable: 3, ..Contest::default() };
+        let no_controller_since_ms = Some(3_595_800);
+        let contested = |contest| Situation { no_controller_since_ms, contest: Some(contest), ..Situation::default() };
+        let with = |contest| ClusterView { situation: contested(contest), ..up() };
+        let (cut_off, next) = (Some((BrokerId(1), Some(3_600_620))), Some((BrokerId(3), 3_600_620)));
+        let standing = || vec![(BrokerId(3), 1, true)];
+        let split = Some(vec![(BrokerId(2), 1), (BrokerId(3), 1)]);
+        let mut after_a_cut = quorum(Reach::Few, 3_599_900);
+        if let Some(quorum) = &mut after_a_cut.quorum {
+            quorum.terms[0].until_ms = Some(3_599_900);
+        }
+        let lost = ClusterView {
+            situation: contested(Contest { up: 1, reachable: 1, ..contest() }),
+            ..view([BrokerState::Running, BrokerState::Killed, BrokerState::Killed])
+        };
+        vec![
+            ("NO CONTROLLER", lost),
+            ("NO CONTROLLER", with(Contest { reachable: 1, ..contest() })),
+            ("CUT OFF", with(Contest { cut_off, ..contest() })),
+            ("ELECTION", with(Contest { cut_off, standing: standing(), ..contest() })),
+            ("SPLIT VOTE", with(Contest { split, next, ..contest() })),
+            ("ELECTION", with(Contest { standing: standing(), ..contest() })),
+            ("ELECTED", quorum(Reach::Down, 3_599_900)),
+            ("ELECTED", after_a_cut),
+            ("NO SPARE VOTER", quorum(Reach::Down, 3_000_000)),
+            ("QUORUM", quorum(Reach::Majority, 3_000_000)),
+        ]
     }
 
     /// One view for every headline there is, with its chip.
@@ -541,31 +568,10 @@ mod tests {
         let back = |cut| vec![CatchUp { broker: BrokerId(2), replicas: 12, records: 1_022, cut }];
         let dead =
             |state, ago, elected| Situation { last_death: death(state, ago, elected), worst: offline(), ..none() };
-        let contested = |contest| Situation {
-            no_controller_since_ms: Some(3_595_800),
-            contest: Some(contest),
-            ..Situation::default()
-        };
-        let (leader, next) = (Some((BrokerId(1), Some(3_600_620))), Some((BrokerId(3), 3_600_620)));
-        let one = |broker| vec![(BrokerId(broker), 1, true)];
-        let split = vec![(BrokerId(2), 1), (BrokerId(3), 1)];
-        let quorum_lost = ClusterView {
-            situation: contested(Contest { up: 1, reachable: 1, ..contest() }),
-            ..view([BrokerState::Running, BrokerState::Killed, BrokerState::Killed])
-        };
         vec![
             ("NO BROKER", view([BrokerState::Killed, BrokerState::Suspended, BrokerState::Stopped])),
             ("STARTING", view([BrokerState::Starting, BrokerState::Starting, BrokerState::Stopped])),
             ("RECORDS LOST", with(Situation { lost: Some(lost), ..none() }, totals(0, 0, 0))),
-            ("NO CONTROLLER", quorum_lost),
-            ("NO CONTROLLER", with(contested(Contest { reachable: 1, ..contest() }), totals(0, 0, 0))),
-            ("CUT OFF", with(contested(Contest { cut_off: leader, ..contest() }), totals(0, 0, 0))),
-            ("ELECTION", with(contested(Contest { cut_off: leader, standing: one(3), ..contest() }), totals(0, 0, 0))),
-            ("SPLIT VOTE", with(contested(Contest { split: Some(split), next, ..contest() }), totals(0, 0, 0))),
-            ("ELECTION", with(contested(Contest { standing: one(3), ..contest() }), totals(0, 0, 0))),
-            ("ELECTED", quorum(Reach::Down, 3_599_900)),
-            ("NO SPARE VOTER", quorum(Reach::Down, 3_000_000)),
-            ("QUORUM", quorum(Reach::Majority, 3_000_000)),
             ("ELECTION", with(Situation { no_controller_since_ms: Some(3_599_800), ..none() }, totals(0, 0, 0))),
             ("BROKER 2 DOWN", with(dead(BrokerState::Killed, 1_200, 0), totals(14, 3, 0))),
             ("FAILOVER", with(dead(BrokerState::PowerLost, 2_400, 3), totals(1, 1, 5))),
@@ -588,7 +594,7 @@ mod tests {
     /// Every headline is there in the three lengths the layout counts on, and the worst thing wins.
     #[test]
     fn every_headline_has_three_lengths() {
-        for (chip, view) in all() {
+        for (chip, view) in all().into_iter().chain(all_of_the_quorum()) {
             let headline = of(&view);
             assert_eq!(headline.chip, chip);
             for (sentence, most) in headline.lengths.iter().zip([55, 95, 135]) {

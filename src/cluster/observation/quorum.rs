@@ -139,10 +139,10 @@ fn refusal_words(refusal: VoteRefusal, candidate: BrokerId, voter: BrokerId) -> 
         VoteRefusal::LogBehind { theirs, ours } => {
             format!("its log is newer: epoch {} against {}", ours.0, theirs.0)
         }
-        VoteRefusal::VotedFor(other) if other == voter => "it voted for itself".to_owned(),
-        VoteRefusal::VotedFor(other) => format!("it voted for {other}"),
+        VoteRefusal::VotedFor(other) if other == voter => "it chose itself".to_owned(),
+        VoteRefusal::VotedFor(other) => format!("it chose {other}"),
         VoteRefusal::HasLeader(leader) if leader == voter => "it leads itself".to_owned(),
-        VoteRefusal::HasLeader(leader) => format!("it hears from leader {leader}"),
+        VoteRefusal::HasLeader(leader) => format!("it hears leader {leader}"),
     }
 }
 
@@ -366,9 +366,11 @@ impl Observer {
         let known = self.known(voter).filter(|known| known.epoch == epoch);
         match known.map(|known| known.voted_for) {
             Some(Some(other)) if other == candidate => Vote::Granted,
-            Some(Some(other)) if other == voter => Vote::Refused("it voted for itself".to_owned()),
-            Some(Some(other)) => Vote::Refused(format!("it voted for {other}")),
-            _ => self.silence(candidate, voter).map_or(Vote::Open, Vote::Silent),
+            Some(Some(other)) if other == voter => Vote::Refused("it chose itself".to_owned()),
+            Some(Some(other)) => Vote::Refused(format!("it chose {other}")),
+            // It follows without having voted.
+            Some(None) => Vote::Open,
+            None => self.silence(candidate, voter).map_or(Vote::Open, Vote::Silent),
         }
     }
 

@@ -176,7 +176,7 @@ pub enum Vote {
     Asked,
     /// Nothing: it has not been asked, or the answer is no longer known.
     Open,
-    /// No, for this reason: `it voted for 3`.
+    /// No, for this reason: `it chose 3`.
     Refused(String),
     /// Nothing: it is gone, or cannot be reached: `down`, `link is cut`.
     Silent(&'static str),

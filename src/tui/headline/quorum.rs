@@ -177,7 +177,16 @@ pub(super) fn elected(view: &ClusterView) -> Option<Headline> {
         return None;
     }
     let (leader, epoch, ago) = (term.leader, term.epoch, span_ms(ago_ms));
-    let gap = span_ms(term.from_ms.saturating_sub(before.until_ms.unwrap_or(term.from_ms)));
+    let gap_ms = term.from_ms.saturating_sub(before.until_ms.unwrap_or(term.from_ms));
+    let gap = span_ms(gap_ms);
+    // A leader that is cut off believes in its office until another one has it.
+    let (took, gap) = match gap_ms {
+        0 => (
+            format!("Before it {} led.", before.leader),
+            format!("Broker {} led before and had lost the majority.", before.leader),
+        ),
+        _ => (format!("It took {gap}."), format!("There was no controller for {gap}: changes waited, data flowed on.")),
+    };
     let votes = quorum.ballots.iter().find(|ballot| ballot.is_won && ballot.epoch == epoch);
     let votes = votes.map_or_else(String::new, |ballot| {
         let granted = ballot.granted();
@@ -188,14 +197,8 @@ pub(super) fn elected(view: &ClusterView) -> Option<Headline> {
         Mood::Election,
         [
             vec![strong(format!("Broker {leader} has led epoch {epoch} for {ago}."))],
-            vec![
-                strong(format!("Broker {leader} was elected for epoch {epoch} {ago} ago{votes}. ")),
-                plain(format!("It took {gap}.")),
-            ],
-            vec![
-                strong(format!("Broker {leader} was elected for epoch {epoch} {ago} ago{votes}. ")),
-                plain(format!("There was no controller for {gap}: changes waited, data flowed on.")),
-            ],
+            vec![strong(format!("Broker {leader} was elected for epoch {epoch} {ago} ago{votes}. ")), plain(took)],
+            vec![strong(format!("Broker {leader} was elected for epoch {epoch} {ago} ago{votes}. ")), plain(gap)],
         ],
     ))
 }

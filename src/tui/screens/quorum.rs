@@ -73,7 +73,7 @@ fn plan(quorum: &QuorumView, frame: Frame) -> Plan {
         tall + lanes.saturating_sub(voters) as u16
     };
     let fits = |lanes: usize, rows: u16, gap: u16| rows_of(lanes, rows, gap) <= room;
-    let shapes: &[(u16, u16)] = if bordered { &[(3, 1), (2, 1), (2, 0), (1, 0)] } else { &[(1, 0)] };
+    let shapes: &[(u16, u16)] = if bordered { &[(3, 1), (2, 1), (1, 1), (1, 0)] } else { &[(1, 0)] };
     // All of them small rather than some of them tall, as far as there is room.
     let lanes = (voters..=all).rev().find(|lanes| fits(*lanes, 1, 0)).unwrap_or(voters.min(usize::from(room)));
     let (lane_rows, lane_gap) = shapes.iter().copied().find(|(rows, gap)| fits(lanes, *rows, *gap)).unwrap_or((1, 0));
@@ -164,6 +164,7 @@ fn status(view: &ClusterView, replica: &QuorumReplica, quorum: &QuorumView) -> S
         }
         (_, QuorumStanding::Unattached | QuorumStanding::Resigned) => {
             let voted = match replica.voted_for {
+                _ if replica.standing == QuorumStanding::Resigned => format!("resigned in epoch {epoch}"),
                 Some(other) => format!("voted for {other} in {epoch}"),
                 None => format!("has not voted in {epoch}"),
             };
@@ -397,7 +398,7 @@ fn ballot_bar(pen: &mut Pen<'_>, ballot: &Ballot, area: Rect, each: u16, needed:
             }
             Vote::Open if ballot.is_won => (format!("· {voter}, was not needed"), theme.fg(Role::Dim), Role::Line),
             Vote::Open => (format!("· {voter}, not asked yet"), theme.fg(Role::Dim), Role::Line),
-            Vote::Refused(why) => (format!("{} {voter}, {why}", glyphs::DEAD), theme.fg(Role::Dead), Role::DeadLow),
+            Vote::Refused(why) => (refused(*voter, why, cells), theme.fg(Role::Dead), Role::DeadLow),
             Vote::Silent(why) => (format!("– {voter}, {why}"), theme.fg(Role::Dim), Role::Line),
         };
         if *vote == Vote::Granted {
@@ -410,6 +411,13 @@ fn ballot_bar(pen: &mut Pen<'_>, ballot: &Ballot, area: Rect, each: u16, needed:
         let text = cut_middle(&text, cells);
         pen.text(x + cells.saturating_sub(width(&text)) / 2, area.y, cells, &text, style);
     }
+}
+
+/// `✕ 2, it chose itself`, or shorter.
+fn refused(voter: BrokerId, why: &str, cells: u16) -> String {
+    let long = format!("{} {voter}, {why}", glyphs::DEAD);
+    let short = format!("{} {voter} {}", glyphs::DEAD, why.trim_start_matches("it "));
+    if width(&long) <= cells { long } else { short }
 }
 
 /// The row of keys.

@@ -261,7 +261,7 @@ fn refusals_are_told_with_their_reason() {
     let view = watched.view();
     let quorum = view.quorum.as_ref().expect("it was asked for");
     let refused: Vec<&str> = quorum.answers.iter().filter_map(|note| note.refusal.as_deref()).collect();
-    assert!(refused.contains(&"it voted for itself"), "{refused:?}");
+    assert!(refused.contains(&"it chose itself"), "{refused:?}");
     assert!(quorum.ballots.iter().all(|ballot| ballot.granted() == 1 && !ballot.is_won));
     let why = watched.stage.view(&ViewRequest { why: Some(WhyAbout::Quorum), ..ViewRequest::default() });
     let why = why.why.as_ref().expect("there is something to ask");
@@ -296,7 +296,7 @@ fn a_click_chooses_the_voter_whose_card_it_hits_and_nothing_of_other_screens() {
         assert_eq!(model.cluster.broker, Some(BrokerId(3)));
         click(&mut model, 3, row);
         assert_eq!(model.cluster.broker, Some(BrokerId(1)));
-        for row in row + 4..rows - 8 {
+        for row in row + 8..rows - 8 {
             click(&mut model, columns - 5, row);
         }
         assert_eq!((model.cluster.selected.clone(), model.cluster.broker), (selected, Some(BrokerId(1))));

@@ -15,6 +15,8 @@ use ratatui::style::Style;
 
 /// So many of the newest records are shown: the fewest in which the worst lag can be seen.
 const SPANS: [i64; 6] = [24, 64, 256, 1_024, 4_096, 16_384];
+/// Records of so many cells are told apart.
+const SEPARATED_CELLS: u16 = 3;
 /// How wide the brokers' names are.
 const NAME_CELLS: u16 = 12;
 
@@ -49,9 +51,13 @@ impl Axis {
         let worst = alive.map(|replica| end - shared(replica)).max().unwrap_or(0);
         let span = SPANS.into_iter().find(|span| worst * 4 <= span * 3).unwrap_or(SPANS[SPANS.len() - 1]);
         let count = span.min(end).max(1);
-        // A record is as wide as all others, where it has a column at all.
+        // Records that are told apart are all of one width.
         let wide = i64::from(cells.max(1));
-        let cells = if wide >= count { u16::try_from(wide / count * count).unwrap_or(cells) } else { cells.max(1) };
+        let cells = if wide / count >= i64::from(SEPARATED_CELLS) {
+            u16::try_from(wide / count * count).unwrap_or(cells)
+        } else {
+            cells.max(1)
+        };
         Axis { x, cells, first: end - count, count, committed: quorum.committed }
     }
 
@@ -210,7 +216,7 @@ fn lane_of(pen: &mut Pen<'_>, quorum: &QuorumView, replica: &QuorumReplica, axis
 
 fn records(pen: &mut Pen<'_>, replica: &QuorumReplica, axis: Axis, lane: Rect) {
     let theme = pen.theme;
-    let separates = axis.cells_a_record() >= 3;
+    let separates = axis.cells_a_record() >= SEPARATED_CELLS;
     let mut before: Option<(i64, Cell)> = None;
     for place in 0..axis.cells {
         let at = axis.at(place);
@@ -231,7 +237,9 @@ fn records(pen: &mut Pen<'_>, replica: &QuorumReplica, axis: Axis, lane: Rect) {
             Cell::Before => (" ", theme.fg(Role::Faint)),
             Cell::Old => (glyphs::COMMITTED, theme.fg(Role::Faint)),
         };
-        for row in lane.rows() {
+        // What is low or missing stands at the bottom of a tall lane.
+        let is_low = matches!(seen, Cell::Open(_) | Cell::Missing);
+        for row in lane.rows().skip(if is_low { usize::from(lane.height) - 1 } else { 0 }) {
             pen.text(x, row.y, 1, symbol, style);
         }
         before = Some((at, seen));

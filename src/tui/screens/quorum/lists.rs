@@ -38,7 +38,10 @@ pub(super) fn draw(
     let ribbon_rows = if area.height >= 10 { 3 } else { 2 };
     ribbon(pen, view, quorum, Rect { height: ribbon_rows, ..left });
     let mut y = left.y + ribbon_rows;
-    for line in wrap(&what_waits(view, quorum), left.width).iter().take(if area.height >= 10 { 3 } else { 2 }) {
+    let rows = if area.height >= 10 { 3 } else { 2 };
+    let texts = what_waits(view, quorum).map(|text| wrap(&text, left.width));
+    let fits = texts.iter().find(|lines| lines.len() <= rows).unwrap_or(&texts[2]);
+    for line in fits.iter().take(rows) {
         pen.text(left.x, y, left.width, line, pen.theme.fg(Role::Dim));
         y += 1;
     }
@@ -48,16 +51,16 @@ pub(super) fn draw(
     newest(pen, model, view, quorum, right);
 }
 
-/// What waits for the controller, and what does not.
-fn what_waits(view: &ClusterView, quorum: &QuorumView) -> String {
+/// What waits for the controller, and what does not, in three lengths, the longest first.
+fn what_waits(view: &ClusterView, quorum: &QuorumView) -> [String; 3] {
     let open = quorum.replicas.iter().map(|replica| replica.uncommitted(quorum.committed)).max().unwrap_or(0);
     if view.situation.contest.is_none() {
-        let waiting = if open > 0 {
-            format!("{} not committed yet.", plural(open, "record"))
-        } else {
-            "Every record is committed.".to_owned()
+        let state = match open {
+            0 => "Every record is committed.".to_owned(),
+            open => format!("{} not committed yet.", plural(open, "record")),
         };
-        return format!("{waiting} The leader of the quorum is the active controller: it alone changes metadata.");
+        let leader = "The leader of the quorum is the active controller: it alone changes metadata.";
+        return [format!("{state} {leader}"), leader.to_owned(), state];
     }
     let mut waiting = Vec::new();
     if view.totals.no_leader > 0 {
@@ -67,10 +70,14 @@ fn what_waits(view: &ClusterView, quorum: &QuorumView) -> String {
         waiting.push(format!("{} to be committed", plural(open, "record")));
     }
     let waiting = if waiting.is_empty() { String::new() } else { format!(" Waiting: {}.", waiting.join(", ")) };
-    format!(
-        "Without a controller brokers go on to serve reads and writes. Only changes of metadata wait: leaders, ISR, \
-         topics.{waiting}"
-    )
+    [
+        format!(
+            "Without a controller brokers go on to serve reads and writes. Only changes of metadata wait: leaders, ISR, \
+             topics.{waiting}"
+        ),
+        format!("Reads and writes go on. Only changes of metadata wait.{waiting}"),
+        "Reads and writes go on; changes of metadata wait.".to_owned(),
+    ]
 }
 
 fn ribbon(pen: &mut Pen<'_>, view: &ClusterView, quorum: &QuorumView, area: Rect) {
