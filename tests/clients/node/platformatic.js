@@ -16,7 +16,7 @@ Promise.withResolvers ??= function withResolvers() {
   return made;
 };
 
-const SERVERS = { bootstrapBrokers: BOOTSTRAP.split(','), retries: FIRE_SECONDS > 0 ? 300 : 20, retryDelay: 100, timeout: 10_000 };
+const SERVERS = { bootstrapBrokers: BOOTSTRAP.split(','), retries: FIRE_SECONDS > 0 ? 100 : 20, retryDelay: 100, timeout: 10_000 };
 let kafka;
 let admin;
 
@@ -53,10 +53,30 @@ async function produce(topic, more) {
       const messages = numbers.map((i) => ({
         topic, partition: i % PARTITIONS, key: key(i), value: value(topic, i), timestamp: BigInt(timestamp(i)), headers: { n: String(i) },
       }));
-      await producer.send({ messages });
+      await send(producer, messages);
     });
   } finally {
     await producer.close(true);
+  }
+}
+
+// Under fire the client asks for metadata once when a broker no longer leads; if the leader changes again before that is answered, it asks
+// the same broker until it gives up. Nothing was written then.
+async function send(producer, messages) {
+  if (FIRE_SECONDS === 0) return producer.send({ messages });
+  const partitions = [...new Set(messages.map(({ partition }) => partition))];
+  return Promise.all(partitions.map((one) => persist(producer, messages.filter(({ partition }) => partition === one))));
+}
+
+async function persist(producer, messages) {
+  const hasMoved = (error) => (error.errors ? error.errors.every(hasMoved) : error.hasStaleMetadata === true);
+  for (;;) {
+    try {
+      return await producer.send({ messages });
+    } catch (error) {
+      if (!hasMoved(error)) throw error;
+      producer.clearMetadata();
+    }
   }
 }
 
