@@ -23,6 +23,8 @@ use tokio::time::Instant;
 
 /// After this long a connection that does not come about is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Whoever asks anybody again before this is over was not helped.
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
 /// The largest response that is read, in bytes.
 const RESPONSE_BYTES_MAX: usize = 256 * 1024 * 1024;
 
@@ -65,6 +67,10 @@ pub struct Driver<M> {
     deadlines: BTreeMap<u64, (Instant, Place)>,
     began: Instant,
     next_any: usize,
+    /// When anybody was asked last.
+    asked_any_at: Option<Instant>,
+    /// Whoever would be asked now has let a connection end.
+    is_any_doubtful: bool,
     lives: u64,
     told: mpsc::UnboundedReceiver<Told>,
     tell: mpsc::UnboundedSender<Told>,
@@ -84,6 +90,8 @@ impl<M: Machine> Driver<M> {
             deadlines: BTreeMap::new(),
             began: Instant::now(),
             next_any: 0,
+            asked_any_at: None,
+            is_any_doubtful: false,
             lives: 0,
             told,
             tell,
@@ -129,7 +137,16 @@ impl<M: Machine> Driver<M> {
         self.expire();
     }
 
-    fn place(&mut self, to: Target) -> Place {
+    /// Whoever asks anybody again soon was not helped: the next one is asked.
+    fn turn_to_somebody(&mut self) {
+        let is_soon = self.asked_any_at.is_some_and(|asked| asked.elapsed() < ASKED_AGAIN);
+        if is_soon || self.is_any_doubtful {
+            self.next_any = self.next_any.wrapping_add(1);
+        }
+        (self.asked_any_at, self.is_any_doubtful) = (Some(Instant::now()), false);
+    }
+
+    fn place(&self, to: Target) -> Place {
         match to {
             Target::Broker(broker) => Place::Broker(broker),
             Target::Coordinator(broker) => Place::Coordinator(broker),
@@ -143,6 +160,9 @@ impl<M: Machine> Driver<M> {
     }
 
     fn dispatch(&mut self, call: Call) {
+        if call.to == Target::Any {
+            self.turn_to_somebody();
+        }
         let place = self.place(call.to);
         if !self.connections.contains_key(&place) {
             let address = match &place {
@@ -204,7 +224,7 @@ impl<M: Machine> Driver<M> {
     fn close(&mut self, place: &Place, reason: String) {
         let Some(connection) = self.connections.remove(place) else { return };
         connection.task.abort();
-        self.next_any = self.next_any.wrapping_add(1);
+        self.is_any_doubtful |= self.place(Target::Any) == *place;
         for call in connection.calls {
             self.fail(call, reason.clone());
         }

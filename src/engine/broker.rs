@@ -78,7 +78,7 @@ impl Broker {
         let quorum = Quorum::recover(&config, cx.log(), cx.now, &mut rng)?;
         let mut broker = Broker {
             image: Arc::new(MetadataImage::default()),
-            rpc: Rpc::default(),
+            rpc: Rpc::of_life(config.incarnation),
             quorum,
             controller: None,
             lifecycle: Lifecycle::recover(&cx),

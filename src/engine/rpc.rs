@@ -70,6 +70,11 @@ pub struct Rpc {
 }
 
 impl Rpc {
+    /// None yet. An answer to what the process before this one asked belongs to nothing: each life counts from elsewhere.
+    pub fn of_life(incarnation: uuid::Uuid) -> Rpc {
+        Rpc { last_id: incarnation.as_u64_pair().1 >> 8, ..Rpc::default() }
+    }
+
     /// Sends a request and remembers it; returns its correlation id.
     pub fn send(&mut self, cx: &mut Ctx, to: BrokerId, purpose: Purpose, request: PeerRequest, timeout_ms: u64) -> u64 {
         assert!(to != cx.broker, "a broker asks itself without a message");

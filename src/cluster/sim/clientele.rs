@@ -5,10 +5,10 @@
 
 use crate::client::consumer::Start;
 use crate::cluster::sim::workload::{
-    Client, Life, Load, Membership, NewTopic, Producing, READERS_GROUP, Reading, Role, Scope, Sharing, Staging, Topics,
-    Transferring, Transfers,
+    Client, ClientId, Life, Load, Membership, NewTopic, Producing, READERS_GROUP, Reading, Role, Scope, Sharing,
+    Staging, Topics, Transferring, Transfers,
 };
-use crate::cluster::sim::world::World;
+use crate::cluster::sim::world::{Happening, World};
 use crate::cluster::view::Acks;
 use crate::engine::prng::Prng;
 use crate::engine::time::Instant;
@@ -150,6 +150,26 @@ pub(super) fn begin_groups(world: &mut World, mut rng: Prng, until: Instant) {
         let topics = vec![OUTPUT.to_owned()];
         let begins_at = world.now;
         read(world, Scope { topics, start: Start::Earliest, begins_at, until, is_followed: false, is_committed: true });
+    }
+}
+
+/// Has clients stand still for a while, in a third of all seeds: zombies, that go on where they were with what they knew, and readers that
+/// are slow.
+pub(super) fn pause_some(world: &mut World, mut rng: Prng, until: Instant) {
+    if !rng.chance(1, 3) {
+        return;
+    }
+    let clients: Vec<ClientId> = world.clients.keys().copied().collect();
+    let mut at = world.now;
+    loop {
+        at = at.plus_millis(rng.range(500, 8_000));
+        if at >= until {
+            return;
+        }
+        let client = *rng.pick(&clients).expect("a seed has clients");
+        let pause_ms = if rng.chance(1, 3) { rng.range(2_000, 15_000) } else { rng.range(10, 2_000) };
+        world.plan(at, Happening::ClientPause { client });
+        world.plan(at.plus_millis(pause_ms).min(until), Happening::ClientResume { client });
     }
 }
 

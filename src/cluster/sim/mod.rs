@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod clientele;
+pub mod clock;
 pub mod dial;
 pub mod disk;
 pub mod disk_faults;
@@ -18,6 +19,7 @@ mod plot;
 pub mod port;
 mod reader;
 pub mod run;
+pub mod shapes;
 pub mod shrink;
 pub mod stage;
 pub mod tail;

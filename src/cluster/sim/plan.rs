@@ -6,7 +6,8 @@
 
 use crate::cluster::sim::disk_faults::{self, DiskFault, DiskSwarm};
 use crate::cluster::sim::link_faults::{self, LinkFault, LinkSwarm};
-use crate::cluster::sim::world::{Happening, Power, StepOutcome, World};
+use crate::cluster::sim::shapes;
+use crate::cluster::sim::world::{Happening, Node, Power, StepOutcome, World};
 use crate::engine::broker::Broker;
 use crate::engine::prng::Prng;
 use crate::engine::time::Instant;
@@ -76,8 +77,6 @@ pub struct Swarm {
     pub cuts: bool,
     /// Slow links.
     pub slow_links: bool,
-    /// Replaced disks.
-    pub wipes: bool,
     /// Disks.
     pub disks: DiskSwarm,
     /// Links, single messages, clocks, and the whole process.
@@ -95,7 +94,6 @@ impl Swarm {
             suspends: on(),
             cuts: on(),
             slow_links: on(),
-            wipes: false,
             disks: DiskSwarm::default(),
             links: LinkSwarm::default(),
         }
@@ -129,6 +127,23 @@ impl Plan {
         }
     }
 
+    /// Adds replaced disks, in a quarter of all seeds.
+    pub(super) fn draw_wipes(&mut self, mut rng: Prng, brokers: &[BrokerId], from: Instant, until: Instant) {
+        if !rng.chance(1, 4) {
+            return;
+        }
+        let mut at = from;
+        loop {
+            at = at.plus_millis(rng.range(1_000, 8_000));
+            if at >= until {
+                return;
+            }
+            let broker = *rng.pick(brokers).expect("a cluster has brokers");
+            let back = at.plus_millis(rng.range(20, 4_000)).min(until);
+            self.faults.extend([(at, Fault::Wipe(broker)), (back, Fault::Start(broker))]);
+        }
+    }
+
     /// Has a world carry it out.
     pub fn schedule(&self, world: &mut World) {
         for (at, fault) in &self.faults {
@@ -149,7 +164,6 @@ fn possible(swarm: Swarm, broker: BrokerId, other: BrokerId, slow_us: u64) -> Ve
         (swarm.cuts && is_pair, Fault::CutOneWay(broker, other), Fault::HealLinks),
         (swarm.cuts, Fault::Isolate(broker), Fault::HealLinks),
         (swarm.slow_links && is_pair, Fault::Slow(broker, other, slow_us), Fault::HealLinks),
-        (swarm.wipes, Fault::Wipe(broker), Fault::Start(broker)),
     ];
     kinds.into_iter().filter(|(on, _, _)| *on).map(|(_, fault, remedy)| (fault, remedy)).collect()
 }
@@ -212,6 +226,11 @@ pub fn inflict(world: &mut World, fault: &Fault) -> StepOutcome {
             ids.into_iter().for_each(|id| world.kill(id));
         }
     }
+    if matches!(fault, Fault::Cut(..) | Fault::Isolate(_))
+        && let Some(shape) = shapes::name(world)
+    {
+        *world.counts.entry(shape).or_default() += 1;
+    }
     StepOutcome::default()
 }
 
@@ -222,6 +241,13 @@ pub(super) fn somebody_has_all_without(world: &mut World, broker: BrokerId) -> b
     without.retain(|id| *id != broker);
     // Whoever is cut off already may soon be out of the ISR: whoever has all records has to be heard.
     without.is_empty() || !link_faults::is_any_broken(world) && is_whole_but_for(world, &without)
+}
+
+/// Whether the others can go on without a broker when everything else is healed: none of them has lost anything, or is about to stop.
+pub(super) fn can_be_done_without(world: &mut World, broker: BrokerId) -> bool {
+    let lost = who_has_lost_records(world);
+    let is_whole = |node: &Node| node.broker.as_ref().is_none_or(|broker| !broker.is_shutting_down());
+    lost.iter().all(|id| *id == broker) && world.nodes.iter().all(|(id, node)| *id == broker || is_whole(node))
 }
 
 fn who_has_lost_records(world: &mut World) -> Vec<BrokerId> {

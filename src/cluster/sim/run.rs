@@ -6,8 +6,9 @@ use crate::cluster::sim::clientele;
 use crate::cluster::sim::disk_faults::{self, DiskSwarm};
 use crate::cluster::sim::link_faults::{self, LinkSwarm};
 use crate::cluster::sim::nemesis::Nemesis;
-use crate::cluster::sim::plan::{Plan, Swarm};
+use crate::cluster::sim::plan::{self, Plan, Swarm};
 use crate::cluster::sim::reader::Reader;
+use crate::cluster::sim::shapes;
 use crate::cluster::sim::world::{Node, StepOutcome, World};
 use crate::engine::config::Timing;
 use crate::engine::mutant::Mutant;
@@ -22,6 +23,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 const SAFETY_MS: u64 = 20_000;
 /// In how much virtual time a healed cluster has to be whole, in milliseconds.
 const LIVENESS_MS: u64 = 30_000;
+/// The most that a clock runs too fast or too slow, in parts of a million.
+const DRIFT_MAX: u64 = 30_000;
 /// How often it is looked at whether it is whole, in virtual milliseconds.
 const LOOK_EVERY_MS: u64 = 100;
 /// What a small answer to a follower holds, in bytes: one batch.
@@ -102,6 +105,15 @@ impl fmt::Display for Failure {
 pub enum Phase {
     /// Faults come and go.
     Safety,
+    /// Everything is healed but one broker, which stays down: the core has to go on before the deadline.
+    Core {
+        /// Who is down.
+        down: BrokerId,
+        /// Until when.
+        deadline: Instant,
+        /// When it is looked at next.
+        next_look: Instant,
+    },
     /// Everything is healed; the cluster has to be whole before the deadline.
     Liveness {
         /// Until when.
@@ -156,6 +168,7 @@ impl Run {
             world.configure(|cluster| cluster.metadata_snapshot_bytes = bytes);
         }
         clientele::configure(&mut world);
+        drift(&mut world, Prng::new(options.seed).fork("drift"));
         let mut run = Run::begin(world);
         run.end_of_faults = run.world.now.plus_millis(options.seconds.map_or(SAFETY_MS, |seconds| seconds * 1_000));
         run.phase = Phase::Safety;
@@ -167,6 +180,7 @@ impl Run {
         clientele::begin_groups(&mut run.world, groups, run.end_of_faults);
         let compaction = Prng::new(options.seed).fork("compaction");
         clientele::begin_compaction(&mut run.world, compaction, run.end_of_faults);
+        clientele::pause_some(&mut run.world, Prng::new(options.seed).fork("pauses"), run.end_of_faults);
         let mut disks = Prng::new(options.seed).fork("disks");
         let mut links = Prng::new(options.seed).fork("links");
         let swarm = Swarm {
@@ -186,6 +200,9 @@ impl Run {
             let mut plan = Plan::draw(rng, &ids, swarm, first_fault, run.end_of_faults);
             disk_faults::draw(&mut plan, disks, &ids, swarm.disks, first_fault, run.end_of_faults);
             link_faults::draw(&mut plan, links, &ids, swarm.links, first_fault, run.end_of_faults);
+            let shapes = Prng::new(options.seed).fork("shapes");
+            shapes::draw(&mut plan, shapes, &ids, first_fault, run.end_of_faults);
+            plan.draw_wipes(Prng::new(options.seed).fork("wipes"), &ids, first_fault, run.end_of_faults);
             plan
         });
         run.plan.schedule(&mut run.world);
@@ -202,7 +219,7 @@ impl Run {
         let end_of_faults = Instant::ZERO;
         let (nemesis, reader, phase, broken) = (None, None, Phase::Open, None);
         let mut run = Run { world, checkers, plan, nemesis, reader, phase, end_of_faults, broken };
-        run.start_all();
+        run.start_all_but(None);
         run
     }
 
@@ -227,15 +244,24 @@ impl Run {
                 link_faults::heal_all(&mut self.world);
                 self.world.late_ends_one_in = 0;
                 self.world.nodes.values_mut().for_each(Node::heal_disk);
-                self.start_all();
+                let down = self.somebody_to_do_without();
                 let deadline = self.world.now.plus_millis(LIVENESS_MS);
+                if let Some(down) = down {
+                    self.start_all_but(Some(down));
+                    return self.look_whether_the_core_goes_on(down, deadline);
+                }
+                self.start_all_but(None);
                 self.look_whether_whole(deadline)
+            }
+            Phase::Core { down, deadline, next_look } if is_over(next_look) => {
+                self.world.pass(next_look);
+                self.look_whether_the_core_goes_on(down, deadline)
             }
             Phase::Liveness { deadline, next_look } if is_over(next_look) => {
                 self.world.pass(next_look);
                 self.look_whether_whole(deadline)
             }
-            Phase::Safety | Phase::Liveness { .. } | Phase::Open => {
+            Phase::Safety | Phase::Core { .. } | Phase::Liveness { .. } | Phase::Open => {
                 let Some(outcome) = self.world.step() else { return Ok(None) };
                 if let Some(nemesis) = &mut self.nemesis {
                     nemesis.look(&mut self.world, &mut self.plan, &outcome);
@@ -289,6 +315,43 @@ impl Run {
         }
     }
 
+    /// In half of all seeds one broker stays down when all else is healed: one whose records are elsewhere too, by what each has told.
+    fn somebody_to_do_without(&mut self) -> Option<BrokerId> {
+        let mut rng = Prng::new(self.world.seed()).fork("core");
+        let ids: Vec<BrokerId> = self.world.nodes.keys().copied().collect();
+        let down = *rng.pick(&ids)?;
+        if !rng.chance(1, 2) || !plan::can_be_done_without(&mut self.world, down) {
+            return None;
+        }
+        self.world.kill(down);
+        *self.world.counts.entry("cores without one").or_default() += 1;
+        Some(down)
+    }
+
+    fn look_whether_the_core_goes_on(
+        &mut self,
+        down: BrokerId,
+        deadline: Instant,
+    ) -> Result<Option<StepOutcome>, Violation> {
+        match liveness::what_a_core_misses(&self.world, down) {
+            None => {
+                self.start_all_but(None);
+                return self.look_whether_whole(self.world.now.plus_millis(LIVENESS_MS));
+            }
+            Some(what) if self.world.now >= deadline => {
+                self.phase = Phase::Done;
+                let what = format!("without broker {down}, {what}");
+                return Err(Violation { rule: liveness::RULE, what });
+            }
+            Some(_) => {
+                self.start_all_but(Some(down));
+                let next_look = self.world.now.plus_millis(LOOK_EVERY_MS);
+                self.phase = Phase::Core { down, deadline, next_look };
+            }
+        }
+        Ok(Some(StepOutcome::default()))
+    }
+
     fn look_whether_whole(&mut self, deadline: Instant) -> Result<Option<StepOutcome>, Violation> {
         match liveness::what_is_missing(&mut self.world) {
             None => {
@@ -304,7 +367,7 @@ impl Run {
             }
             Some(_) => {
                 // A broker that was asked to stop may have done so only now.
-                self.start_all();
+                self.start_all_but(None);
                 let next_look = self.world.now.plus_millis(LOOK_EVERY_MS);
                 self.phase = Phase::Liveness { deadline, next_look };
             }
@@ -312,13 +375,25 @@ impl Run {
         Ok(Some(StepOutcome::default()))
     }
 
-    fn start_all(&mut self) {
+    fn start_all_but(&mut self, down: Option<BrokerId>) {
         let ids: Vec<BrokerId> = self.world.nodes.keys().copied().collect();
-        for id in ids {
+        for id in ids.into_iter().filter(|id| Some(*id) != down) {
             self.world.resume(id);
             let outcome = self.world.start(id);
             self.check(&outcome);
         }
+    }
+}
+
+/// In a third of all seeds no two clocks run alike.
+fn drift(world: &mut World, mut rng: Prng) {
+    if !rng.chance(1, 3) {
+        return;
+    }
+    let ids: Vec<BrokerId> = world.nodes.keys().copied().collect();
+    for id in ids {
+        let faster = rng.range(0, 2 * DRIFT_MAX).cast_signed() - DRIFT_MAX.cast_signed();
+        world.set_drift(id, faster);
     }
 }
 

@@ -2,15 +2,16 @@
 //! order in which the happenings were planned. `Clone` is a checkpoint.
 
 mod clients;
+mod node;
 
 use crate::cluster::ledger::{Ledger, Report};
 use crate::cluster::link::{Fate, Link, Links};
-use crate::cluster::sim::disk::{Disk, Wreck};
+use crate::cluster::sim::disk::Wreck;
 use crate::cluster::sim::network::Network;
 use crate::cluster::sim::trace::Trace;
 use crate::cluster::sim::workload::{Client, ClientId};
 use crate::engine::broker::Broker;
-use crate::engine::config::{BrokerConfig, ClusterConfig, Timing};
+use crate::engine::config::{ClusterConfig, Timing};
 use crate::engine::io::{Ctx, Effect, Input, LogRead, RequestToken, Sequences};
 use crate::engine::mutant::Mutant;
 use crate::engine::observe::{Event, EventKind};
@@ -20,8 +21,10 @@ use crate::protocol::api::ApiKey;
 use crate::protocol::codec::{self, Request, RequestHeader, Response};
 use crate::protocol::ids::{BrokerId, ConnectionId, DirectoryId};
 use crate::protocol::peer::{EventId, PeerBody, PeerMessage};
+use node::config_of;
 use std::collections::BTreeMap;
-use std::time::Duration;
+
+pub use node::{Node, Power};
 
 /// Wall time at the start of every world, in milliseconds: some day in 2026.
 const WALL_START_MS: i64 = 1_790_000_000_000;
@@ -31,46 +34,6 @@ const FLUSH_INTERVAL_MS: u64 = 1_000;
 const STEPS_IN_A_MILLISECOND_MAX: u32 = 20_000;
 /// What happens is numbered from here on; smaller numbers are those of faults.
 const FIRST_PLANNED: u64 = 1 << 32;
-
-/// What a broker's process does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Power {
-    /// It runs.
-    On,
-    /// It is stopped where it stands and does not know it.
-    Suspended,
-    /// It has ended.
-    Off,
-}
-
-/// A broker with what belongs to it.
-#[derive(Debug, Clone)]
-pub struct Node {
-    /// What it starts with.
-    pub config: BrokerConfig,
-    /// Whether it runs.
-    pub power: Power,
-    /// The state machine, while it has a process.
-    pub broker: Option<Broker>,
-    /// Its disk.
-    pub disk: Disk,
-    /// Counts its starts: what was meant for an earlier one does not reach it.
-    pub life: u32,
-    /// How often its unsynced writes were taken from it: its ISR memberships from before prove nothing.
-    pub power_losses: u32,
-    /// Whether it lost records since it was last seen to serve clients: until it registers again it is in ISRs without them.
-    pub has_lost_records: bool,
-    /// How much longer than usual each write takes: a slow disk.
-    pub write_delay: Duration,
-    /// How far its wall clock is ahead, in milliseconds.
-    pub skew_ms: i64,
-    rng: Prng,
-    seqs: Sequences,
-    planned_wake: Option<Instant>,
-    /// When the disk is done with what it has been given: a later write is never safe before an earlier one.
-    disk_busy_until: Instant,
-    missed: Vec<(Instant, Happening)>,
-}
 
 /// Something that will happen.
 #[derive(Debug, Clone)]
@@ -99,6 +62,8 @@ pub enum Happening {
     ClientTurn { client: ClientId },
     /// A client that stood still goes on.
     ClientResume { client: ClientId },
+    /// A client's process stops where it stands.
+    ClientPause { client: ClientId },
     /// A planned fault.
     Fault(crate::cluster::sim::plan::Fault),
 }
@@ -342,6 +307,11 @@ impl World {
                 self.client_turn(client);
                 StepOutcome::default()
             }
+            Happening::ClientPause { client } => {
+                *self.counts.entry("pauses of clients").or_default() += 1;
+                self.pause_client(client);
+                StepOutcome::default()
+            }
             Happening::ClientResume { client } => {
                 self.resume_client(client);
                 StepOutcome::default()
@@ -372,7 +342,8 @@ impl World {
         let wall = node.wall(now);
         let Some(broker) = node.broker.as_mut() else { return StepOutcome::default() };
         let mut out = Vec::new();
-        let cx = Ctx::new(id, now, wall, None, &mut node.rng, &mut node.disk, &mut node.seqs, &mut out);
+        let cx =
+            Ctx::new(id, node.clock.local(now), wall, None, &mut node.rng, &mut node.disk, &mut node.seqs, &mut out);
         broker.step(cx, input);
         self.trace.line(now, format_args!("{id} {label}"));
         self.carry_out(id, life, out)
@@ -425,7 +396,7 @@ impl World {
     fn plan_wake(&mut self, id: BrokerId) {
         let node = self.nodes.get_mut(&id).expect("a broker");
         let Some(wake) = node.broker.as_ref().and_then(Broker::next_wake) else { return };
-        let at = wake.at.max(self.now);
+        let at = node.clock.moment(wake.at).max(self.now);
         if node.planned_wake.is_none_or(|planned| at < planned) {
             node.planned_wake = Some(at);
             let life = node.life;
@@ -474,7 +445,8 @@ impl World {
         let life = node.life;
         let mut out = Vec::new();
         let wall = node.wall(now);
-        let cx = Ctx::new(id, now, wall, None, &mut node.rng, &mut node.disk, &mut node.seqs, &mut out);
+        let cx =
+            Ctx::new(id, node.clock.local(now), wall, None, &mut node.rng, &mut node.disk, &mut node.seqs, &mut out);
         match Broker::recover(node.config.clone(), cx) {
             Ok(broker) => node.broker = Some(broker),
             Err(error) => {
@@ -523,6 +495,16 @@ impl World {
         self.carry_out(id, life, vec![Effect::Emit(Event { id: event, cause: None, at: now, kind })])
     }
 
+    /// A broker's clock runs faster from now on, by so many parts in a million.
+    pub fn set_drift(&mut self, id: BrokerId, per_million: i64) {
+        let now = self.now;
+        let node = self.nodes.get_mut(&id).expect("a broker");
+        node.clock.set_drift(now, per_million);
+        *self.counts.entry("drifting clocks").or_default() += 1;
+        // It may be woken too early, which does no harm, but not too late.
+        self.plan_wake(id);
+    }
+
     fn note_wreck(&mut self, wreck: Wreck) {
         if wreck.lost > 0 {
             *self.counts.entry("unsynced suffixes lost").or_default() += 1;
@@ -533,7 +515,9 @@ impl World {
     pub fn align_elections(&mut self, at: Instant) {
         let ids: Vec<BrokerId> = self.nodes.keys().copied().collect();
         for id in ids {
-            if let Some(broker) = self.nodes.get_mut(&id).and_then(|node| node.broker.as_mut()) {
+            let node = self.nodes.get_mut(&id).expect("a broker");
+            let at = node.clock.local(at);
+            if let Some(broker) = node.broker.as_mut() {
                 broker.set_election_timer(at);
                 self.plan_wake(id);
             }
@@ -564,6 +548,7 @@ impl World {
         node.disk.wipe();
         node.config.directory = directory;
         node.power_losses += 1;
+        node.has_lost_records = true;
     }
 
     /// The process stops where it stands.
@@ -619,60 +604,6 @@ impl World {
     }
 }
 
-/// What a broker of a simulated cluster starts with.
-fn config_of(
-    broker: BrokerId,
-    directory: DirectoryId,
-    incarnation: uuid::Uuid,
-    initial_voters: BTreeMap<BrokerId, DirectoryId>,
-    cluster: ClusterConfig,
-) -> BrokerConfig {
-    let port = 9091 + u16::try_from(broker.0).expect("a few brokers");
-    let host = "127.0.0.1".to_owned();
-    BrokerConfig { broker, directory, incarnation, host, port, rack: None, initial_voters, cluster }
-}
-
-impl Node {
-    fn new(config: BrokerConfig, rng: Prng) -> Node {
-        Node {
-            config,
-            power: Power::Off,
-            broker: None,
-            disk: Disk::new(),
-            life: 0,
-            power_losses: 0,
-            has_lost_records: false,
-            write_delay: Duration::ZERO,
-            skew_ms: 0,
-            rng,
-            seqs: Sequences::default(),
-            planned_wake: None,
-            disk_busy_until: Instant::ZERO,
-            missed: Vec::new(),
-        }
-    }
-
-    /// The end of what a broker that is down has on its disk is damaged, if it is a batch of data, which other replicas may have. Whether it had
-    /// been synced; `None` if it is none.
-    pub fn damage_tail(&mut self) -> Option<bool> {
-        let was_synced = self.disk.damage_tail()?;
-        self.power_losses += 1;
-        self.has_lost_records = true;
-        Some(was_synced)
-    }
-
-    /// The disk is fast, answers and has space again.
-    pub fn heal_disk(&mut self) {
-        self.write_delay = Duration::ZERO;
-        self.disk.set_fault(None);
-    }
-
-    /// What its wall clock shows.
-    fn wall(&self, now: Instant) -> WallTime {
-        WallTime(wall(now).0 + self.skew_ms)
-    }
-}
-
 /// A request as it arrives when it has been bytes in between.
 fn through_codec(header: &RequestHeader, request: &Request) -> Request {
     let frame = codec::encode_request(header, request).expect("our own clients ask what can be written");
@@ -717,6 +648,7 @@ impl Happening {
             | Happening::Response { .. }
             | Happening::ClientWake { .. }
             | Happening::ClientTurn { .. }
+            | Happening::ClientPause { .. }
             | Happening::ClientResume { .. }
             | Happening::Fault(_) => false,
         }

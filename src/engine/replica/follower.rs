@@ -133,6 +133,10 @@ impl Replicas {
 
     /// Sends what the fetchers that were touched may send.
     pub(super) fn send_fetches(&mut self, cx: &mut Ctx, rpc: &mut Rpc, env: &ReplicaEnv) {
+        if env.broker_epoch.is_none() {
+            // Who has to register again fetches on after that.
+            return;
+        }
         for leader in std::mem::take(&mut self.touched_fetchers) {
             let Some(mut fetcher) = self.fetchers.remove(&leader) else { continue };
             if fetcher.partitions.is_empty() && fetcher.under_way.is_empty() {

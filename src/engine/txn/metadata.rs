@@ -415,10 +415,9 @@ impl TransactionMetadata {
         }
     }
 
-    /// Whether its transaction has been open for too long.
-    pub fn is_overdue(&self, now_ms: i64) -> bool {
-        self.status == TransactionStatus::Ongoing
-            && self.started_at_ms.saturating_add(i64::from(self.timeout_ms)) < now_ms
+    /// Whether its transaction, open for so many milliseconds, has been open for too long.
+    pub fn is_too_long(&self, open_ms: i64) -> bool {
+        self.status == TransactionStatus::Ongoing && i64::from(self.timeout_ms) < open_ms
     }
 
     /// Whether nothing has happened for so long that it may be forgotten (`transactional.id.expiration.ms`).

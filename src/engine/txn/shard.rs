@@ -68,6 +68,23 @@ struct Entry {
     /// The high watermark that commits it, if it is not committed, and what is committed meanwhile.
     pending: Option<(i64, Option<TransactionMetadata>)>,
     markers: Option<Markers>,
+    /// A transaction that began in the future, by a wall clock that was wrong: when it began, and since when it counts as open.
+    misdated: Option<(i64, i64)>,
+}
+
+impl Entry {
+    /// Whether its transaction has been open for too long. One that began in the future counts from when that was seen: else it would stay open
+    /// for as long as the clock of the coordinator before was ahead.
+    fn is_overdue(&mut self, now_ms: i64) -> bool {
+        let Some(state) = &self.state else { return false };
+        let began_at_ms = state.started_at_ms;
+        self.misdated = self.misdated.filter(|(misdated, _)| *misdated == began_at_ms);
+        if began_at_ms > now_ms && self.misdated.is_none_or(|(_, since)| since > now_ms) {
+            self.misdated = Some((began_at_ms, now_ms));
+        }
+        let since_ms = self.misdated.map_or(began_at_ms, |(_, since)| since);
+        state.is_too_long(now_ms.saturating_sub(since_ms))
+    }
 }
 
 /// Markers for one broker, with the transactional ids that they belong to.
@@ -408,14 +425,14 @@ impl Shard {
     fn sweep(&mut self, cx: &mut Ctx, turn: &mut Turn) {
         let now_ms = cx.wall.0;
         let expiration_ms = i64::try_from(turn.env.config.transactional_id_expiration_ms).unwrap_or(i64::MAX);
-        let idle = |entry: &&Entry| entry.pending.is_none();
-        let of = |wanted: &dyn Fn(&TransactionMetadata) -> bool| -> Vec<Arc<str>> {
-            let found =
-                self.entries.iter().filter(|(_, entry)| idle(entry) && entry.state.as_ref().is_some_and(wanted));
-            found.map(|(id, _)| Arc::clone(id)).collect()
-        };
-        let overdue = of(&|state| state.is_overdue(now_ms));
-        let expired = of(&|state| state.is_expired(now_ms, expiration_ms));
+        let (mut overdue, mut expired) = (Vec::new(), Vec::new());
+        for (id, entry) in self.entries.iter_mut().filter(|(_, entry)| entry.pending.is_none()) {
+            if entry.is_overdue(now_ms) {
+                overdue.push(Arc::clone(id));
+            } else if entry.state.as_ref().is_some_and(|state| state.is_expired(now_ms, expiration_ms)) {
+                expired.push(Arc::clone(id));
+            }
+        }
         for id in overdue {
             let state = self.entries[&id].state.as_ref().expect("just seen");
             // Without a producer id at hand the next sweep tries again.
@@ -488,5 +505,25 @@ impl Shard {
             self.conclude(cx, waiting.after, Err(ErrorCode::NotCoordinator));
         }
         cx.emit(EventKind::Transaction(TransactionEvent::CoordinatorUnloaded { partition: self.id }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_that_began_in_the_future_counts_from_when_that_was_seen() {
+        let begun = TransactionMetadata {
+            status: TransactionStatus::Ongoing,
+            started_at_ms: 100_000,
+            ..TransactionMetadata::new(7, 1_000, 0)
+        };
+        let mut entry = Entry { state: Some(begun.clone()), ..Entry::default() };
+        assert!(!entry.is_overdue(40_000) && !entry.is_overdue(41_000) && entry.is_overdue(41_001));
+        entry.state = Some(TransactionMetadata { started_at_ms: 41_500, ..begun.clone() });
+        assert!(!entry.is_overdue(42_500) && entry.is_overdue(42_501));
+        let mut entry = Entry { state: Some(begun), ..Entry::default() };
+        assert!(!entry.is_overdue(101_000) && entry.is_overdue(101_001));
     }
 }

@@ -14,6 +14,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Default)]
 pub struct StrongIsr {
     joined_after: BTreeMap<(PartitionId, BrokerId), u32>,
+    /// And before it registered.
+    registered_after: BTreeMap<BrokerId, u32>,
 }
 
 impl StrongIsr {
@@ -26,9 +28,14 @@ impl StrongIsr {
         news: &[News],
     ) -> Result<(), Violation> {
         for event in &outcome.events {
+            if let (EventKind::Registered { .. }, Some(broker)) = (&event.kind, outcome.stepped) {
+                self.registered_after.insert(broker, world.nodes[&broker].power_losses);
+            }
             if let EventKind::IsrChanged { partition, isr, shrunk: false, .. } = &event.kind {
                 for member in isr {
-                    self.joined_after.insert((*partition, *member), world.nodes[member].power_losses);
+                    // Who is taken in for what it had told before it lost it is taken out when it registers.
+                    let registered_after = self.registered_after.get(member).copied().unwrap_or_default();
+                    self.joined_after.insert((*partition, *member), registered_after);
                 }
             }
         }

@@ -389,8 +389,8 @@ impl Membership {
             }
             Worker::Processes(pair) => {
                 let (events, errors) = (pair.consumer.take_events(), pair.consumer.take_errors());
-                pair.follow(&events);
-                let must_restart = pair.harvest(note);
+                let has_lost = pair.follow(&events);
+                let must_restart = pair.harvest(note) || has_lost;
                 let taken = if can_take && !must_restart { pair.take() } else { 0 };
                 if must_restart {
                     self.turns_at = now.plus_millis(RETURN_MS);

@@ -74,13 +74,21 @@ impl Pair {
         self.batch.is_empty() && !self.producer.is_busy()
     }
 
-    /// What is given up is another's to process.
-    pub(super) fn follow(&mut self, events: &[Event]) {
+    /// What is given up is another's to process. True if partitions were lost whose records are in the transaction under way: it might still be
+    /// committed when the member has come back and reads them again, so everything has to begin anew.
+    pub(super) fn follow(&mut self, events: &[Event]) -> bool {
+        let mut must_restart = false;
         for event in events {
             if let Event::Revoked(gone) | Event::Lost(gone) = event {
                 self.batch.retain(|read| !gone.contains(&read.partition));
             }
+            if let Event::Lost(gone) = event
+                && let Some((_, positions)) = &self.attempt
+            {
+                must_restart |= self.producer.is_busy() && gone.iter().any(|lost| positions.contains_key(lost));
+            }
         }
+        must_restart
     }
 
     /// Takes records; how many.
