@@ -73,7 +73,6 @@ pub enum Action {
     Offset,
     Moment,
     Follow,
-    ViewAs,
     Replay,
 }
 
@@ -225,7 +224,7 @@ keymap! {
     Cluster Nothing 0 Delete [key('D')] "D" "delete" "delete this topic";
     Cluster Nothing 10 Sort [key('s')] "s" "sort" "sort";
     Cluster Nothing 0 ShowAll [key('z')] "z" "show all" "show all, fewer";
-    Cluster Nothing 0 Votes [key('v')] "v" "votes" "votes, on Quorum";
+    Cluster Nothing 0 Votes [key('v')] "v" "votes" "quorum: votes; record: raw";
     Cluster Demo 0 Demo [key('d')] "d" "demo data" "demo data, while there is none";
     Topics Nothing 0 Edit [key('e')] "e" "edit" "edit partitions and settings";
     Topics Nothing 0 Internal [key('i')] "i" "internal" "show Kafka's own topics";
@@ -233,7 +232,6 @@ keymap! {
     Topics Nothing 0 Offset [key('o')] "o" "offset" "records from an offset on";
     Topics Nothing 0 Moment [key('t')] "t" "time" "records from a time on";
     Topics Nothing 0 Follow [key('f')] "f" "follow" "follow the newest records";
-    Topics Nothing 0 ViewAs [key('v')] "v" "view as" "a record as JSON, as it came";
     Topics Nothing 0 Replay [key('r')] "r" "send again" "send a record like this";
 }
 

@@ -37,7 +37,7 @@ pub(super) fn on_action(model: &mut Model, action: Action) -> Option<Vec<Cmd>> {
         Action::Filter => messages.prompt = prompt(Field::Where, &messages.condition),
         Action::Offset => messages.prompt = prompt(Field::Offset, ""),
         Action::Moment => messages.prompt = prompt(Field::Time, ""),
-        Action::ViewAs => messages.is_raw = !messages.is_raw,
+        Action::Votes => messages.is_raw = !messages.is_raw,
         Action::Follow | Action::Live => {
             messages.follow();
             return Some(vec![Cmd::Read(messages.request.clone())]);
