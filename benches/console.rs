@@ -47,6 +47,20 @@ fn frame_of_a_failover(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| draw(&model, &model.view, &model.theme, model.area, &mut buffer));
 }
 
+/// The Partition screen while a copy is being cut, of 10,000 partitions.
+#[divan::bench(args = [(80, 24), (160, 45), (200, 60)])]
+fn frame_of_a_partition(bencher: Bencher<'_, '_>, size: (u16, u16)) {
+    let mut cluster = FakeCluster::new(Scene::Large);
+    let mut model = model(&mut cluster, size.0, size.1);
+    model.screen = Screen::Partition;
+    for _ in 0..3 {
+        let view = cluster.view(&model.view_request());
+        update(&mut model, Msg::View(view));
+    }
+    let mut buffer = Buffer::empty(model.area);
+    bencher.bench_local(|| draw(&model, &model.view, &model.theme, model.area, &mut buffer));
+}
+
 /// The Groups screen with 500 groups.
 #[divan::bench]
 fn frame_of_five_hundred_groups(bencher: Bencher<'_, '_>) {

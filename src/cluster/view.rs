@@ -15,6 +15,7 @@ mod lesson;
 mod port;
 mod quorum;
 mod topics;
+mod xray;
 
 pub use crate::protocol::ids::BrokerId;
 pub use groups::{
@@ -31,6 +32,7 @@ pub use topics::{
     PlaceView, PlacementRequest, PlacementView, SetBy, TopicDetail, TopicRow, TopicSetting, TopicSums, TopicsRequest,
     TopicsView,
 };
+pub use xray::{Truncation, TruncationStage, XrayProducer, XrayReplica, XrayRequest, XrayView, epoch_at};
 
 use std::fmt;
 use std::sync::Arc;
@@ -90,6 +92,8 @@ pub struct ViewRequest {
     pub quorum: bool,
     /// Tell who has the records of this partition, and who has read them.
     pub place: Option<PartitionName>,
+    /// Look into a partition.
+    pub xray: Option<XrayRequest>,
 }
 
 impl Default for ViewRequest {
@@ -110,6 +114,7 @@ impl Default for ViewRequest {
             placement: None,
             quorum: false,
             place: None,
+            xray: None,
         }
     }
 }
@@ -169,6 +174,8 @@ pub struct ClusterView {
     pub quorum: Option<Box<QuorumView>>,
     /// The partition asked for in [`ViewRequest::place`].
     pub place: Option<PlaceView>,
+    /// The inside of a partition, if it was asked for and there is such a partition.
+    pub xray: Option<Box<XrayView>>,
 }
 
 /// Which time a view shows.

@@ -189,8 +189,21 @@ impl EventKind {
 /// What a snapshot is to hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scope {
-    /// The partitions wanted in detail; `None` for all.
+    /// The partitions wanted; `None` for all.
     pub partitions: Option<Vec<PartitionId>>,
+    /// The one log to look into.
+    pub inside: Option<Stretch>,
+}
+
+/// A stretch of a log that somebody looks into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// Of which partition.
+    pub partition: PartitionId,
+    /// The first offset.
+    pub from: i64,
+    /// The offset after the last.
+    pub to: i64,
 }
 
 /// A broker's own account of itself.
@@ -216,6 +229,8 @@ pub struct BrokerSnapshot {
     pub bytes_out: u64,
     /// Its replicas within the scope.
     pub replicas: Vec<ReplicaSnapshot>,
+    /// What is inside the one log of [`Scope::inside`], if it has a replica of it.
+    pub inside: Option<Inside>,
     /// The groups that it coordinates.
     pub groups: Vec<GroupSnapshot>,
     /// The transactional ids that it coordinates.
@@ -311,4 +326,61 @@ pub struct ReplicaSnapshot {
     pub maximal_isr: Vec<BrokerId>,
     /// As a leader: since when the high watermark has not moved although there are records beyond it.
     pub stalled_since: Option<Instant>,
+}
+
+/// What is inside one replica's log: what tells two logs apart, without a look at any record. Bounded, whatever the log holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inside {
+    /// Of which partition.
+    pub partition: PartitionId,
+    /// Where readers of committed transactions stop.
+    pub last_stable_offset: i64,
+    /// The first batches of the stretch that was asked for, in order.
+    pub batches: Vec<BatchHead>,
+    /// The last leader epochs with where each begins, in order.
+    pub epochs: Vec<(i32, i64)>,
+    /// Producers: those with an open transaction, then those that wrote last.
+    pub producers: Vec<ProducerInside>,
+    /// How many producers the log knows.
+    pub producer_count: usize,
+}
+
+/// A batch, by its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchHead {
+    /// The first offset.
+    pub base_offset: i64,
+    /// The last offset.
+    pub last_offset: i64,
+    /// The epoch of the leader that took it.
+    pub leader_epoch: i32,
+    /// Records in it.
+    pub records: i32,
+    /// Its size.
+    pub size_bytes: u64,
+    /// The idempotent producer, or −1.
+    pub producer_id: i64,
+    /// Its first sequence number, or −1.
+    pub base_sequence: i32,
+    /// Whether it is part of a transaction.
+    pub is_transactional: bool,
+    /// Whether it is a marker of a transaction's end.
+    pub is_control: bool,
+}
+
+/// A producer as a log knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProducerInside {
+    /// Its id.
+    pub producer_id: i64,
+    /// Its epoch.
+    pub producer_epoch: i16,
+    /// The sequence number of its last record, or −1.
+    pub last_sequence: i32,
+    /// The offset of its last record.
+    pub last_offset: Option<i64>,
+    /// The timestamp of its last batch, milliseconds since 1970 UTC.
+    pub last_timestamp: i64,
+    /// Where its open transaction begins.
+    pub transaction_start: Option<i64>,
 }

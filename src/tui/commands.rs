@@ -4,7 +4,7 @@
 //! anything that touches the cluster; that is the command language's.
 
 use super::theme::ThemeName;
-use crate::cluster::view::{ArgumentDoc, CommandDoc, Completion, CompletionValue, RowSort};
+use crate::cluster::view::{ArgumentDoc, CommandDoc, Completion, CompletionValue, PartitionName, RowSort};
 use std::path::PathBuf;
 
 /// One of the console's own commands.
@@ -28,6 +28,13 @@ pub enum Own {
     Motion(bool),
     /// `copy`.
     Copy,
+    /// `xray orders-0 --offset 12840`.
+    Xray {
+        /// Which partition; `None`: the selected one.
+        partition: Option<PartitionName>,
+        /// From which offset on; `None`: the end.
+        offset: Option<i64>,
+    },
     /// `help`.
     Help,
     /// `quit`.
@@ -69,11 +76,29 @@ pub fn parse(line: &str) -> Option<Result<Own, String>> {
             .find(|(name, _)| *name == rest)
             .map(|(_, sort)| Own::Sort(*sort))
             .ok_or_else(|| "sort takes worst, name, behind or rate".to_string()),
+        "xray" => xray(rest),
         "copy" => Ok(Own::Copy),
         "help" => Ok(Own::Help),
         "quit" | "q" | "exit" => Ok(Own::Quit),
         _ => return None,
     })
+}
+
+/// What `xray` is about.
+fn xray(rest: &str) -> Result<Own, String> {
+    let (mut partition, mut offset) = (None, None);
+    let mut words = rest.split_whitespace();
+    while let Some(word) = words.next() {
+        if word == "--offset" {
+            let typed = words.next().unwrap_or_default().replace(',', "");
+            offset = Some(typed.parse().map_err(|_| "--offset takes a number: --offset 12840".to_string())?);
+            continue;
+        }
+        let parsed = word.rsplit_once('-').and_then(|(topic, number)| Some((topic, number.parse::<i32>().ok()?)));
+        let (topic, number) = parsed.ok_or_else(|| format!("“{word}” is no partition: xray orders-0"))?;
+        partition = Some(PartitionName::new(topic, number));
+    }
+    Ok(Own::Xray { partition, offset })
 }
 
 /// The values of our own verbs' arguments.
@@ -105,7 +130,7 @@ pub fn palette(cluster: &[CommandDoc]) -> Vec<CommandDoc> {
 /// A verb of ours: name, usage, summary, text, example, argument and what it takes.
 type Text = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
 
-const TEXTS: [Text; 10] = [
+const TEXTS: [Text; 11] = [
     (
         "theme",
         "theme NAME",
@@ -169,6 +194,15 @@ const TEXTS: [Text; 10] = [
         "motion off",
         "STATE",
         "on, off",
+    ),
+    (
+        "xray",
+        "xray PARTITION [--offset N]",
+        "look inside a partition",
+        "Shows the copies of a partition beside each other: batches by leader epoch, the high watermark, what will be cut.",
+        "xray orders-0 --offset 12840",
+        "PARTITION",
+        "orders-0; the selected one if left out",
     ),
     ("copy", "copy", "copy the bootstrap servers", "Puts the bootstrap servers on the clipboard.", "copy", "", ""),
     ("help", "help", "keys and how to read the screen", "Lists the keys and explains the screen.", "help", "", ""),

@@ -20,19 +20,20 @@ use super::model::{Model, Pane, Screen};
 use super::numbers::{count, moment, plural, span_ms};
 use super::overlays::{self, Overlay, toast};
 use super::pen::{Pen, Piece, piece, pieces_width, width};
-use super::screens::{cluster, empty, faults, groups, messages, quorum, start, topics};
+use super::screens::{cluster, empty, faults, groups, messages, partition, quorum, start, topics};
 use super::theme::{Ground, Role, Theme};
 use super::widgets::timeline;
 use crate::cluster::view::{ClockMode, ClusterView, Weight, WorldFacts};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use tui_input::Input;
 
 /// Draws everything into `area` of `buffer`.
 pub fn draw(model: &Model, view: &ClusterView, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let area = area.intersection(buffer.area);
     let mut pen = Pen { buffer, theme };
     pen.clear(area, Ground::Canvas);
-    match Frame::of(area, model.cluster.dense) {
+    match Frame::of(area, model.is_dense()) {
         None => start::too_small(&mut pen, area, view.host.can.pause),
         Some(frame) => framed(&mut pen, model, view, frame),
     }
@@ -56,6 +57,9 @@ fn framed(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
     if model.is_empty() {
         let body = Rect { height: frame.body.height + frame.timeline.height, ..frame.body };
         empty::draw(pen, view, body);
+    } else if model.screen == Screen::Partition {
+        partition::draw(pen, model, view, frame);
+        timeline::draw(pen, &frame, view, model.cluster.event, false);
     } else if model.screen == Screen::Groups {
         groups::draw(pen, model, view, frame);
         timeline::draw(pen, &frame, view, model.cluster.event, false);
@@ -295,25 +299,11 @@ fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
     let end = frame.area.right().saturating_sub(1);
     let x = frame.area.x + 1;
     if let Some(input) = &model.cluster.filter_input {
-        let at = pen.text(x, y, 8, "filter ", theme.fg(Role::Dim));
-        let at = pen.text(at, y, 1, "/", theme.bold(Role::Focus));
-        let at = overlays::field(pen, at, y, 30.min(end.saturating_sub(at)), input, true);
-        let found = format!("  {} found   ", count(view.rows.total as u64));
-        pen.pieces(
-            at,
-            y,
-            end.saturating_sub(at),
-            &[
-                piece(found, theme.fg(Role::Dim)),
-                piece("↵", theme.bold(Role::Focus)),
-                piece(" keep   ", theme.fg(Role::Dim)),
-                piece("Esc", theme.bold(Role::Focus)),
-                piece(" show all   ! inverts", theme.fg(Role::Dim)),
-            ],
-        );
+        filter_hint(pen, view, input, Rect { x, y, width: end.saturating_sub(x), height: 1 });
         return;
     }
     match model.screen {
+        Screen::Partition => return partition::hints(pen, model, view, frame),
         Screen::Groups => return groups::hints(pen, view, frame),
         Screen::Topics => {
             return match &model.messages {
@@ -323,7 +313,7 @@ fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
         }
         Screen::Quorum => {
             return match &model.armed {
-                Some(armed) => armed_hint(pen, model, armed, x, end, y),
+                Some(armed) => armed_hint(pen, armed, x, end, y),
                 None => quorum::hints(pen, model, view, frame),
             };
         }
@@ -342,7 +332,7 @@ fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
     }
     let until = pen.pieces_right(x, end, y, &tail);
     if let Some(armed) = &model.armed {
-        armed_hint(pen, model, armed, x, until, y);
+        armed_hint(pen, armed, x, until, y);
         return;
     }
     let mut at = x;
@@ -368,8 +358,24 @@ fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
     }
 }
 
+/// The filter while it is typed.
+fn filter_hint(pen: &mut Pen<'_>, view: &ClusterView, input: &Input, area: Rect) {
+    let (theme, y, end) = (pen.theme, area.y, area.right());
+    let at = pen.text(area.x, y, 8, "filter ", theme.fg(Role::Dim));
+    let at = pen.text(at, y, 1, "/", theme.bold(Role::Focus));
+    let at = overlays::field(pen, at, y, 30.min(end.saturating_sub(at)), input, true);
+    let pieces = [
+        piece(format!("  {} found   ", count(view.rows.total as u64)), theme.fg(Role::Dim)),
+        piece("↵", theme.bold(Role::Focus)),
+        piece(" keep   ", theme.fg(Role::Dim)),
+        piece("Esc", theme.bold(Role::Focus)),
+        piece(" show all   ! inverts", theme.fg(Role::Dim)),
+    ];
+    pen.pieces(at, y, end.saturating_sub(at), &pieces);
+}
+
 /// `K kill 3  ▲ Killing 3 now leaves 1 of 3 voters: no controller until one returns.`
-fn armed_hint(pen: &mut Pen<'_>, _model: &Model, armed: &super::model::Armed, x: u16, until: u16, y: u16) {
+pub(super) fn armed_hint(pen: &mut Pen<'_>, armed: &super::model::Armed, x: u16, until: u16, y: u16) {
     let theme = pen.theme;
     let line = &armed.forecast.line;
     let verb = line.split(' ').next().unwrap_or_default();

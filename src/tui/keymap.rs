@@ -13,6 +13,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 #[allow(missing_docs, reason = "each is explained by its row of the table")]
 pub enum Action {
     ScreenCluster,
+    ScreenPartition,
     ScreenGroups,
     ScreenTopics,
     ScreenQuorum,
@@ -66,12 +67,12 @@ pub enum Action {
     Sort,
     ShowAll,
     Votes,
+    Frames,
+    GoToOffset,
     Demo,
     Edit,
     Internal,
     Browse,
-    Offset,
-    Moment,
     Follow,
     Replay,
 }
@@ -172,13 +173,14 @@ macro_rules! keymap {
 use KeyCode as K;
 keymap! {
     Everywhere Nothing 0 ScreenCluster [key('1')] "1" "cluster" "the cluster";
+    Everywhere Nothing 0 ScreenPartition [key('2')] "2" "partition" "inside a partition";
     Everywhere Nothing 0 ScreenGroups [key('4')] "4" "groups" "consumer groups";
     Everywhere Nothing 0 ScreenTopics [key('5')] "5" "topics" "topics and their settings";
     Everywhere Nothing 0 ScreenQuorum [key('6')] "6" "quorum" "the metadata quorum";
     Everywhere Nothing 0 ScreenFaults [key('7')] "7" "faults" "links and faults";
     Everywhere Nothing 0 NextPane [code(K::Tab)] "Tab" "pane" "next pane";
     Everywhere Nothing 0 PreviousPane [code(K::BackTab)] "⇧Tab" "pane" "previous pane";
-    Everywhere Nothing 0 Open [code(K::Enter)] "↵" "actions" "open: actions on this";
+    Everywhere Nothing 0 Open [code(K::Enter)] "↵" "x-ray" "open: look inside";
     Everywhere Nothing 0 Back [code(K::Esc)] "Esc" "back" "one step back";
     Everywhere Nothing 20 Command [key(':'), ctrl('p')] ":" "command" "every command";
     Everywhere Nothing 8 Filter [key('/')] "/" "filter" "filter this list";
@@ -225,12 +227,12 @@ keymap! {
     Cluster Nothing 10 Sort [key('s')] "s" "sort" "sort";
     Cluster Nothing 0 ShowAll [key('z')] "z" "show all" "show all, fewer";
     Cluster Nothing 0 Votes [key('v')] "v" "votes" "quorum: votes; record: raw";
+    Cluster Nothing 0 Frames [key('t')] "t" "frames" "x-ray: cut; records: time";
+    Cluster Nothing 0 GoToOffset [key('o')] "o" "offset" "x-ray, records: offset";
     Cluster Demo 0 Demo [key('d')] "d" "demo data" "demo data, while there is none";
     Topics Nothing 0 Edit [key('e')] "e" "edit" "edit partitions and settings";
     Topics Nothing 0 Internal [key('i')] "i" "internal" "show Kafka's own topics";
     Topics Nothing 0 Browse [key('b')] "b" "browse" "browse its records";
-    Topics Nothing 0 Offset [key('o')] "o" "offset" "records from an offset on";
-    Topics Nothing 0 Moment [key('t')] "t" "time" "records from a time on";
     Topics Nothing 0 Follow [key('f')] "f" "follow" "follow the newest records";
     Topics Nothing 0 Replay [key('r')] "r" "send again" "send a record like this";
 }
@@ -288,6 +290,7 @@ pub fn key_for_command(name: &str) -> Option<&'static str> {
         "quit" => Action::Quit,
         "help" => Action::Help,
         "copy" => Action::Copy,
+        "xray" => Action::ScreenPartition,
         _ => return None,
     };
     Some(binding(action).shown)

@@ -12,7 +12,7 @@ use super::screens;
 use super::theme::{Depth, Theme};
 use crate::cluster::view::{
     BrokerId, ClusterView, CommandDoc, GroupState, GroupsRequest, PartitionName, PartitionRow, RowSort, TopicDetail,
-    TopicsRequest, ViewRequest, WhyAbout,
+    TopicsRequest, ViewRequest, WhyAbout, XrayRequest,
 };
 use ratatui::layout::Rect;
 use std::sync::Arc;
@@ -41,6 +41,8 @@ pub struct Model {
     pub screen: Screen,
     /// The Cluster screen.
     pub cluster: ClusterScreen,
+    /// The Partition screen.
+    pub partition: PartitionScreen,
     /// The Groups screen.
     pub groups: GroupsScreen,
     /// The Topics screen.
@@ -92,6 +94,8 @@ pub enum Screen {
     /// Brokers and partitions.
     #[default]
     Cluster,
+    /// One partition from the inside.
+    Partition,
     /// Consumer groups.
     Groups,
     /// Topics and their settings.
@@ -104,8 +108,9 @@ pub enum Screen {
 
 impl Screen {
     /// Every screen with its digit and its name, in the order of the tabs.
-    pub const ALL: [(Screen, char, &'static str); 5] = [
+    pub const ALL: [(Screen, char, &'static str); 6] = [
         (Screen::Cluster, '1', "Cluster"),
+        (Screen::Partition, '2', "Partition"),
         (Screen::Groups, '4', "Groups"),
         (Screen::Topics, '5', "Topics"),
         (Screen::Quorum, '6', "Quorum"),
@@ -115,6 +120,36 @@ impl Screen {
     /// Its name.
     pub fn name(self) -> &'static str {
         Screen::ALL.iter().find(|(screen, ..)| *screen == self).expect("every screen has a tab").2
+    }
+}
+
+/// A frame of a truncation that is shown again stands for so long, in milliseconds of real time.
+const FRAME_MS: u64 = 1_500;
+
+/// The state of the Partition screen. Which partition and which broker are those of the Cluster screen.
+#[derive(Debug, Clone, Default)]
+pub struct PartitionScreen {
+    /// The first offset in view.
+    pub from: i64,
+    /// Offsets a cell.
+    pub per_cell: u64,
+    /// Cells of the axis.
+    pub cells: u16,
+    /// The user's own first offset; `None` while the axis follows the end.
+    pub pinned: Option<i64>,
+    /// The user's own scale; `None` while it fits by itself.
+    pub zoom: Option<u64>,
+    /// Which table comes first where there is no room for all.
+    pub pane: u8,
+    /// The last truncation is shown again since then, in real time.
+    pub replay_since_ms: Option<u64>,
+}
+
+impl PartitionScreen {
+    /// The frame of the truncation that is shown again, from 1 to 4.
+    pub fn frame(&self, now_ms: u64) -> Option<u8> {
+        let frame = now_ms.saturating_sub(self.replay_since_ms?) / FRAME_MS + 1;
+        u8::try_from(frame).ok().filter(|frame| *frame <= 4)
     }
 }
 
@@ -222,6 +257,7 @@ impl Model {
             mouse: true,
             legend: true,
             screen: Screen::Cluster,
+            partition: PartitionScreen::default(),
             groups: GroupsScreen::default(),
             topics: TopicsScreen::default(),
             quorum: QuorumScreen::default(),
@@ -240,7 +276,20 @@ impl Model {
 
     /// The frame, or `None` where the terminal is too small.
     pub fn frame(&self) -> Option<Frame> {
-        Frame::of(self.area, self.cluster.dense)
+        Frame::of(self.area, self.is_dense())
+    }
+
+    /// Whether the body has every row it can.
+    pub fn is_dense(&self) -> bool {
+        self.cluster.dense || self.screen == Screen::Partition
+    }
+
+    /// What is wanted of the inside of the selected partition.
+    fn xray_request(&self) -> Option<XrayRequest> {
+        let partition = self.cluster.selected.clone()?;
+        let PartitionScreen { from, per_cell, cells, .. } = self.partition;
+        let length = i64::try_from(per_cell.saturating_mul(u64::from(cells))).unwrap_or(i64::MAX);
+        Some(XrayRequest { partition, from, to: from.saturating_add(length) })
     }
 
     /// What is wanted of the cluster for the next picture. A window as large as the body is asked for, whatever is on
@@ -262,6 +311,7 @@ impl Model {
             window_ms: self.cluster.window_ms,
             strip_samples: usize::from(self.area.width.clamp(60, 240)),
             spark_samples: 32,
+            xray: self.xray_request().filter(|_| self.screen == Screen::Partition),
             groups: (self.screen == Screen::Groups).then(|| GroupsRequest {
                 first_row: self.groups.first_row,
                 row_count: rows,

@@ -12,6 +12,7 @@ mod mouse;
 mod news;
 mod quorum;
 mod topics;
+mod partition;
 
 use super::commands::{self, Own};
 use super::headline::Mood;
@@ -53,6 +54,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Cmd> {
             model.area.width = width;
             model.area.height = height;
             model.keep_selection_in_view();
+            partition::on_view(model);
             Vec::new()
         }
         Msg::View(view) => {
@@ -182,6 +184,7 @@ fn on_filter_key(model: &mut Model, key: &KeyEvent) -> Vec<Cmd> {
 fn on_screen(model: &mut Model, action: Action) -> Option<Vec<Cmd>> {
     match model.screen {
         Screen::Cluster => None,
+        Screen::Partition => partition::on_action(model, action),
         Screen::Groups => groups::on_action(model, action),
         Screen::Topics if model.messages.is_some() => messages::on_action(model, action),
         Screen::Topics => topics::on_action(model, action),
@@ -212,6 +215,9 @@ pub(super) fn on_action(model: &mut Model, action: Action) -> Vec<Cmd> {
             move_event(model, action == Action::NextEvent);
             Vec::new()
         }
+        Action::Open if model.cluster.pane == Pane::Timeline || model.cluster.selected.is_none() => {
+            changes::on_action(model, Action::Actions)
+        }
         Action::NextPane | Action::PreviousPane => {
             model.cluster.pane = match model.cluster.pane {
                 Pane::Matrix => Pane::Timeline,
@@ -230,8 +236,7 @@ pub(super) fn on_action(model: &mut Model, action: Action) -> Vec<Cmd> {
         | Action::Heal
         | Action::Undo
         | Action::Delete
-        | Action::Actions
-        | Action::Open => changes::on_action(model, action),
+        | Action::Actions => changes::on_action(model, action),
         Action::PauseOrRun
         | Action::Step
         | Action::StepBack
@@ -251,6 +256,8 @@ fn looks(model: &mut Model, action: Action) -> Vec<Cmd> {
             model.screen = Screen::Cluster;
             back(model);
         }
+        Action::ScreenPartition => partition::open(model),
+        Action::Open => partition::open(model),
         Action::ScreenGroups => model.screen = Screen::Groups,
         Action::ScreenTopics => model.screen = Screen::Topics,
         Action::ScreenQuorum => model.screen = Screen::Quorum,
@@ -505,6 +512,7 @@ fn run_own(model: &mut Model, own: Own) -> Vec<Cmd> {
         }
         Own::Motion(on) => model.theme.reduced_motion = !on,
         Own::Copy => return vec![Cmd::Copy(model.view.host.bootstrap_servers.clone())],
+        Own::Xray { partition: name, offset } => partition::show(model, name, offset),
         Own::Help => model.overlays.push(Overlay::Help(help::Help::default())),
         Own::Quit => return quit(model),
     }

@@ -108,7 +108,7 @@ impl LiveCluster {
     /// The topics' names, by the metadata of all brokers that live. Takes as long as the slowest broker's step.
     pub fn topic_names(&self) -> BTreeMap<TopicId, String> {
         let ids: Vec<BrokerId> = self.inner.slots().keys().copied().collect();
-        let none = Scope { partitions: Some(Vec::new()) };
+        let none = Scope { partitions: Some(Vec::new()), inside: None };
         let snapshots = self.inner.snapshots(&ids.into_iter().map(|id| (id, none.clone())).collect());
         let topics = snapshots.iter().flat_map(|snapshot| snapshot.image.topics.iter());
         topics.map(|(id, topic)| (*id, topic.name.clone())).collect()

@@ -27,6 +27,8 @@ pub(super) struct KnownGroup {
 pub(super) struct KnownTransaction {
     /// The id.
     pub(super) id: Arc<str>,
+    /// The producer id it writes with.
+    pub(super) producer_id: i64,
     /// Whether a transaction of it is open or ends.
     pub(super) is_open: bool,
     /// The partitions in it.
@@ -50,6 +52,7 @@ impl Coordinated {
         self.groups.insert(snapshot.broker, groups.collect());
         let transactions = snapshot.transactions.iter().map(|transaction| KnownTransaction {
             id: Arc::clone(&transaction.id),
+            producer_id: transaction.state.producer_id,
             is_open: transaction.is_open(),
             partitions: transaction.state.partitions.len(),
         });
@@ -74,6 +77,11 @@ impl Coordinated {
     /// A transactional id.
     pub(super) fn transaction<'a>(&'a self, lives: &'a Lives, id: &str) -> Option<&'a KnownTransaction> {
         self.transactions(lives).find(|known| *known.id == *id)
+    }
+
+    /// The transactional id that writes with a producer id.
+    pub(super) fn transactional_id(&self, lives: &Lives, producer_id: i64) -> Option<Arc<str>> {
+        self.transactions(lives).find(|known| known.producer_id == producer_id).map(|known| Arc::clone(&known.id))
     }
 
     /// The transactional ids that start so, at most `limit`, in order.

@@ -30,6 +30,7 @@ mod tests;
 mod topics;
 mod why;
 mod why_quorum;
+mod xray;
 
 pub use broker::DiskUse;
 
@@ -166,6 +167,7 @@ pub struct Observer {
     deleted_topics: Vec<String>,
     groups: groups::Groups,
     quorum: quorum::Memory,
+    xray: xray::Xray,
     /// Rises with everything that is a fact on the screen.
     revision: u64,
     /// Rises with every number.
@@ -205,6 +207,7 @@ impl Observer {
             deleted_topics: Vec::new(),
             groups: groups::Groups::default(),
             quorum: quorum::Memory::default(),
+            xray: xray::Xray::default(),
             revision: 0,
             progress: 0,
             shown: (u64::MAX, u64::MAX),
@@ -369,8 +372,9 @@ impl Observer {
     /// What the next snapshot of a broker should hold: everything while that is little; else what is in view, what needs attention and
     /// some of the rest in turn.
     pub fn next_scope(&mut self, broker: BrokerId) -> Scope {
+        let inside = self.stretch();
         if self.partitions.len() <= SMALL {
-            return Scope::default();
+            return Scope { partitions: None, inside };
         }
         let ids = self.partitions.ids();
         let turn = self.turns.entry(broker).or_default();
@@ -378,11 +382,14 @@ impl Observer {
         *turn = from + IN_TURN;
         let in_turn = ids.iter().copied().cycle().skip(from).take(IN_TURN.min(ids.len()));
         let window = self.partitions.window(self.wanted.first_row, self.wanted.row_count);
-        let mut wanted: Vec<PartitionId> =
-            window.chain(self.partitions.attention().take(ATTENTION_MAX)).chain(in_turn).collect();
+        let mut wanted: Vec<PartitionId> = window
+            .chain(self.partitions.attention().take(ATTENTION_MAX))
+            .chain(in_turn)
+            .chain(inside.map(|stretch| stretch.partition))
+            .collect();
         wanted.sort_unstable();
         wanted.dedup();
-        Scope { partitions: Some(wanted) }
+        Scope { partitions: Some(wanted), inside }
     }
 
     /// Takes a broker's account of itself in.
@@ -397,6 +404,7 @@ impl Observer {
         broker.hear(snapshot);
         self.coordinated.hear(snapshot);
         self.hear_of_quorum(snapshot);
+        self.xray.hear(snapshot);
         self.adopt(snapshot);
         let at_ms = snapshot.at.as_millis();
         let mut bytes = 0;
@@ -742,6 +750,7 @@ impl Observer {
             placement: want.placement.as_ref().map(|want| topics::placement(want, &self.image)),
             quorum: want.quorum.then(|| Box::new(self.quorum_view())),
             place: want.place.as_ref().and_then(|name| self.place(name)),
+            xray: want.xray.as_ref().and_then(|want| self.xray_view(want)),
             brokers,
         }
     }

@@ -82,7 +82,10 @@ impl Observer {
                 });
                 None
             }
-            EventKind::Truncated { partition, from, to, .. } => self.truncated(event.id.broker, *partition, from - to),
+            EventKind::Truncated { partition, from, to, .. } => {
+                self.xray.cut(event.id.broker, *partition, *from, *to, at_ms);
+                self.truncated(event.id.broker, *partition, from - to)
+            }
             EventKind::LogCleaned { partition, done, .. } => self.cleaned(event.id.broker, *partition, done),
             EventKind::ReassignmentDone { partition, replicas } => self.partitions.get(*partition).map(|partition| {
                 let text = format!("{} moved to {}", partition.name, ids(replicas));

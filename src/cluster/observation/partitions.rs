@@ -187,6 +187,14 @@ impl Partitions {
         self.names.range(from..).map(|(name, _)| name).take_while(move |name| name.topic.starts_with(topic.as_str()))
     }
 
+    /// The partitions before and after one, by name.
+    pub(super) fn neighbours(&self, name: &PartitionName) -> (Option<PartitionName>, Option<PartitionName>) {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let before = self.names.range(..name.clone()).next_back();
+        let after = self.names.range((Excluded(name.clone()), Unbounded)).next();
+        (before.map(|(name, _)| name.clone()), after.map(|(name, _)| name.clone()))
+    }
+
     /// Puts a new partition in. The caller refreshes it.
     pub(super) fn add(&mut self, partition: Partition) {
         self.remove_one(partition.id);

@@ -177,6 +177,7 @@ impl World {
             bytes_in: self.now_ms * 10,
             bytes_out: self.now_ms * 20,
             replicas,
+            inside: None,
             transactions: Vec::new(),
             groups: Vec::new(),
             parked_requests: 0,

@@ -230,8 +230,8 @@ fn strike_deaf(striker: &mut Striker, leader: BrokerId) {
 
 fn high_watermark(world: &World, broker: BrokerId, partition: PartitionId) -> i64 {
     let node = &world.nodes[&broker];
-    let scope = Scope { partitions: Some(vec![partition]) };
-    let snapshot = node.broker.as_ref().and_then(|broker| broker.replicas().snapshot(&scope, &node.disk).pop());
+    let scope = Scope { partitions: Some(vec![partition]), inside: None };
+    let snapshot = node.broker.as_ref().and_then(|broker| broker.replicas().snapshot(&scope).pop());
     snapshot.map_or(i64::MAX, |replica| replica.high_watermark)
 }
 

@@ -304,7 +304,7 @@ impl ClusterPort for Stage {
     fn view(&mut self, want: &ViewRequest) -> Arc<ClusterView> {
         let clock = self.clock();
         self.shown = Some((self.timeline.steps(), self.timeline.now(), clock, self.timeline.branch()));
-        let mut view = self.timeline.picture(clock).view(want);
+        let mut view = self.timeline.picture(clock, want).view(want);
         view.host.world =
             Some(WorldFacts { seed: self.seed, branch: self.timeline.branch() + 1, steps: self.timeline.steps() });
         Arc::new(view)

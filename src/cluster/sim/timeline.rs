@@ -16,7 +16,7 @@ use crate::cluster::sim::execute;
 use crate::cluster::sim::run::{Phase, Run};
 use crate::cluster::sim::watch::Watch;
 use crate::cluster::sim::world::{StepOutcome, World};
-use crate::cluster::view::ClockMode;
+use crate::cluster::view::{ClockMode, ViewRequest};
 use crate::engine::time::Instant;
 
 /// How far apart checkpoints are, in virtual milliseconds.
@@ -98,12 +98,14 @@ impl Timeline {
         Timeline { watch, ..Timeline::new(run) }
     }
 
-    /// What is seen of it, brought up to this moment.
+    /// What is seen of it, brought up to this moment: what is wanted tells which logs are looked into.
     ///
     /// # Panics
     /// If nobody looks at it.
-    pub fn picture(&mut self, clock: ClockMode) -> &mut Observer {
+    pub fn picture(&mut self, clock: ClockMode, want: &ViewRequest) -> &mut Observer {
         let watch = self.watch.as_mut().expect("somebody looks at it");
+        // A checkpoint remembers what was looked into then.
+        watch.observer.look_at(want.xray.as_ref());
         watch.refresh(&self.run.world, clock);
         &mut watch.observer
     }

@@ -15,7 +15,7 @@ use crate::engine::log::segments::Segments;
 use crate::engine::log::time_index::TimeIndex;
 use crate::engine::log::transactions::AbortedTransaction;
 use crate::engine::mutant::Mutant;
-use crate::engine::observe::{EventKind, TruncationReason};
+use crate::engine::observe::{EventKind, ProducerInside, TruncationReason};
 use crate::engine::time::WallTime;
 use crate::protocol::batch::BatchHeader;
 use crate::protocol::ids::{EpochEnd, LogId, PartitionId};
@@ -329,6 +329,11 @@ impl PartitionLog {
     /// The producers that are known, in order of id (DescribeProducers).
     pub fn producers(&self) -> impl Iterator<Item = ProducerSummary> + '_ {
         self.producers.summaries()
+    }
+
+    /// Every producer with where it wrote last, in order of id.
+    pub fn producers_inside(&self) -> impl Iterator<Item = ProducerInside> + '_ {
+        self.producers.inside()
     }
 
     /// Forgets all producers, for the mutant that does not rebuild them.

@@ -9,6 +9,7 @@
 //! marker holds.
 
 use crate::engine::log::transactions::{AbortedTransaction, Transactions, put_count, take_count};
+use crate::engine::observe::ProducerInside;
 use crate::protocol::batch::{Batch, BatchHeader};
 use crate::protocol::error::ErrorCode;
 use crate::protocol::records;
@@ -309,6 +310,18 @@ impl ProducerState {
             last_timestamp: producer.last_timestamp,
             coordinator_epoch: producer.coordinator_epoch,
             transaction_start_offset: producer.transaction_first_offset.unwrap_or(-1),
+        })
+    }
+
+    /// All producers with where each wrote last, in order of id.
+    pub(super) fn inside(&self) -> impl Iterator<Item = ProducerInside> + '_ {
+        self.producers.iter().map(|(&producer_id, producer)| ProducerInside {
+            producer_id,
+            producer_epoch: producer.epoch,
+            last_sequence: producer.last_sequence(),
+            last_offset: producer.batches.last().map(|batch| batch.last_offset),
+            last_timestamp: producer.last_timestamp,
+            transaction_start: producer.transaction_first_offset,
         })
     }
 

@@ -4,17 +4,73 @@ use super::partition::{Replica, Role};
 use super::timers::Timer;
 use super::{PRODUCER_CHECK_INTERVAL_MS, ReplicaEnv, Replicas};
 use crate::engine::io::{Ctx, LogRead};
-use crate::engine::observe::{ReplicaRole, ReplicaSnapshot, Scope};
+use crate::engine::observe::{BatchHead, Inside, ProducerInside, ReplicaRole, ReplicaSnapshot, Scope, Stretch};
 use crate::protocol::ids::PartitionId;
+use std::cmp::Reverse;
 use std::ops::ControlFlow;
+
+/// A look inside a log holds so many batches at most.
+const INSIDE_BATCHES_MAX: usize = 400;
+/// And passes so many bytes at most, so that it costs a broker no more than a fetch does.
+const INSIDE_BYTES_MAX: usize = 16 << 20;
+/// So many leader epochs.
+const INSIDE_EPOCHS_MAX: usize = 64;
+/// So many producers.
+const INSIDE_PRODUCERS_MAX: usize = 64;
 
 impl Replicas {
     /// The account of all replicas within a scope.
-    pub fn snapshot(&self, scope: &Scope, _log: &dyn LogRead) -> Vec<ReplicaSnapshot> {
+    pub fn snapshot(&self, scope: &Scope) -> Vec<ReplicaSnapshot> {
         match &scope.partitions {
             None => self.partitions.keys().filter_map(|id| self.snapshot_of(*id)).collect(),
             Some(wanted) => wanted.iter().filter_map(|id| self.snapshot_of(*id)).collect(),
         }
+    }
+
+    /// What is inside one log. Headers are read, no record is; a log that cannot be read shows no batches.
+    pub fn inside(&self, stretch: Stretch, read: &dyn LogRead) -> Option<Inside> {
+        let replica = self.partitions.get(&stretch.partition)?;
+        let log = &replica.log;
+        let (mut batches, mut bytes) = (Vec::new(), 0);
+        let from = stretch.from.max(log.start_offset());
+        let visited = read.scan(log.id(), from, &mut |header| {
+            if header.base_offset >= stretch.to {
+                return ControlFlow::Break(());
+            }
+            bytes += header.size();
+            batches.push(BatchHead {
+                base_offset: header.base_offset,
+                last_offset: header.last_offset(),
+                leader_epoch: header.leader_epoch,
+                records: header.record_count,
+                size_bytes: header.size() as u64,
+                producer_id: header.producer_id,
+                base_sequence: header.base_sequence,
+                is_transactional: header.is_transactional(),
+                is_control: header.is_control(),
+            });
+            if batches.len() >= INSIDE_BATCHES_MAX || bytes >= INSIDE_BYTES_MAX {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        });
+        if visited.is_err() {
+            // Whoever wants to read it finds out, and goes offline.
+            batches.clear();
+        }
+        let epochs: Vec<(i32, i64)> = log.epochs().collect();
+        let mut producers: Vec<ProducerInside> = log.producers_inside().collect();
+        let producer_count = producers.len();
+        producers.sort_by_key(|producer| (producer.transaction_start.is_none(), Reverse(producer.last_offset)));
+        producers.truncate(INSIDE_PRODUCERS_MAX);
+        Some(Inside {
+            partition: stretch.partition,
+            last_stable_offset: log.last_stable_offset(replica.high_watermark),
+            batches,
+            epochs: epochs[epochs.len().saturating_sub(INSIDE_EPOCHS_MAX)..].to_vec(),
+            producers,
+            producer_count,
+        })
     }
 
     fn snapshot_of(&self, id: PartitionId) -> Option<ReplicaSnapshot> {

@@ -6,5 +6,6 @@ pub mod faults;
 pub mod groups;
 pub mod messages;
 pub mod quorum;
+pub mod partition;
 pub mod start;
 pub mod topics;

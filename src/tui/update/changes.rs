@@ -81,7 +81,7 @@ pub(super) fn on_action(model: &mut Model, action: Action) -> Vec<Cmd> {
         Action::Heal => vec![Cmd::Run("heal".into())],
         Action::Undo => vec![Cmd::Run("undo".into())],
         Action::Cut => open_cut(model),
-        Action::Actions | Action::Open => open_actions(model),
+        Action::Actions => open_actions(model),
         Action::Delete => match model.cluster.selected.as_ref().map(|name| name.topic.to_string()) {
             Some(topic) => ask_first(model, &format!("topic delete {topic}")),
             None => Vec::new(),

@@ -35,8 +35,8 @@ pub(super) fn on_action(model: &mut Model, action: Action) -> Option<Vec<Cmd>> {
         }
         Action::NextPane | Action::PreviousPane | Action::Open => messages.on_detail = !messages.on_detail,
         Action::Filter => messages.prompt = prompt(Field::Where, &messages.condition),
-        Action::Offset => messages.prompt = prompt(Field::Offset, ""),
-        Action::Moment => messages.prompt = prompt(Field::Time, ""),
+        Action::GoToOffset => messages.prompt = prompt(Field::Offset, ""),
+        Action::Frames => messages.prompt = prompt(Field::Time, ""),
         Action::Votes => messages.is_raw = !messages.is_raw,
         Action::Follow | Action::Live => {
             messages.follow();

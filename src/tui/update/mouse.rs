@@ -27,6 +27,10 @@ pub(super) fn on_mouse(model: &mut Model, mouse: MouseEvent) -> Vec<Cmd> {
         return super::after(model, outcome);
     }
     match (wheel, mouse.kind) {
+        (Some(code), _) if model.screen == Screen::Partition => {
+            super::partition::on_wheel(model, code == KeyCode::Up, mouse.modifiers.contains(KeyModifiers::CONTROL));
+            Vec::new()
+        }
         (Some(code), _) => {
             let action = if code == KeyCode::Up { Action::Up } else { Action::Down };
             super::on_action(model, action)
@@ -61,6 +65,11 @@ fn click(model: &mut Model, x: u16, y: u16) -> Vec<Cmd> {
     if model.screen == Screen::Topics {
         return super::topics::on_click(model, frame, (x, y), double);
     }
+    if model.screen == Screen::Partition
+        && let Some(cmds) = super::partition::on_click(model, frame, x, y, double)
+    {
+        return cmds;
+    }
     if model.screen == Screen::Quorum
         && let Some(voter) = quorum::card_at(&view, frame, x, y)
     {
@@ -94,7 +103,7 @@ fn click(model: &mut Model, x: u16, y: u16) -> Vec<Cmd> {
         Hit::Card(broker) => {
             model.cluster.pane = Pane::Matrix;
             model.cluster.broker = Some(broker);
-            if double { super::on_action(model, Action::Open) } else { changes::select_consequence(model) }
+            if double { super::on_action(model, Action::Actions) } else { changes::select_consequence(model) }
         }
         Hit::More => super::on_action(model, Action::ShowAll),
         Hit::Headline => super::on_action(model, Action::Why),

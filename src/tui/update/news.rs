@@ -39,6 +39,7 @@ pub(super) fn on_view(model: &mut Model, view: Arc<ClusterView>) {
     }
     super::groups::on_view(model);
     super::topics::on_view(model);
+    super::partition::on_view(model);
 }
 
 /// Turns new serious facts into messages, many of a kind into one.

@@ -4,5 +4,6 @@ pub mod card;
 pub mod json;
 pub mod logbar;
 pub mod mark;
+pub mod offsets;
 pub mod spark;
 pub mod timeline;

@@ -7,6 +7,8 @@
 mod fake_groups;
 #[path = "fake_topics.rs"]
 mod fake_topics;
+#[path = "fake_xray.rs"]
+mod fake_xray;
 
 use kafkarium::cluster::command::{Names, catalogue, complete};
 use kafkarium::cluster::view::*;
@@ -444,6 +446,7 @@ impl ClusterPort for FakeCluster {
             wall_ms: WALL_MS,
             lesson: None,
             quorum: None,
+            xray: want.xray.as_ref().and_then(|want| fake_xray::view(want, self.scene)),
             groups: want.groups.as_ref().map(|want| fake_groups::view(want, NOW_MS, self.scene)),
             topics: want.topics.as_ref().map(|want| fake_topics::view(want, self.scene)),
             placement: None,

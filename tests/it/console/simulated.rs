@@ -2,10 +2,11 @@
 //! in a pseudo-terminal.
 
 use super::terminal::Terminal;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use kafkarium::cluster::command::parse_line;
 use kafkarium::cluster::sim::run::Run;
 use kafkarium::cluster::sim::stage::Stage;
-use kafkarium::cluster::view::ClusterPort;
+use kafkarium::cluster::view::{ClusterPort, PartitionName, TruncationStage};
 use kafkarium::tui::commands;
 use kafkarium::tui::draw::draw;
 use kafkarium::tui::model::Model;
@@ -20,14 +21,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A world with a steady load, looked at by consoles of two sizes.
-struct Watched {
+pub struct Watched {
     stage: Stage,
     consoles: Vec<Model>,
     now_ms: u64,
 }
 
 impl Watched {
-    fn new(seed: u64) -> Watched {
+    pub fn new(seed: u64) -> Watched {
         let stage = Stage::new(Run::open(seed, 3), seed);
         let console = |(columns, rows)| {
             let palette = Arc::from(commands::palette(stage.commands()));
@@ -41,13 +42,13 @@ impl Watched {
         watched
     }
 
-    fn say(&mut self, line: &str) {
+    pub fn say(&mut self, line: &str) {
         let reply = self.stage.execute(parse_line(line).expect("a command"));
         assert!(reply.is_done(), "{line}: {reply:?}");
     }
 
     /// Real time passes in small pieces, and pictures are drawn as they are for a user.
-    fn pass(&mut self, milliseconds: u64) {
+    pub fn pass(&mut self, milliseconds: u64) {
         for _ in 0..milliseconds / 50 {
             self.stage.pass(Duration::from_millis(50));
             while self.stage.pass(Duration::ZERO) {}
@@ -66,8 +67,44 @@ impl Watched {
         }
     }
 
+    /// Who leads a partition, as it is seen.
+    pub fn leader_of(&mut self, topic: &str, partition: i32) -> i32 {
+        self.look();
+        let name = PartitionName::new(topic, partition);
+        let rows = &self.consoles[0].view.rows.rows;
+        rows.iter().find(|row| row.name == name).and_then(|row| row.leader).expect("a leader").0
+    }
+
+    /// Looks inside a partition on every console.
+    pub fn open_partition(&mut self, topic: &str, partition: i32) {
+        for model in &mut self.consoles {
+            model.cluster.selected = Some(PartitionName::new(topic, partition));
+            update(model, Msg::Key(KeyEvent::new(KeyCode::Char('2'), KeyModifiers::NONE)));
+        }
+        self.look();
+    }
+
+    /// Lets time pass until a truncation of the partition that is looked into is so far.
+    pub fn until_stage(&mut self, stage: TruncationStage) {
+        for _ in 0..600 {
+            let xray = self.consoles[0].view.xray.as_ref();
+            let truncation = xray.and_then(|xray| xray.truncation.as_ref());
+            if truncation.is_some_and(|truncation| truncation.stage == stage) {
+                return;
+            }
+            self.pass(50);
+        }
+        panic!("no {stage:?}:\n{}", self.pictures());
+    }
+
+    /// The moment that is shown.
+    pub fn at_ms(&mut self) -> u64 {
+        self.look();
+        self.consoles[0].view.at_ms
+    }
+
     /// The pictures, the small one first.
-    fn pictures(&mut self) -> String {
+    pub fn pictures(&mut self) -> String {
         self.look();
         let picture = |model: &Model| {
             let mut buffer = Buffer::empty(model.area);

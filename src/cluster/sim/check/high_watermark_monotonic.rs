@@ -54,7 +54,7 @@ impl HighWatermarkMonotonic {
 fn within_logs(world: &World, id: BrokerId) -> Result<(), Violation> {
     let node = &world.nodes[&id];
     let Some(broker) = &node.broker else { return Ok(()) };
-    for replica in broker.replicas().snapshot(&Scope { partitions: None }, &node.disk) {
+    for replica in broker.replicas().snapshot(&Scope { partitions: None, inside: None }) {
         if replica.high_watermark > replica.log_end {
             let (partition, offset, end) = (replica.partition, replica.high_watermark, replica.log_end);
             let what = format!("{partition} on broker {id}: {offset} is beyond the log end {end}");

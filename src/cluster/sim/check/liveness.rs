@@ -141,8 +141,8 @@ fn unfinished_partition(world: &World, image: &MetadataImage, down: Option<Broke
 }
 
 fn lag_of(leader: &Node, partition: PartitionId, name: &str, may_be_open: bool) -> Option<String> {
-    let scope = Scope { partitions: Some(vec![partition]) };
-    let replica = leader.broker.as_ref()?.replicas().snapshot(&scope, &leader.disk).pop()?;
+    let scope = Scope { partitions: Some(vec![partition]), inside: None };
+    let replica = leader.broker.as_ref()?.replicas().snapshot(&scope).pop()?;
     if replica.role != ReplicaRole::Leader {
         return Some(format!("the leader of {name} does not know yet that it is"));
     }

@@ -22,7 +22,7 @@ pub fn found(world: &World) -> Option<String> {
         if let Some(open) = open {
             return Some(format!("{} is {} on its coordinator {id}", open.id, open.state.status.name()));
         }
-        for replica in broker.replicas().snapshot(&Scope::default(), &node.disk) {
+        for replica in broker.replicas().snapshot(&Scope::default()) {
             let stable = replica.last_stable_offset;
             if stable >= replica.high_watermark {
                 continue;

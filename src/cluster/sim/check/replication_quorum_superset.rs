@@ -35,8 +35,8 @@ pub(super) fn look(
 fn compare(decisions: &Decisions, world: &World, leader: BrokerId, id: PartitionId) -> Result<(), Violation> {
     let (Some(state), node) = (decisions.partition(id), &world.nodes[&leader]) else { return Ok(()) };
     let Some(broker) = node.broker.as_ref() else { return Ok(()) };
-    let scope = Scope { partitions: Some(vec![id]) };
-    for replica in broker.replicas().snapshot(&scope, &node.disk) {
+    let scope = Scope { partitions: Some(vec![id]), inside: None };
+    for replica in broker.replicas().snapshot(&scope) {
         let is_this_term = replica.role == ReplicaRole::Leader && replica.leader_epoch == state.leader_epoch;
         let left_out = state.isr.iter().find(|member| !replica.maximal_isr.contains(member));
         if let Some(member) = left_out.filter(|_| is_this_term) {

@@ -66,8 +66,8 @@ impl Facts for World {
         }
         let node = self.nodes.get(&on.or(state.leader)?)?;
         let replica = || {
-            let scope = crate::engine::observe::Scope { partitions: Some(vec![id]) };
-            node.broker.as_ref()?.replicas().snapshot(&scope, &node.disk).into_iter().next()
+            let scope = crate::engine::observe::Scope { partitions: Some(vec![id]), inside: None };
+            node.broker.as_ref()?.replicas().snapshot(&scope).into_iter().next()
         };
         match measure {
             Measure::LeaderEpoch => replica().map(|replica| i64::from(replica.leader_epoch)),

@@ -478,13 +478,13 @@ impl World {
 
     fn replica(&self, broker: i32) -> ReplicaSnapshot {
         let node = &self.nodes[&BrokerId(broker)];
-        let scope = Scope { partitions: Some(vec![P0]) };
-        node.replicas.snapshot(&scope, &node.harness.store).pop().expect("a replica")
+        let scope = Scope { partitions: Some(vec![P0]), inside: None };
+        node.replicas.snapshot(&scope).pop().expect("a replica")
     }
 
     fn has_replica(&self, broker: i32) -> bool {
         let node = &self.nodes[&BrokerId(broker)];
-        !node.replicas.snapshot(&Scope { partitions: Some(vec![P0]) }, &node.harness.store).is_empty()
+        !node.replicas.snapshot(&Scope { partitions: Some(vec![P0]), inside: None }).is_empty()
     }
 
     /// The batches of a broker's replica.
