@@ -11,7 +11,7 @@ use crate::cluster::sim::world::{Happening, Node, Power, StepOutcome, World};
 use crate::engine::broker::Broker;
 use crate::engine::prng::Prng;
 use crate::engine::time::Instant;
-use crate::protocol::ids::BrokerId;
+use crate::protocol::ids::{BrokerId, DirectoryId};
 use kafka_protocol::messages::ApiKey;
 
 /// What can go wrong, and right again.
@@ -171,7 +171,8 @@ fn possible(swarm: Swarm, broker: BrokerId, other: BrokerId, slow_us: u64) -> Ve
 /// Does what was planned, if it may be done now; what the broker concerned told of it.
 pub fn inflict(world: &mut World, fault: &Fault) -> StepOutcome {
     let is_allowed = match fault {
-        Fault::PowerLoss(_) | Fault::Wipe(_) => is_whole(world),
+        Fault::PowerLoss(_) => is_whole(world),
+        Fault::Wipe(broker) => is_whole(world) && can_elect_without(world, *broker),
         Fault::Kill(broker) | Fault::Stop(broker) | Fault::Suspend(broker) | Fault::Isolate(broker) => {
             somebody_has_all_without(world, *broker)
         }
@@ -247,7 +248,20 @@ pub(super) fn somebody_has_all_without(world: &mut World, broker: BrokerId) -> b
 pub(super) fn can_be_done_without(world: &mut World, broker: BrokerId) -> bool {
     let lost = who_has_lost_records(world);
     let is_whole = |node: &Node| node.broker.as_ref().is_none_or(|broker| !broker.is_shutting_down());
-    lost.iter().all(|id| *id == broker) && world.nodes.iter().all(|(id, node)| *id == broker || is_whole(node))
+    lost.iter().all(|id| *id == broker)
+        && can_elect_without(world, broker)
+        && world.nodes.iter().all(|(id, node)| *id == broker || is_whole(node))
+}
+
+/// Whether a majority of the voters has its disk without a broker: one whose disk was replaced votes again only when the others have taken it in
+/// (KIP-853).
+fn can_elect_without(world: &World, broker: BrokerId) -> bool {
+    let images = world.nodes.values().filter_map(|node| Some(node.broker.as_ref()?.image()));
+    let Some(image) = images.max_by_key(|image| image.end_offset) else { return false };
+    let has_its_disk = |(id, directory): &(&BrokerId, &DirectoryId)| {
+        **id != broker && world.nodes.get(*id).is_some_and(|node| node.config.directory == **directory)
+    };
+    image.voters.iter().filter(has_its_disk).count() > image.voters.len() / 2
 }
 
 fn who_has_lost_records(world: &mut World) -> Vec<BrokerId> {
