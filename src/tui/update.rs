@@ -10,9 +10,9 @@ mod groups;
 mod messages;
 mod mouse;
 mod news;
+mod partition;
 mod quorum;
 mod topics;
-mod partition;
 
 use super::commands::{self, Own};
 use super::headline::Mood;

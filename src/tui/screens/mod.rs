@@ -5,7 +5,7 @@ pub mod empty;
 pub mod faults;
 pub mod groups;
 pub mod messages;
-pub mod quorum;
 pub mod partition;
+pub mod quorum;
 pub mod start;
 pub mod topics;

@@ -49,6 +49,8 @@ pub(super) struct Pair {
     batch: Vec<ConsumerRecord>,
     /// The generation and the offsets of the transaction that is under way.
     attempt: Option<(i32, BTreeMap<TopicPartition, Position>)>,
+    /// Partitions of it were given up since it began.
+    has_given_up: bool,
     /// And of the one that has just been committed.
     committed: Option<(i32, BTreeMap<TopicPartition, Position>)>,
 }
@@ -61,7 +63,16 @@ impl Pair {
         output: (String, i32),
     ) -> Pair {
         let producer = TransactionalProducer::new(options);
-        Pair { consumer, producer, group, output, batch: Vec::new(), attempt: None, committed: None }
+        Pair {
+            consumer,
+            producer,
+            group,
+            output,
+            batch: Vec::new(),
+            attempt: None,
+            has_given_up: false,
+            committed: None,
+        }
     }
 
     /// What has just been committed: the generation, and the next offset of each partition.
@@ -74,19 +85,21 @@ impl Pair {
         self.batch.is_empty() && !self.producer.is_busy()
     }
 
-    /// What is given up is another's to process. True if partitions were lost whose records are in the transaction under way: it might still be
-    /// committed when the member has come back and reads them again, so everything has to begin anew.
+    /// What is given up is another's to process. True if the member has come back in the generation of the transaction under way, after it gave up
+    /// partitions whose records are in it: that would still be committed although it reads them again, so everything has to begin anew. In any
+    /// other generation the coordinator refuses it.
     pub(super) fn follow(&mut self, events: &[Event]) -> bool {
         let mut must_restart = false;
         for event in events {
-            if let Event::Revoked(gone) | Event::Lost(gone) = event {
-                self.batch.retain(|read| !gone.contains(&read.partition));
-            }
-            if let Event::Lost(gone) = event
-                && let Some((_, positions)) = &self.attempt
-            {
-                must_restart |= self.producer.is_busy() && gone.iter().any(|lost| positions.contains_key(lost));
-            }
+            let Some((generation, positions)) = self.attempt.as_ref().filter(|_| self.producer.is_busy()) else {
+                self.has_given_up = false;
+                self.batch.retain(|read| !is_given_up(event, &read.partition));
+                continue;
+            };
+            self.has_given_up |= positions.keys().any(|partition| is_given_up(event, partition));
+            let is_back = matches!(event, Event::Joined { generation: joined, .. } if joined == generation);
+            must_restart |= is_back && self.has_given_up;
+            self.batch.retain(|read| !is_given_up(event, &read.partition));
         }
         must_restart
     }
@@ -123,6 +136,7 @@ impl Pair {
             });
         }
         self.attempt = Some((generation, positions.clone()));
+        self.has_given_up = false;
         let offsets = GroupOffsets {
             group: self.group.clone(),
             member: member.id().to_owned(),
@@ -153,6 +167,11 @@ impl Pair {
             }
         }
     }
+}
+
+/// Whether an event takes a partition away.
+fn is_given_up(event: &Event, partition: &TopicPartition) -> bool {
+    matches!(event, Event::Revoked(gone) | Event::Lost(gone) if gone.contains(partition))
 }
 
 impl Machine for Pair {
