@@ -27,6 +27,9 @@ pub const CLIENTS: BrokerId = BrokerId(-1);
 const RETRANSMIT: Duration = Duration::from_millis(200);
 /// Losses in a row that are counted: after 25 seconds everything gets through.
 const MAX_LOSSES: u32 = 7;
+/// What a throttled link has taken has arrived after so long at the latest: a connection's buffers hold no more, and whoever sends more waits
+/// for room.
+const BACKLOG_MAX: Duration = Duration::from_secs(5);
 
 /// What a message's header and fields count for a throttled link, in bytes.
 const MESSAGE_OVERHEAD_BYTES: u64 = 100;
@@ -217,7 +220,8 @@ impl State {
         }
         if let Some(rate) = self.faults.bytes_per_s {
             let nanoseconds = bytes.saturating_mul(1_000_000_000) / rate.max(1);
-            self.busy_until = self.busy_until.max(now) + Duration::from_nanos(nanoseconds);
+            let busy_until = self.busy_until.max(now) + Duration::from_nanos(nanoseconds);
+            self.busy_until = busy_until.min(now + BACKLOG_MAX);
             at = at.max(self.busy_until);
         }
         at
