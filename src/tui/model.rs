@@ -185,6 +185,8 @@ pub struct TopicsScreen {
     pub filter_input: Option<Input>,
     /// The settings have the keys, not the list.
     pub on_settings: bool,
+    /// The form that edits the selected topic opens with the picture that tells its settings.
+    pub edit_waits: bool,
     /// The selected setting.
     pub setting: Option<&'static str>,
 }

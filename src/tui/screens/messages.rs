@@ -309,19 +309,22 @@ fn copies(pen: &Pen<'_>, place: &PlaceView, record: i64) -> Vec<Piece<'static>> 
     let theme = pen.theme;
     let mut pieces = vec![piece("copies   ", theme.fg(Role::Dim))];
     for replica in &place.row.replicas {
-        let has = replica.log_end.is_some_and(|end| end > record) && replica.log_start <= record;
+        // It was read, so it was committed: whoever is in sync has it, whatever the last look at its log said.
+        let is_down = matches!(replica.role, ReplicaRole::Dead | ReplicaRole::LastComplete);
+        let is_kept = replica.log_end.is_some_and(|end| end > record) && replica.log_start <= record;
+        let has = is_kept || (replica.in_isr && !is_down && replica.log_start <= record);
         let (glyph, role) = match replica.role {
             _ if !has => (glyphs::DEAD, Role::Dead),
             ReplicaRole::Leader => (glyphs::LEADER, Role::Lead),
-            ReplicaRole::Dead | ReplicaRole::LastComplete => (glyphs::LAST_COPY, Role::Dead),
+            _ if is_down => (glyphs::LAST_COPY, Role::Dead),
             ReplicaRole::Suspended => (glyphs::HALTED, Role::Lag),
             _ if replica.in_isr => (glyphs::ALIVE, Role::Sync),
             _ => (glyphs::OUT_OF_SYNC, Role::Lag),
         };
-        let text = match (has, replica.role) {
+        let text = match (has, is_down) {
             (false, _) => format!("{glyph} {} does not have it   ", replica.broker),
-            (true, ReplicaRole::Dead | ReplicaRole::LastComplete) => format!("{glyph} {} is down   ", replica.broker),
-            (true, _) => format!("{glyph} {}   ", replica.broker),
+            (true, true) => format!("{glyph} {} is down   ", replica.broker),
+            (true, false) => format!("{glyph} {}   ", replica.broker),
         };
         pieces.push(piece(text, theme.fg(role)));
     }

@@ -4,7 +4,7 @@
 //! a form or a menu that shows it first.
 
 use super::{changes, open_form};
-use crate::cluster::view::{PartitionName, SetBy};
+use crate::cluster::view::{PartitionName, SetBy, TopicDetail};
 use crate::tui::keymap::Action;
 use crate::tui::layout::Frame;
 use crate::tui::model::{Model, Screen};
@@ -60,9 +60,16 @@ pub(super) fn on_action(model: &mut Model, action: Action) -> Option<Vec<Cmd>> {
     Some(Vec::new())
 }
 
-/// The topic in detail.
+/// The selected topic. The picture may tell another one in detail still.
 fn selected(model: &Model) -> Option<Arc<str>> {
-    Some(Arc::clone(&model.view.topics.as_ref()?.detail.as_ref()?.row.name))
+    model.view.topics.as_ref().filter(|topics| topics.total > 0)?;
+    model.topics.selected.clone().filter(|_| !model.topics.find_name)
+}
+
+/// Its settings, if the picture tells them.
+fn detail_of_selected(model: &Model) -> Option<&TopicDetail> {
+    let detail = model.view.topics.as_ref()?.detail.as_deref()?;
+    (Some(&detail.row.name) == selected(model).as_ref()).then_some(detail)
 }
 
 fn back(model: &mut Model) {
@@ -88,18 +95,22 @@ fn show_partitions(model: &mut Model) {
 
 fn edit(model: &mut Model) -> Vec<Cmd> {
     let view = Arc::clone(&model.view);
-    let Some(detail) = view.topics.as_ref().and_then(|topics| topics.detail.as_ref()) else {
+    if view.topics.as_ref().is_none_or(|topics| topics.total == 0) {
         return open_form(model, form::Kind::NewTopic);
+    }
+    let Some(detail) = detail_of_selected(model) else {
+        model.topics.edit_waits = true;
+        return Vec::new();
     };
     let setting = detail.settings.get(model.topics.setting_index(detail)).filter(|_| model.topics.on_settings);
     let line = setting.map(|setting| format!("{}={}", setting.name, setting.value.as_deref().unwrap_or_default()));
-    model.overlays.push(Overlay::Form(Box::new(form::Form::alter(detail, line.as_deref(), &view))));
+    let form = form::Form::alter(detail, line.as_deref(), &view);
+    model.overlays.push(Overlay::Form(Box::new(form)));
     Vec::new()
 }
 
 fn actions(model: &mut Model) -> Vec<Cmd> {
-    let view = Arc::clone(&model.view);
-    let Some(detail) = view.topics.as_ref().and_then(|topics| topics.detail.as_ref()) else { return Vec::new() };
+    let Some(detail) = detail_of_selected(model) else { return Vec::new() };
     let name = &detail.row.name;
     let mut items = vec![
         changes::item('i', "describe", "partitions with leaders and offsets", format!("topic describe {name}")),
@@ -116,7 +127,8 @@ fn actions(model: &mut Model) -> Vec<Cmd> {
         items.push(changes::item('b', format!("{} back", setting.name), "as the cluster has it", line));
     }
     items.push(changes::item('D', "delete", "with all its records", format!("topic delete {name}")));
-    changes::open_menu(model, format!("Topic {name}"), items)
+    let title = format!("Topic {name}");
+    changes::open_menu(model, title, items)
 }
 
 /// A key while the filter is typed.
@@ -214,5 +226,9 @@ pub(super) fn on_view(model: &mut Model) {
     } else if let Some(detail) = &view.detail {
         model.topics.selected = Some(Arc::clone(&detail.row.name));
         model.topics.selected_index = view.selected_index;
+    }
+    if std::mem::take(&mut model.topics.edit_waits) && model.overlays.is_empty() && detail_of_selected(model).is_some()
+    {
+        edit(model);
     }
 }

@@ -250,6 +250,24 @@ fn keys_of_the_screen_lead_on() {
     assert!(world.text().contains("Produce"), "{}", world.text());
 }
 
+/// Keys come faster than pictures: what is done is done to the topic that was selected, not to the one that is still shown.
+#[test]
+fn keys_act_on_what_they_selected() {
+    let typed = |keys: &str| {
+        let mut world = Simulated::new(dark(), 120, 36);
+        for key in keys.chars() {
+            world.give(Msg::Key(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE)));
+        }
+        world.look();
+        world
+    };
+    let world = typed("jb");
+    assert_eq!(world.model.messages.as_ref().map(|messages| &*messages.topic), Some("clicks"));
+    assert!(typed("jjD").text().contains("Delete topic customers?"));
+    let text = typed("jje").text();
+    assert!(text.contains("Alter customers"), "{text}");
+}
+
 #[test]
 fn the_selection_goes_through_more_topics_than_fit_and_keeps_its_name() {
     let mut console = Console::new(Scene::Large, dark(), 120, 36);
