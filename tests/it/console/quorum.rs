@@ -256,6 +256,21 @@ fn the_tail_of_a_deposed_controller_is_to_be_cut_and_is_no_record() {
 }
 
 #[test]
+fn a_log_that_ends_before_what_is_shown_says_where() {
+    let mut watched = Watched::new(3, 3);
+    watched.say("kill 3");
+    watched.pass(1_000);
+    let quorum = watched.view().quorum.clone().expect("it was asked for");
+    let end = quorum.replicas.iter().find(|one| one.broker == BrokerId(3)).expect("it is a voter").log_end;
+    watched.say("topic create clicks --partitions 40 --replicas 2");
+    watched.pass(500);
+    for (columns, rows) in [(80, 24), (160, 45)] {
+        let text = watched.text(columns, rows, "");
+        assert!(text.contains(&format!("its log ends at {end}")), "{text}");
+    }
+}
+
+#[test]
 fn refusals_are_told_with_their_reason() {
     let mut watched = split_vote();
     let view = watched.view();

@@ -270,7 +270,10 @@ fn labels(pen: &mut Pen<'_>, replica: &QuorumReplica, axis: Axis, lane: Rect) {
             pen.text(axis.column(from) + 1, lane.y, cells, &text, style);
         }
     }
-    if replica.log_start > axis.first {
+    if replica.log_end <= axis.first {
+        let text = format!(" its log ends at {} ", offset(replica.log_end));
+        pen.text(axis.x, lane.y, axis.cells, &text, theme.fg(Role::Dim));
+    } else if replica.log_start > axis.first {
         let cells = axis.column(replica.log_start.min(end)).saturating_sub(axis.x);
         let text = "in a snapshot";
         if width(text) < cells {
