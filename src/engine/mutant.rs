@@ -50,8 +50,10 @@ pub enum Mutant {
     ReplayPastTornRecord,
     TornTailKept,
     WriteErrorIgnored,
+    SyncNotAwaited,
     CompactionKeysCollide,
     CompactionBeyondHighWatermark,
+    MarkersCompacted,
     OldGenerationCommits,
     OldGenerationCommitsInTransaction,
     AssignedBeforeRevoked,
@@ -391,6 +393,13 @@ pub const STORIES: &[Story] = &[
         &["LogMatching", "StrongIsr", "LeaderCandidateCompleteness", "LeaderCompleteness"],
     ),
     story(
+        Mutant::SyncNotAwaited,
+        "sync-not-awaited",
+        "what has to survive a loss of power counts as safe once it is written, before it is synced",
+        "Raft §5.2 (QuorumStateStore, KafkaRaftLog.flush)",
+        &["ElectionSafety", "MetadataLeaderCompleteness", "MetadataPrefix"],
+    ),
+    story(
         Mutant::CompactionKeysCollide,
         "compaction-keys-collide",
         "compaction takes two keys for one if a short hash of them is the same, and drops the last record of one",
@@ -403,6 +412,13 @@ pub const STORIES: &[Story] = &[
         "compaction lets a record that is not committed yet replace one that is",
         "LogCleanerManager.cleanableOffsets",
         &["CompactionKeepsLast"],
+    ),
+    story(
+        Mutant::MarkersCompacted,
+        "markers-compacted",
+        "compaction takes a producer's markers for records of one key and keeps the last: offsets that were committed are no longer",
+        "redpanda#5163",
+        &["ReplayEqualsLive", "CommittedOffsetNeverRegresses", "ExactlyOnce"],
     ),
     story(
         Mutant::OldGenerationCommits,

@@ -49,8 +49,20 @@ const COMPACTED: &str = "compacted";
 const SEGMENT_MS_MIN: u64 = 100;
 const SEGMENT_MS_MAX: u64 = 2_000;
 
+/// How large segments of the coordinators' topics are in a seed that compacts them, in bytes.
+const COORDINATORS_SEGMENT_MIN: u64 = 300;
+const COORDINATORS_SEGMENT_MAX: u64 = 6_000;
+
 /// Changes the configuration of a cluster for its clients, before any broker has started.
-pub(super) fn configure(world: &mut World) {
+pub(super) fn configure(world: &mut World, mut rng: Prng) {
+    if rng.chance(1, 3) {
+        let mut bytes = || rng.range(COORDINATORS_SEGMENT_MIN, COORDINATORS_SEGMENT_MAX);
+        let (of_groups, of_transactions) = (bytes(), bytes());
+        world.configure(|cluster| {
+            cluster.offsets_topic_segment_bytes = of_groups;
+            cluster.transaction_topic_segment_bytes = of_transactions;
+        });
+    }
     world.configure(|cluster| {
         cluster.transaction_topic_num_partitions = TRANSACTION_PARTITIONS;
         cluster.offsets_topic_num_partitions = GROUP_PARTITIONS;

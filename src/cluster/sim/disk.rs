@@ -206,6 +206,10 @@ impl Disk {
         match self.fault {
             Some(_) if self.has(Mutant::WriteErrorIgnored) => self.forget_batches(seq),
             Some(fault) => return Err(fault),
+            None if is_synced && self.has(Mutant::SyncNotAwaited) => {
+                self.sync(seq.saturating_sub(1));
+                self.persist(seq);
+            }
             None if is_synced => self.sync(seq),
             None => self.persist(seq),
         }
@@ -231,6 +235,16 @@ impl Disk {
         if self.fault.is_none() {
             self.sync(self.persisted);
         }
+    }
+
+    /// Whether a loss of power may take records that are not metadata, or bring such back.
+    pub fn has_unsynced_data(&self) -> bool {
+        self.unsynced.iter().any(|(_, op)| match op {
+            StorageOp::Append { log, .. } | StorageOp::Truncate { log, .. } | StorageOp::Rewrite { log, .. } => {
+                *log != LogId::METADATA
+            }
+            _ => false,
+        })
     }
 
     /// The process ends: what was persisted stays, of the rest any beginning.

@@ -170,7 +170,8 @@ fn strike_voter(striker: &mut Striker, votes: &mut Vec<(BrokerId, BrokerId)>) {
     striker.strike(0, Fault::CutOneWay(elected, voter), end_ms, Fault::HealLinks);
     let asleep_ms = striker.rng.range(5, 9);
     striker.strike(0, Fault::CutOneWay(rival, voter), asleep_ms + 1, Fault::HealOneWay(rival, voter));
-    striker.strike(4_000, Fault::Kill(voter), asleep_ms, Fault::Start(voter));
+    let end = if striker.rng.chance(1, 2) { Fault::Kill(voter) } else { Fault::PowerLoss(voter) };
+    striker.strike(4_000, end, asleep_ms, Fault::Start(voter));
 }
 
 fn strike_newcomer(striker: &mut Striker, broker: BrokerId) {

@@ -2,7 +2,8 @@
 //! combinations come up undiluted.
 //!
 //! The plan never destroys more than Kafka's contract survives: power is lost on one broker at a time, and only while every partition has
-//! its whole ISR and every other broker runs and is connected.
+//! its whole ISR and every other broker runs and is connected; or when the disk has all of the broker's records, so that it is no more than a
+//! kill to them.
 
 use crate::cluster::sim::disk_faults::{self, DiskFault, DiskSwarm};
 use crate::cluster::sim::link_faults::{self, LinkFault, LinkSwarm};
@@ -171,7 +172,9 @@ fn possible(swarm: Swarm, broker: BrokerId, other: BrokerId, slow_us: u64) -> Ve
 /// Does what was planned, if it may be done now; what the broker concerned told of it.
 pub fn inflict(world: &mut World, fault: &Fault) -> StepOutcome {
     let is_allowed = match fault {
-        Fault::PowerLoss(_) => is_whole(world),
+        Fault::PowerLoss(broker) => {
+            is_whole(world) || !has_unsynced_data(world, *broker) && somebody_has_all_without(world, *broker)
+        }
         Fault::Wipe(broker) => is_whole(world) && can_elect_without(world, *broker),
         Fault::Kill(broker) | Fault::Stop(broker) | Fault::Suspend(broker) | Fault::Isolate(broker) => {
             somebody_has_all_without(world, *broker)
@@ -262,6 +265,10 @@ fn can_elect_without(world: &World, broker: BrokerId) -> bool {
         **id != broker && world.nodes.get(*id).is_some_and(|node| node.config.directory == **directory)
     };
     image.voters.iter().filter(has_its_disk).count() > image.voters.len() / 2
+}
+
+fn has_unsynced_data(world: &World, broker: BrokerId) -> bool {
+    world.nodes.get(&broker).is_some_and(|node| node.disk.has_unsynced_data())
 }
 
 fn who_has_lost_records(world: &mut World) -> Vec<BrokerId> {

@@ -167,7 +167,7 @@ impl Run {
             let bytes = snapshots.range(SNAPSHOT_BYTES_MIN, SNAPSHOT_BYTES_MAX);
             world.configure(|cluster| cluster.metadata_snapshot_bytes = bytes);
         }
-        clientele::configure(&mut world);
+        clientele::configure(&mut world, Prng::new(options.seed).fork("coordinators"));
         drift(&mut world, Prng::new(options.seed).fork("drift"));
         let mut run = Run::begin(world);
         run.end_of_faults = run.world.now.plus_millis(options.seconds.map_or(SAFETY_MS, |seconds| seconds * 1_000));

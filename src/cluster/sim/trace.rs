@@ -2,7 +2,7 @@
 
 use crate::engine::time::Instant;
 use std::collections::VecDeque;
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// How many lines a report shows.
 const KEPT_LINES: usize = 40;
@@ -26,7 +26,10 @@ impl Default for Trace {
 impl Trace {
     /// Adds a line.
     pub fn line(&mut self, now: Instant, what: fmt::Arguments) {
-        let line = format!("{now} {what}");
+        let oldest = if self.last.len() == KEPT_LINES { self.last.pop_front() } else { None };
+        let mut line = oldest.unwrap_or_default();
+        line.clear();
+        write!(line, "{now} {what}").expect("a string takes what is written");
         for byte in line.bytes() {
             self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
         }
@@ -34,9 +37,6 @@ impl Trace {
             println!("{line}");
         }
         self.count += 1;
-        if self.last.len() == KEPT_LINES {
-            self.last.pop_front();
-        }
         self.last.push_back(line);
     }
 

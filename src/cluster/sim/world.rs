@@ -85,6 +85,14 @@ pub struct StepOutcome {
     pub stepped: Option<BrokerId>,
     /// What it told.
     pub events: Vec<Event>,
+    /// A client did or heard something.
+    pub is_of_client: bool,
+}
+
+impl StepOutcome {
+    fn of_client() -> StepOutcome {
+        StepOutcome { is_of_client: true, ..StepOutcome::default() }
+    }
 }
 
 /// See the module.
@@ -297,15 +305,15 @@ impl World {
             }
             Happening::Response { client, connection, attempt, response } => {
                 self.client_answer(client, connection, attempt, response);
-                StepOutcome::default()
+                StepOutcome::of_client()
             }
             Happening::ClientWake { client } => {
                 self.client_wake(client);
-                StepOutcome::default()
+                StepOutcome::of_client()
             }
             Happening::ClientTurn { client } => {
                 self.client_turn(client);
-                StepOutcome::default()
+                StepOutcome::of_client()
             }
             Happening::ClientPause { client } => {
                 *self.counts.entry("pauses of clients").or_default() += 1;
@@ -314,7 +322,7 @@ impl World {
             }
             Happening::ClientResume { client } => {
                 self.resume_client(client);
-                StepOutcome::default()
+                StepOutcome::of_client()
             }
             Happening::Fault(fault) => crate::cluster::sim::plan::inflict(self, &fault),
         }
@@ -350,7 +358,7 @@ impl World {
     }
 
     fn carry_out(&mut self, id: BrokerId, life: u32, effects: Vec<Effect>) -> StepOutcome {
-        let mut outcome = StepOutcome { stepped: Some(id), events: Vec::new() };
+        let mut outcome = StepOutcome { stepped: Some(id), ..StepOutcome::default() };
         let mut has_failed = false;
         for effect in effects {
             match effect {
@@ -535,7 +543,7 @@ impl World {
     pub fn power_loss(&mut self, id: BrokerId) {
         self.power_down(id, |node, rng| {
             node.power_losses += 1;
-            node.has_lost_records = true;
+            node.has_lost_records |= node.disk.has_unsynced_data();
             node.disk.power_loss(rng)
         });
     }

@@ -91,6 +91,8 @@ pub struct Cleaning {
     done: Cleaned,
     /// A planted bug: two keys with the same last byte are one.
     takes_last_byte: bool,
+    /// A planted bug: the last marker of each producer.
+    last_markers: Option<BTreeMap<i64, i64>>,
 }
 
 /// What becomes of a batch.
@@ -158,6 +160,7 @@ impl PartitionLog {
         let end = self.cleanable_end(cx.wall, stable_end, config);
         Cleaning {
             takes_last_byte: cx.has(Mutant::CompactionKeysCollide),
+            last_markers: cx.has(Mutant::MarkersCompacted).then(BTreeMap::new),
             cuts: self.cuts,
             first_dirty: self.clean_end(),
             end,
@@ -264,6 +267,9 @@ impl PartitionLog {
         let new_horizon = cx.wall.0.saturating_add(retention_ms);
         let is_marker = Marker::is_in(header);
         let is_unneeded = cleaning.is_unneeded(header);
+        if is_marker && cleaning.is_replaced_marker(header) {
+            return Fate::Goes;
+        }
         let filtered = if is_marker && is_unneeded && is_past && horizon.is_some() {
             Ok(Filtered::Nothing)
         } else if is_marker && is_unneeded && horizon.is_none() && header.record_count > 0 {
@@ -355,6 +361,9 @@ impl Cleaning {
     /// Takes in the keys of a batch. False if that is enough for one pass: the bound is at its end then.
     fn note_keys(&mut self, batch: &Batch) -> bool {
         let header = &batch.header;
+        if let Some(last) = self.last_markers.as_mut().filter(|_| Marker::is_in(header)) {
+            last.insert(header.producer_id, header.base_offset);
+        }
         if !header.is_control() && !self.is_aborted(header) {
             for record in records::iterate(batch).into_iter().flatten().map_while(Result::ok) {
                 let Some(key) = record.key.filter(|_| record.offset >= self.first_dirty) else { continue };
@@ -407,6 +416,11 @@ impl Cleaning {
             self.in_transaction.insert(header.producer_id);
         }
         self.is_aborted(header)
+    }
+
+    fn is_replaced_marker(&self, header: &BatchHeader) -> bool {
+        let last = self.last_markers.as_ref().and_then(|last| last.get(&header.producer_id));
+        last.is_some_and(|last| header.base_offset < *last)
     }
 
     fn is_aborted(&self, header: &BatchHeader) -> bool {

@@ -25,8 +25,8 @@ impl NoDisruptiveCandidate {
             _ => None,
         });
         let has_started = outcome.events.iter().any(|event| matches!(event.kind, EventKind::Started { .. }));
-        // Links, processes and disks change in steps that are no broker's.
-        if outcome.stepped.is_some() && stands.is_none() && !has_started {
+        // Links, processes and disks change in steps that are nobody's.
+        if (outcome.stepped.is_some() || outcome.is_of_client) && stands.is_none() && !has_started {
             return Ok(());
         }
         for id in world.nodes.keys() {
