@@ -51,6 +51,14 @@ impl Image {
         Arc::make_mut(self.logs.get_mut(&log).expect("an operation names a log that exists"))
     }
 
+    /// A log, or that there is none, as another image has it.
+    fn take_over(&mut self, log: LogId, from: &Image) {
+        match from.logs.get(&log) {
+            Some(found) => self.logs.insert(log, Arc::clone(found)),
+            None => self.logs.remove(&log),
+        };
+    }
+
     fn apply(&mut self, op: &StorageOp) {
         match op {
             StorageOp::CreateLog { log, partition, topic } => {
@@ -101,6 +109,20 @@ impl Image {
                 self.meta.remove(key);
             }
         }
+    }
+}
+
+/// The log that an operation changes.
+fn log_of(op: &StorageOp) -> Option<LogId> {
+    match op {
+        StorageOp::CreateLog { log, .. }
+        | StorageOp::DeleteLog { log }
+        | StorageOp::Append { log, .. }
+        | StorageOp::Truncate { log, .. }
+        | StorageOp::Trim { log, .. }
+        | StorageOp::Rewrite { log, .. }
+        | StorageOp::Reset { log, .. } => Some(*log),
+        StorageOp::PutMeta { .. } | StorageOp::DeleteMeta { .. } => None,
     }
 }
 
@@ -239,12 +261,10 @@ impl Disk {
 
     /// Whether a loss of power may take records that are not metadata, or bring such back.
     pub fn has_unsynced_data(&self) -> bool {
-        self.unsynced.iter().any(|(_, op)| match op {
-            StorageOp::Append { log, .. } | StorageOp::Truncate { log, .. } | StorageOp::Rewrite { log, .. } => {
-                *log != LogId::METADATA
-            }
-            _ => false,
-        })
+        let is_of_data = |op: &StorageOp| {
+            log_of(op).is_some_and(|log| log != LogId::METADATA) && !matches!(op, StorageOp::CreateLog { .. })
+        };
+        self.unsynced.iter().any(|(_, op)| is_of_data(op))
     }
 
     /// The process ends: what was persisted stays, of the rest any beginning.
@@ -264,20 +284,35 @@ impl Disk {
         let extra = usize::try_from(rng.range(0, loose)).expect("at most a length");
         let mut gone = self.unsynced.split_off(kept_at_least + extra);
         let lost = before - self.unsynced.len();
+        let mut changed: BTreeSet<LogId> = gone.iter().filter_map(|(_, op)| log_of(op)).collect();
         self.torn = gone.pop_front().map(|(_, op)| op).filter(|_| self.tears);
         if self.has(Mutant::ReplayPastTornRecord) {
             self.skip_torn(kept_at_least);
+            changed.extend(self.live.logs.keys());
         }
-        self.live = self.synced.clone();
-        for (_, op) in &self.unsynced {
-            self.live.apply(op);
-        }
+        self.rebuild(&changed);
         // The steps begin anew with the broker; what survived the crash is in the cache of a machine that runs.
         for (step, _) in &mut self.unsynced {
             *step = 0;
         }
         (self.current, self.persisted, self.was_clean) = (1, 0, false);
         Wreck { lost }
+    }
+
+    /// Makes the live image anew: the named values, and the logs that have lost something. The others are as they were, and long logs are
+    /// not copied.
+    fn rebuild(&mut self, changed: &BTreeSet<LogId>) {
+        self.live.meta.clone_from(&self.synced.meta);
+        for log in changed {
+            self.live.take_over(*log, &self.synced);
+        }
+        for (_, op) in &self.unsynced {
+            // What goes with a log that is deleted are named values too.
+            let is_due = log_of(op).is_none_or(|log| changed.contains(&log));
+            if is_due || matches!(op, StorageOp::DeleteLog { .. }) {
+                self.live.apply(op);
+            }
+        }
     }
 
     /// What a start does first: ends what is there before the write that is not whole. Whether there was one.
@@ -527,6 +562,40 @@ mod tests {
             disk.write(StorageOp::Append { log: LOG, batch: batch(offset) });
         }
         disk
+    }
+
+    #[test]
+    fn after_a_crash_the_image_is_the_synced_one_and_what_was_kept() {
+        let mut outcomes = BTreeSet::new();
+        for seed in 0..200 {
+            let mut rng = Prng::new(seed);
+            let mut disk = with_batches(0);
+            let other = LogId(10);
+            let partition = PartitionId::new(TopicId(uuid::Uuid::from_u128(8)), 0);
+            disk.write(StorageOp::CreateLog { log: other, partition, topic: "payments".to_owned() });
+            for offset in 0..6 {
+                let log = if rng.chance(1, 2) { LOG } else { other };
+                let at = disk.log(log).map_or(0, |log| log.end_offset);
+                match rng.range(0, 5) {
+                    0 => disk.write(StorageOp::Truncate { log, end_offset: (at - 1).max(0) }),
+                    1 => disk.write(StorageOp::PutMeta { key: format!("log/{}/epochs", log.0), value: Bytes::new() }),
+                    2 if offset == 5 => disk.write(StorageOp::DeleteLog { log }),
+                    _ => disk.write(StorageOp::Append { log, batch: batch(at) }),
+                }
+            }
+            disk.end_step(2);
+            if rng.chance(1, 2) {
+                disk.persist(2);
+                disk.kill(&mut rng);
+            } else {
+                disk.power_loss(&mut rng);
+            }
+            let mut expected = disk.synced.clone();
+            disk.unsynced.iter().for_each(|(_, op)| expected.apply(op));
+            assert_eq!(disk.live, expected, "seed {seed}");
+            outcomes.insert(disk.unsynced.len());
+        }
+        assert!(outcomes.len() > 4, "more or less survives: {outcomes:?}");
     }
 
     fn end(disk: &Disk) -> i64 {

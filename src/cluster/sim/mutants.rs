@@ -71,17 +71,27 @@ const HEAD: &str = "# Mutants\n\n\
     | mutant | what it breaks | source | found by | seed | seeds it took |\n\
     |---|---|---|---|---:|---:|\n";
 
-/// The seeds that a table records; `None` where a mutant was not found.
-pub fn recorded(table: &str) -> BTreeMap<Mutant, Option<u64>> {
-    let mut seeds = BTreeMap::new();
+/// What a table tells of a mutant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recorded {
+    /// The seed that showed it; `None` if none did.
+    pub seed: Option<u64>,
+    /// How many seeds were run.
+    pub seeds: u64,
+}
+
+/// What a table records, by mutant.
+pub fn recorded(table: &str) -> BTreeMap<Mutant, Recorded> {
+    let mut found = BTreeMap::new();
     for line in table.lines() {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         let name = cells.get(1).map(|name| name.trim_matches('`')).and_then(Mutant::by_name);
-        if let (Some(mutant), Some(seed)) = (name, cells.get(5)) {
-            seeds.insert(mutant, seed.parse().ok());
+        let seeds = cells.get(6).and_then(|seeds| seeds.parse().ok());
+        if let (Some(mutant), Some(seed), Some(seeds)) = (name, cells.get(5), seeds) {
+            found.insert(mutant, Recorded { seed: seed.parse().ok(), seeds });
         }
     }
-    seeds
+    found
 }
 
 #[cfg(test)]
@@ -95,6 +105,8 @@ mod tests {
             Hunt { mutant: found, found: Some((17, "NoCommittedRecordLost")), seeds: 17, others: BTreeMap::new() },
             Hunt { mutant: missed, found: None, seeds: 2_000, others: BTreeMap::new() },
         ];
-        assert_eq!(recorded(&table(&hunts)), BTreeMap::from([(found, Some(17)), (missed, None)]));
+        let expected =
+            [(found, Recorded { seed: Some(17), seeds: 17 }), (missed, Recorded { seed: None, seeds: 2_000 })];
+        assert_eq!(recorded(&table(&hunts)), BTreeMap::from(expected));
     }
 }
