@@ -288,6 +288,9 @@ impl Disk {
         self.torn = gone.pop_front().map(|(_, op)| op).filter(|_| self.tears);
         if self.has(Mutant::ReplayPastTornRecord) {
             self.skip_torn(kept_at_least);
+        }
+        if self.mutant.is_some() {
+            // A planted bug may have taken what was written.
             changed.extend(self.live.logs.keys());
         }
         self.rebuild(&changed);
