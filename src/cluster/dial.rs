@@ -67,8 +67,8 @@ pub struct Driver<M> {
     deadlines: BTreeMap<u64, (Instant, Place)>,
     began: Instant,
     next_any: usize,
-    /// When anybody was asked last.
-    asked_any_at: Option<Instant>,
+    /// What anybody was asked, and when last.
+    asked_any_at: BTreeMap<&'static str, Instant>,
     /// Whoever would be asked now has let a connection end.
     is_any_doubtful: bool,
     lives: u64,
@@ -90,7 +90,7 @@ impl<M: Machine> Driver<M> {
             deadlines: BTreeMap::new(),
             began: Instant::now(),
             next_any: 0,
-            asked_any_at: None,
+            asked_any_at: BTreeMap::new(),
             is_any_doubtful: false,
             lives: 0,
             told,
@@ -137,13 +137,14 @@ impl<M: Machine> Driver<M> {
         self.expire();
     }
 
-    /// Whoever asks anybody again soon was not helped: the next one is asked.
-    fn turn_to_somebody(&mut self) {
-        let is_soon = self.asked_any_at.is_some_and(|asked| asked.elapsed() < ASKED_AGAIN);
+    /// Whoever asks anybody the same again soon was not helped: the next one is asked.
+    fn turn_to_somebody(&mut self, what: &'static str) {
+        let asked_before = self.asked_any_at.insert(what, Instant::now());
+        let is_soon = asked_before.is_some_and(|asked| asked.elapsed() < ASKED_AGAIN);
         if is_soon || self.is_any_doubtful {
             self.next_any = self.next_any.wrapping_add(1);
         }
-        (self.asked_any_at, self.is_any_doubtful) = (Some(Instant::now()), false);
+        self.is_any_doubtful = false;
     }
 
     fn place(&self, to: Target) -> Place {
@@ -161,7 +162,7 @@ impl<M: Machine> Driver<M> {
 
     fn dispatch(&mut self, call: Call) {
         if call.to == Target::Any {
-            self.turn_to_somebody();
+            self.turn_to_somebody(call.request.api().name());
         }
         let place = self.place(call.to);
         if !self.connections.contains_key(&place) {
