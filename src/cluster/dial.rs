@@ -23,8 +23,6 @@ use tokio::time::Instant;
 
 /// After this long a connection that does not come about is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Whoever asks anybody again before this is over was not helped.
-const ASKED_AGAIN: Duration = Duration::from_secs(1);
 /// The largest response that is read, in bytes.
 const RESPONSE_BYTES_MAX: usize = 256 * 1024 * 1024;
 
@@ -67,9 +65,8 @@ pub struct Driver<M> {
     deadlines: BTreeMap<u64, (Instant, Place)>,
     began: Instant,
     next_any: usize,
-    /// What anybody was asked, and when last.
-    asked_any_at: BTreeMap<&'static str, Instant>,
-    /// Whoever would be asked now has let a connection end.
+    /// A connection has ended since anybody was asked: the next one is asked then, one step a question, so that no rhythm of connections that
+    /// end leads to the same broker for ever.
     is_any_doubtful: bool,
     lives: u64,
     told: mpsc::UnboundedReceiver<Told>,
@@ -90,7 +87,6 @@ impl<M: Machine> Driver<M> {
             deadlines: BTreeMap::new(),
             began: Instant::now(),
             next_any: 0,
-            asked_any_at: BTreeMap::new(),
             is_any_doubtful: false,
             lives: 0,
             told,
@@ -137,16 +133,6 @@ impl<M: Machine> Driver<M> {
         self.expire();
     }
 
-    /// Whoever asks anybody the same again soon was not helped: the next one is asked.
-    fn turn_to_somebody(&mut self, what: &'static str) {
-        let asked_before = self.asked_any_at.insert(what, Instant::now());
-        let is_soon = asked_before.is_some_and(|asked| asked.elapsed() < ASKED_AGAIN);
-        if is_soon || self.is_any_doubtful {
-            self.next_any = self.next_any.wrapping_add(1);
-        }
-        self.is_any_doubtful = false;
-    }
-
     fn place(&self, to: Target) -> Place {
         match to {
             Target::Broker(broker) => Place::Broker(broker),
@@ -161,8 +147,8 @@ impl<M: Machine> Driver<M> {
     }
 
     fn dispatch(&mut self, call: Call) {
-        if call.to == Target::Any {
-            self.turn_to_somebody(call.request.api().name());
+        if call.to == Target::Any && std::mem::take(&mut self.is_any_doubtful) {
+            self.next_any = self.next_any.wrapping_add(1);
         }
         let place = self.place(call.to);
         if !self.connections.contains_key(&place) {
@@ -225,7 +211,7 @@ impl<M: Machine> Driver<M> {
     fn close(&mut self, place: &Place, reason: String) {
         let Some(connection) = self.connections.remove(place) else { return };
         connection.task.abort();
-        self.is_any_doubtful |= self.place(Target::Any) == *place;
+        self.is_any_doubtful = true;
         for call in connection.calls {
             self.fail(call, reason.clone());
         }
