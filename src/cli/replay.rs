@@ -82,11 +82,16 @@ pub(super) fn any_seed() -> u64 {
 
 /// Shows a world until the user quits.
 pub(super) fn show(stage: Stage, console: ConsoleOptions, again: &str) -> Outcome {
+    guard(stage, again, |port| run::run(port, console).map(|_| ()).map_err(Failure::from))
+}
+
+/// Lets somebody look at a world until they have enough of it, and tells if the run panicked meanwhile.
+pub(super) fn guard(stage: Stage, again: &str, look: impl FnOnce(SimPort) -> Outcome) -> Outcome {
     let port = SimPort::open(stage)?;
     let fall = port.fall();
-    run::run(port, console)?;
+    let seen = look(port);
     match fall.message() {
-        None => Ok(()),
+        None => seen,
         Some(panic) => {
             Err(Failure::new(Exit::Failed, format!("the simulated run panicked: {panic}\nit runs again with: {again}")))
         }

@@ -9,11 +9,16 @@ use crate::cluster::live::LivePort;
 use crate::cluster::options::ClusterOptions;
 use crate::cluster::sim::run::Run;
 use crate::cluster::sim::stage::Stage;
+use crate::cluster::view::ClusterPort;
+use crate::tui::plain::session;
 use crate::tui::run::{self, ConsoleOptions};
 use crate::tui::screens::start::{PortChoice, PortTaken};
 use crate::tui::theme::ThemeName;
 use clap::Args;
-use std::io::IsTerminal;
+use std::io::{BufReader, IsTerminal};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// How long the first picture may wait for the brokers.
@@ -60,6 +65,12 @@ pub struct Up {
     /// Leave the mouse to the terminal
     #[arg(long, help_heading = "Console")]
     no_mouse: bool,
+    /// Lines instead of screens, for screen readers, logs and pipes; so without a terminal
+    #[arg(long, help_heading = "Console")]
+    plain: bool,
+    /// Record what is shown, as an asciicast (version 3) with a marker at each command
+    #[arg(long, value_name = "FILE", help_heading = "Console")]
+    record: Option<PathBuf>,
 }
 
 impl Up {
@@ -69,28 +80,29 @@ impl Up {
             ascii: self.ascii.then_some(true),
             mouse: !self.no_mouse,
             reduced_motion: self.reduced_motion,
+            record: self.record.clone(),
             ..ConsoleOptions::default()
         }
     }
 
     /// Shows the cluster until the user quits.
     pub fn run(&self) -> Outcome {
-        if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
-            return Err(Failure::new(Exit::Usage, "the console needs a terminal; `kafkarium serve` does without"));
-        }
         let console = self.console();
         if self.sim {
             return self.simulate(console);
         }
+        let is_ending = if self.is_plain() { serve::ending_signal()? } else { Arc::default() };
         let mut options = self.host.options(!self.empty)?;
         let ready = self.host.ready_file.as_deref().map(ReadyFile::prepare).transpose()?;
         let hosted = loop {
             match serve::host(&self.host, options.clone()) {
                 Ok(hosted) => break hosted,
-                Err(failure) if failure.exit == Exit::PortInUse => match self.ask(&options, &console, failure)? {
-                    Some(first_port) => options.first_port = first_port,
-                    None => return Ok(()),
-                },
+                Err(failure) if failure.exit == Exit::PortInUse && !self.is_plain() => {
+                    match self.ask(&options, &console, failure)? {
+                        Some(first_port) => options.first_port = first_port,
+                        None => return Ok(()),
+                    }
+                }
                 Err(failure) => return Err(failure),
             }
         };
@@ -100,15 +112,34 @@ impl Up {
         if let (Some(ready), true) = (&ready, is_ready) {
             ready.write(&cluster.bootstrap_servers())?;
         }
-        let port = LivePort::open(cluster)?;
+        let mut port = LivePort::open(cluster)?;
         if !self.empty {
             cluster.start_demo_load();
         }
-        let ended = run::run(port, console);
+        let ended = if self.is_plain() {
+            self.lines(&mut port, &is_ending)
+        } else {
+            run::run(port, console).map(|_| ()).map_err(Failure::from)
+        };
         cluster.shut_down();
         drop(ready);
-        ended?;
-        Ok(())
+        ended
+    }
+
+    /// Without a terminal at both ends there is nothing to draw on, or nobody to press keys.
+    fn is_plain(&self) -> bool {
+        self.plain || !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal()
+    }
+
+    /// Plain mode.
+    fn lines(&self, port: &mut impl ClusterPort, is_ending: &AtomicBool) -> Outcome {
+        let (out, record) = (std::io::stdout(), self.record.as_deref());
+        let ended = if is_in_background() {
+            session::run(port, std::io::empty(), out, record, is_ending)
+        } else {
+            session::run(port, BufReader::new(std::io::stdin()), out, record, is_ending)
+        };
+        ended.map_err(Failure::from)
     }
 
     /// The same console on a world without ports and files.
@@ -123,6 +154,10 @@ impl Up {
             }
         }
         let again = format!("kafkarium up --sim --seed {seed} --brokers {}", self.host.brokers);
+        if self.is_plain() {
+            let is_ending = serve::ending_signal()?;
+            return replay::guard(stage, &again, |mut port| self.lines(&mut port, &is_ending));
+        }
         replay::show(stage, console, &again)
     }
 
@@ -145,6 +180,13 @@ impl Up {
             PortChoice::Quit => Err(failure),
         }
     }
+}
+
+/// Whether reading from the terminal would stop the process: `kafkarium up > log &`.
+fn is_in_background() -> bool {
+    let stdin = std::io::stdin();
+    let foreground = stdin.is_terminal().then(|| rustix::termios::tcgetpgrp(&stdin).ok()).flatten();
+    foreground.is_some_and(|group| group != rustix::process::getpgrp())
 }
 
 fn theme(name: &str) -> Result<ThemeName, String> {

@@ -18,6 +18,8 @@ pub enum Own {
     Mouse(bool),
     /// `screenshot FILE.svg`.
     Screenshot(PathBuf),
+    /// `record FILE`; `None`: `record off`.
+    Record(Option<PathBuf>),
     /// `filter orders`.
     Filter(String),
     /// `sort rate`.
@@ -70,6 +72,8 @@ pub fn parse(line: &str) -> Option<Result<Own, String>> {
         "motion" => on_off().map(Own::Motion),
         "screenshot" if rest.is_empty() => Err("screenshot needs a file: screenshot cluster.svg".into()),
         "screenshot" => Ok(Own::Screenshot(PathBuf::from(rest))),
+        "record" if rest.is_empty() => Err("record needs a file, or off: record session.cast".into()),
+        "record" => Ok(Own::Record((rest != "off").then(|| PathBuf::from(rest)))),
         "filter" => Ok(Own::Filter(rest.to_string())),
         "sort" => SORTS
             .iter()
@@ -120,6 +124,12 @@ pub fn complete(line: &str) -> Option<Completion> {
     Some(Completion { from, argument: "VALUE".into(), values })
 }
 
+/// The document of a line's command: the one with the longest name that the line begins with.
+pub fn doc_of<'a>(commands: &'a [CommandDoc], line: &str) -> Option<&'a CommandDoc> {
+    let begins_with = |name: &str| line.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
+    commands.iter().filter(|doc| begins_with(&doc.name)).max_by_key(|doc| doc.name.len())
+}
+
 /// The cluster's commands and our own behind them. A verb both know is told by the cluster's grammar.
 pub fn palette(cluster: &[CommandDoc]) -> Vec<CommandDoc> {
     let mut all = cluster.to_vec();
@@ -130,7 +140,7 @@ pub fn palette(cluster: &[CommandDoc]) -> Vec<CommandDoc> {
 /// A verb of ours: name, usage, summary, text, example, argument and what it takes.
 type Text = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
 
-const TEXTS: [Text; 11] = [
+const TEXTS: [Text; 12] = [
     (
         "theme",
         "theme NAME",
@@ -158,6 +168,16 @@ const TEXTS: [Text; 11] = [
         "screenshot cluster.svg",
         "FILE",
         "cluster.svg, cluster.txt",
+    ),
+    (
+        "record",
+        "record FILE|off",
+        "record what is shown",
+        "Records every frame from here on as an asciicast (version 3), with a marker at each command and each scene of \
+         a lesson. record off ends it, as leaving does.",
+        "record session.cast",
+        "FILE",
+        "session.cast, off",
     ),
     (
         "filter",

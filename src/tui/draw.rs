@@ -249,7 +249,7 @@ fn headline_row(pen: &mut Pen<'_>, view: &ClusterView, frame: Frame) {
         .iter()
         .map(|(tone, text)| {
             let style = match tone {
-                Tone::Plain => theme.fg(Role::Text),
+                Tone::Plain | Tone::Keys => theme.fg(Role::Text),
                 Tone::Strong => theme.bold(Role::Text),
                 Tone::Bad => theme.bold(Role::Dead),
                 Tone::Waits => theme.fg(Role::Lag),

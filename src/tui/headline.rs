@@ -23,6 +23,8 @@ pub enum Tone {
     Bad,
     /// Something waits.
     Waits,
+    /// Which keys help: left out where there are no keys.
+    Keys,
 }
 
 /// How bad it is: the colour of the chip.
@@ -60,6 +62,12 @@ impl Headline {
         };
         self.lengths.iter().rev().find(fits).unwrap_or(&self.lengths[0])
     }
+
+    /// The longest length as text, for where there are no keys.
+    pub fn said(&self) -> String {
+        let parts = self.lengths[2].iter().filter(|(tone, _)| *tone != Tone::Keys);
+        parts.map(|(_, text)| &text[..]).collect::<String>().trim_end().to_owned()
+    }
 }
 
 fn plain(text: impl Into<String>) -> (Tone, String) {
@@ -73,6 +81,9 @@ fn bad(text: impl Into<String>) -> (Tone, String) {
 }
 fn waits(text: impl Into<String>) -> (Tone, String) {
     (Tone::Waits, text.into())
+}
+fn keys(text: impl Into<String>) -> (Tone, String) {
+    (Tone::Keys, text.into())
 }
 
 fn headline(chip: impl Into<String>, mood: Mood, lengths: [Sentence; 3]) -> Headline {
@@ -136,12 +147,16 @@ fn nobody_up(view: &ClusterView) -> Option<Headline> {
         "NO BROKER",
         Mood::Bad,
         [
-            vec![bad("No broker answers."), plain(format!(" {key} it."))],
-            vec![bad("No broker answers"), plain(format!(", so nothing can be read or written. {key} it, u undoes."))],
+            vec![bad("No broker answers."), keys(format!(" {key} it."))],
+            vec![
+                bad("No broker answers"),
+                plain(", so nothing can be read or written."),
+                keys(format!(" {key} it, u undoes.")),
+            ],
             vec![
                 bad("No broker answers"),
                 plain(", so no client can produce or consume. Their logs are kept. "),
-                plain(format!("{key} it, u undoes, H heals.")),
+                keys(format!("{key} it, u undoes, H heals.")),
             ],
         ],
     ))
@@ -287,15 +302,16 @@ fn still_down(view: &ClusterView, death: &Death) -> Headline {
             _ => long.push(waits(format!("{} ", waits_clause(worst)))),
         }
     }
-    long.push(plain(format!("{key}.")));
+    long.push(keys(format!("{key}.")));
     headline(
         format!("BROKER {broker} DOWN"),
         mood,
         [
-            vec![strong(format!("Broker {broker} {died} {ago} ago. ")), plain(format!("{key}."))],
+            vec![strong(format!("Broker {broker} {died} {ago} ago. ")), keys(format!("{key}."))],
             vec![
                 strong(format!("Broker {broker} {has_been} {ago}. ")),
-                plain(format!("{missing} {miss} one copy fewer. {key}.")),
+                plain(format!("{missing} {miss} one copy fewer.")),
+                keys(format!(" {key}.")),
             ],
             long,
         ],
@@ -421,16 +437,16 @@ fn healthy(view: &ClusterView) -> Headline {
             "COPES",
             Mood::Notice,
             [
-                vec![strong(format!("All in sync, with {faults} active.")), plain(" H heals.")],
+                vec![strong(format!("All in sync, with {faults} active.")), keys(" H heals.")],
                 vec![
                     strong(format!("{partitions}, all in sync, ")),
-                    plain(format!("with {faults} active. u undoes the last, H all.")),
+                    plain(format!("with {faults} active.")),
+                    keys(" u undoes the last, H all."),
                 ],
                 vec![
                     strong(format!("{partitions}, all replicas in sync, ")),
-                    plain(format!(
-                        "{rate} records/s in, with {faults} active. u undoes the last one, H heals everything."
-                    )),
+                    plain(format!("{rate} records/s in, with {faults} active.")),
+                    keys(" u undoes the last one, H heals everything."),
                 ],
             ],
         );

@@ -36,6 +36,7 @@ pub enum Action {
     Why,
     Actions,
     Copy,
+    Screenshot,
     Quit,
     QuitNow,
     Redraw,
@@ -188,6 +189,7 @@ keymap! {
     Everywhere Nothing 0 Why [key('w')] "w" "why?" "why is it like this?";
     Everywhere Nothing 0 Actions [key('x')] "x" "actions" "all actions on this";
     Everywhere Nothing 0 Copy [key('y')] "y" "copy" "copy the bootstrap servers";
+    Everywhere Nothing 0 Screenshot [ctrl('s')] "Ctrl-S" "picture" "a picture of this, as SVG";
     Everywhere Nothing 0 Quit [key('q')] "q" "quit" "quit";
     Everywhere Nothing 0 QuitNow [ctrl('c')] "Ctrl-C" "quit" "quit (twice: at once)";
     Everywhere Nothing 0 ToShell [ctrl('z')] "Ctrl-Z" "shell" "to the shell (fg: back)";
@@ -291,6 +293,7 @@ pub fn key_for_command(name: &str) -> Option<&'static str> {
         "help" => Action::Help,
         "copy" => Action::Copy,
         "xray" => Action::ScreenPartition,
+        "screenshot" => Action::Screenshot,
         _ => return None,
     };
     Some(binding(action).shown)

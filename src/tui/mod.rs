@@ -6,6 +6,7 @@
 //! Invariants: the cluster is touched through [`crate::cluster::view::ClusterPort`] only; `draw` and `update` are
 //! pure; colours are named in `theme` only, glyphs in `glyphs`, keys in `keymap`.
 
+pub mod cast;
 pub mod commands;
 pub mod draw;
 pub mod glyphs;
@@ -18,6 +19,8 @@ pub mod msg;
 pub mod numbers;
 pub mod overlays;
 pub mod pen;
+pub mod plain;
+pub mod recording;
 pub mod run;
 pub mod screens;
 pub mod screenshot;

@@ -82,6 +82,8 @@ pub enum Cmd {
     Copy(String),
     /// Write the screen to a file, as SVG or as text by its name.
     Screenshot(PathBuf),
+    /// Record what is shown to a file; `None`: end the recording.
+    Record(Option<PathBuf>),
     /// Catch the mouse, or leave it to the terminal.
     Mouse(bool),
     /// Draw every cell again.

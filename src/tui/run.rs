@@ -11,6 +11,7 @@ use super::draw::{draw, finish};
 use super::model::Model;
 use super::msg::{Cmd, Forecast, Msg};
 use super::pen::Pen;
+use super::recording::{Recording, Tap, Tapped};
 use super::screens::start::{self, PortChoice, PortTaken};
 use super::screenshot;
 use super::terminal::{self, Answers, Signal};
@@ -22,7 +23,7 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::{Terminal, TerminalOptions};
-use std::io::{self, BufWriter, Stdout};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -45,6 +46,8 @@ pub struct ConsoleOptions {
     pub legend: bool,
     /// Where lines of earlier runs are kept, one a line, oldest first. `None`: they are forgotten.
     pub history_file: Option<PathBuf>,
+    /// Record from the first frame on.
+    pub record: Option<PathBuf>,
 }
 
 impl Default for ConsoleOptions {
@@ -57,6 +60,7 @@ impl Default for ConsoleOptions {
             keep_background: false,
             legend: true,
             history_file: None,
+            record: None,
         }
     }
 }
@@ -83,6 +87,7 @@ pub fn run(mut port: impl ClusterPort, options: ConsoleOptions) -> io::Result<Ex
     let history_file = options.history_file.clone();
     let result = Console::new(theme, answers, options, &port).and_then(|mut console| {
         let exit = console.run(&mut port, &signals);
+        console.end_recording();
         if let Some(file) = history_file {
             // A history that cannot be kept is no reason to fail.
             let _ = std::fs::write(file, console.model.history.join("\n"));
@@ -162,14 +167,16 @@ fn is_gone(error: &io::Error) -> bool {
 
 /// A terminal to show frames on.
 struct Screen {
-    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    terminal: Terminal<CrosstermBackend<Tapped>>,
+    tap: Tap,
 }
 
 impl Screen {
     fn new() -> io::Result<Screen> {
-        let out = BufWriter::with_capacity(1 << 16, io::stdout());
-        let terminal = Terminal::with_options(CrosstermBackend::new(out), TerminalOptions::default())?;
-        Ok(Screen { terminal })
+        let tap = Tap::default();
+        let backend = CrosstermBackend::new(Tapped::new(&tap));
+        let terminal = Terminal::with_options(backend, TerminalOptions::default())?;
+        Ok(Screen { terminal, tap })
     }
 
     fn show(&mut self, paint: impl FnOnce(Rect, &mut Buffer)) -> io::Result<()> {
@@ -196,6 +203,7 @@ struct Console {
     wanted: Option<ViewRequest>,
     tail: Option<TailId>,
     swallow: Swallow,
+    recording: Option<Recording>,
 }
 
 const PROGRESS_FRAME: Duration = Duration::from_millis(100);
@@ -216,6 +224,9 @@ impl Console {
         model.history = options.history_file.as_deref().map(read_history).unwrap_or_default();
         // A terminal that takes 80 ms to answer is far away: fewer frames, so that keys are not kept waiting.
         let far = answers.echo_ms.is_some_and(|echo| echo > 80);
+        let record = options.record.as_deref();
+        let recording =
+            record.map(|path| Recording::begin(path, (size.width, size.height), &screen.tap, 0)).transpose()?;
         Ok(Console {
             model,
             screen,
@@ -227,6 +238,7 @@ impl Console {
             wanted: None,
             tail: None,
             swallow: Swallow::default(),
+            recording,
         })
     }
 
@@ -290,7 +302,10 @@ impl Console {
             Event::Key(key) => Msg::Key(key),
             Event::Mouse(mouse) => Msg::Mouse(mouse),
             Event::Paste(text) => Msg::Paste(text),
-            Event::Resize(width, height) => Msg::Resize(width, height),
+            Event::Resize(width, height) => {
+                self.recorded(|recording, now_ms| recording.resize(now_ms, width, height));
+                Msg::Resize(width, height)
+            }
             Event::FocusGained | Event::FocusLost => return Ok(None),
         };
         self.tick(port)?;
@@ -298,8 +313,12 @@ impl Console {
     }
 
     fn tick(&mut self, port: &mut impl ClusterPort) -> io::Result<Option<ExitReason>> {
-        let now_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now_ms = self.now_ms();
         self.take(port, Msg::Tick(now_ms))
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Gives a message to the console and does what it asks for, until it asks no more.
@@ -318,6 +337,9 @@ impl Console {
 
     /// Does one thing the console asked for; what comes of it at once goes back to the console.
     fn execute(&mut self, port: &mut impl ClusterPort, cmd: Cmd) -> io::Result<Option<Msg>> {
+        if let Cmd::Submit(line) = &cmd {
+            self.recorded(|recording, now_ms| recording.command(now_ms, line));
+        }
         let cmd = match ask(port, cmd) {
             Answer::Said(msg) => return Ok(msg),
             Answer::NotMine(cmd) => cmd,
@@ -343,6 +365,7 @@ impl Console {
                 return Ok(Some(Msg::Notice { good: true, text: format!("Copied {}", first_line(&text)) }));
             }
             Cmd::Screenshot(path) => return Ok(Some(self.screenshot(&path))),
+            Cmd::Record(path) => return self.record(path).map(Some),
             Cmd::Mouse(on) => terminal::catch_mouse(on)?,
             Cmd::Redraw => self.screen.terminal.clear()?,
             Cmd::ToShell => {
@@ -362,6 +385,46 @@ impl Console {
             Ok(()) => Msg::Notice { good: true, text: format!("Wrote {name}") },
             Err(error) => Msg::Notice { good: false, text: format!("Cannot write {name}: {error}") },
         }
+    }
+
+    /// Begins a recording, or ends the one there is.
+    fn record(&mut self, path: Option<PathBuf>) -> io::Result<Msg> {
+        let ended = self.end_recording();
+        let area = self.model.area;
+        Ok(match (path, ended) {
+            (None, Some(path)) => Msg::Notice { good: true, text: format!("Recorded {}", path.display()) },
+            (None, None) => Msg::Notice { good: false, text: "Nothing is recorded".to_owned() },
+            (Some(path), _) => {
+                match Recording::begin(&path, (area.width, area.height), &self.screen.tap, self.now_ms()) {
+                    Ok(recording) => {
+                        self.recording = Some(recording);
+                        self.screen.terminal.clear()?;
+                        Msg::Notice { good: true, text: format!("Records to {}; record off ends it", path.display()) }
+                    }
+                    Err(error) => Msg::Notice { good: false, text: format!("Cannot record to {error}") },
+                }
+            }
+        })
+    }
+
+    /// A recording that cannot be written ends, and the user is told; the console goes on.
+    fn recorded(&mut self, write: impl FnOnce(&mut Recording, u64) -> io::Result<()>) {
+        let now_ms = self.now_ms();
+        let Some(recording) = &mut self.recording else { return };
+        if let Err(error) = write(recording, now_ms) {
+            let text = format!("The recording {} ended: {error}", recording.path().display());
+            self.end_recording();
+            let _ = update(&mut self.model, Msg::Notice { good: false, text });
+        }
+    }
+
+    /// Where the recording is that has ended with this.
+    fn end_recording(&mut self) -> Option<PathBuf> {
+        let recording = self.recording.take()?;
+        let path = recording.path().to_owned();
+        // Without its last event it is a recording as well.
+        let _ = recording.end(self.now_ms());
+        Some(path)
     }
 
     /// Takes the terminal over again, whatever state it is in.
@@ -425,6 +488,8 @@ impl Console {
         }
         let model = &self.model;
         self.screen.show(|area, buffer| draw(model, &model.view, &model.theme, area, buffer))?;
+        let view = Arc::clone(&self.model.view);
+        self.recorded(|recording, now_ms| recording.frame(now_ms, &view));
         self.waiting = Change::Nothing;
         self.drawn_at = Some(Instant::now());
         Ok(())

@@ -22,6 +22,7 @@ use super::msg::{Cmd, Msg, Outcome};
 use super::overlays::{self, Overlay, ask, form, help, palette, tail, toast::Toast};
 use crate::cluster::view::{ClockMode, RowSort, WhyAbout};
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tui_input::Input;
 
@@ -273,6 +274,7 @@ fn looks(model: &mut Model, action: Action) -> Vec<Cmd> {
             let about = about(model);
             model.overlays.push(Overlay::Why(about));
         }
+        Action::Screenshot => return vec![Cmd::Screenshot(screenshot_name(model))],
         Action::Copy => return vec![Cmd::Copy(model.view.host.bootstrap_servers.clone())],
         Action::Quit | Action::QuitNow => return quit(model),
         Action::Redraw => return vec![Cmd::Redraw],
@@ -485,6 +487,13 @@ fn run_line(model: &mut Model, line: &str) -> Vec<Cmd> {
     }
 }
 
+/// A name for a picture that nobody gave one: the screen and the moment, so that no picture replaces another one.
+fn screenshot_name(model: &Model) -> PathBuf {
+    let moment = super::numbers::moment(&model.view, model.view.at_ms, 3);
+    let digits: String = moment.chars().filter(|character| character.is_ascii_digit() || *character == '.').collect();
+    PathBuf::from(format!("kafkarium-{}-{digits}.svg", model.screen.name().to_lowercase()))
+}
+
 fn run_own(model: &mut Model, own: Own) -> Vec<Cmd> {
     match own {
         Own::Theme(name) => {
@@ -497,6 +506,7 @@ fn run_own(model: &mut Model, own: Own) -> Vec<Cmd> {
             return vec![Cmd::Mouse(on)];
         }
         Own::Screenshot(path) => return vec![Cmd::Screenshot(path)],
+        Own::Record(path) => return vec![Cmd::Record(path)],
         Own::Filter(text) => {
             model.cluster.filter = text;
             model.cluster.first_row = 0;

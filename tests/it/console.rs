@@ -7,6 +7,8 @@ mod faults;
 mod groups;
 mod messages;
 mod partition;
+mod pictures;
+mod plain;
 mod quorum;
 mod simulated;
 mod terminal;
@@ -98,6 +100,21 @@ impl Console {
     }
 }
 
+/// The events of a recording: code and data. Every line is checked by the format's definition (asciicast v3).
+fn read_cast(text: &str) -> Vec<(String, String)> {
+    let mut lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a line of JSON"));
+    let header = lines.next().expect("a header");
+    assert_eq!(header["version"], 3);
+    assert!(header["term"]["cols"].as_u64() > Some(0) && header["term"]["rows"].as_u64() > Some(0), "{header}");
+    let event = |line: serde_json::Value| {
+        let (interval, code, data) = (line[0].as_f64(), line[1].as_str(), line[2].as_str());
+        assert!(line.as_array().map(Vec::len) == Some(3) && interval >= Some(0.0), "{line}");
+        let code = code.filter(|code| ["o", "i", "m", "r", "x"].contains(code)).expect("a kind of event");
+        (code.to_owned(), data.expect("data").to_owned())
+    };
+    lines.map(event).collect()
+}
+
 /// Every cell's look as a grid of letters, with what each letter stands for. `.` is plain text on the canvas.
 fn looks(buffer: &Buffer) -> String {
     let mut letters: BTreeMap<String, char> = BTreeMap::new();
@@ -156,21 +173,6 @@ fn a_failover_at_every_breakpoint() {
     picture!("failover_120x36", Console::dark(Scene::Failover, 120, 36));
     picture!("failover_160x45", Console::dark(Scene::Failover, 160, 45));
     picture!("failover_200x60", Console::dark(Scene::Failover, 200, 60));
-}
-
-/// The README shows what the console draws today. `KAFKARIUM_WRITE_PICTURE=1` writes the picture anew.
-#[test]
-fn the_picture_in_the_readme_is_not_stale() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let file = root.join("docs/console.svg");
-    let drawn = screenshot::svg(&Console::dark(Scene::Failover, 160, 45).buffer());
-    if std::env::var_os("KAFKARIUM_WRITE_PICTURE").is_some() {
-        std::fs::create_dir_all(root.join("docs")).and_then(|()| std::fs::write(&file, &drawn)).expect("written");
-    }
-    let kept = std::fs::read_to_string(&file).expect("the README's picture");
-    assert!(kept == drawn, "docs/console.svg is stale: CONTRIBUTING.md says how it is written");
-    let readme = std::fs::read_to_string(root.join("README.md")).expect("a README");
-    assert!(readme.contains("(docs/console.svg)"), "the README does not show the picture");
 }
 
 #[test]
@@ -403,7 +405,14 @@ fn the_consoles_own_verbs_change_the_picture() {
     run(&mut console, "filter payments");
     assert_eq!(console.model.view.rows.total, 4);
     run(&mut console, "screenshot here.svg");
-    assert_eq!(console.asked, [Cmd::Screenshot("here.svg".into())]);
+    run(&mut console, "record here.cast");
+    run(&mut console, "record off");
+    let asked = [Cmd::Screenshot("here.svg".into()), Cmd::Record(Some("here.cast".into())), Cmd::Record(None)];
+    assert_eq!(console.asked, asked);
+    console.asked.clear();
+    console.give(Msg::Key(KeyEvent::new(KeyCode::Char('s'), KeyModifiers::CONTROL)));
+    let named = |path: &std::path::Path| path.to_string_lossy().starts_with("kafkarium-cluster-");
+    assert!(matches!(&console.asked[..], [Cmd::Screenshot(path)] if named(path)), "{:?}", console.asked);
     run(&mut console, "theme pink");
     assert!(console.text().contains("There is no theme"), "{}", console.text());
     assert!(console.cluster.submitted.is_empty(), "none of it concerns the cluster");

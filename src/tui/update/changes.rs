@@ -6,6 +6,7 @@ use crate::cluster::command::ConsumeCommand;
 use crate::cluster::command::values::From;
 use crate::cluster::command::values::Speed;
 use crate::cluster::view::{BrokerCard, BrokerState, ClockMode, TailFrom, Weight};
+use crate::tui::commands;
 use crate::tui::headline::Mood;
 use crate::tui::keymap::Action;
 use crate::tui::model::{Armed, Model};
@@ -144,9 +145,11 @@ pub(super) fn submit(model: &mut Model, line: &str) -> Vec<Cmd> {
     if let Some(tail) = as_tail(line) {
         return vec![tail];
     }
-    let starts = |name: &str| line.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
-    let doc = model.commands.iter().filter(|doc| starts(&doc.name)).max_by_key(|doc| doc.name.len());
-    if doc.is_some_and(|doc| doc.destructive) { ask_first(model, line) } else { vec![Cmd::Submit(line.to_string())] }
+    if commands::doc_of(&model.commands, line).is_some_and(|doc| doc.destructive) {
+        ask_first(model, line)
+    } else {
+        vec![Cmd::Submit(line.to_string())]
+    }
 }
 
 /// `consume TOPIC` without conditions is the live tail: it reads on until it is closed.

@@ -10,7 +10,7 @@ use kafkarium::tui::screenshot;
 use kafkarium::tui::theme::{Depth, Theme, ThemeName};
 use std::sync::Arc;
 
-fn faults(theme: Theme, columns: u16, rows: u16, keys: &str) -> Console {
+pub fn faults(theme: Theme, columns: u16, rows: u16, keys: &str) -> Console {
     let mut console = Console::new(Scene::Failover, theme, columns, rows);
     console.keys("7");
     console.refresh();

@@ -143,6 +143,39 @@ fn a_lost_quorum_and_no_broker_at_all() {
     insta::assert_snapshot!("simulated_nobody", watched.pictures());
 }
 
+/// What a console showed is shown again by its recording, with a marker at each command.
+#[test]
+fn a_console_is_recorded() {
+    let home = tempfile::tempdir().expect("a folder");
+    let (first, second) = (home.path().join("first.cast"), home.path().join("second.cast"));
+    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_kafkarium"));
+    command.args(["up", "--sim", "--seed", "7", "--record", &first.to_string_lossy()]);
+    command.env("HOME", home.path());
+    command.env_remove("NO_COLOR");
+    let mut terminal = Terminal::start(command, 100, 30);
+    terminal.shows("HEALTHY");
+    terminal.keys(" ");
+    terminal.shows("PAUSED");
+    // Another recording begins in the middle, with a whole frame, and the first one ends.
+    terminal.keys(&format!(":record {}\r", second.display()));
+    terminal.shows("Records to");
+    terminal.keys("q");
+    assert_eq!(terminal.ends(), 0);
+    terminal.is_clean();
+    for file in [&first, &second] {
+        let events = super::read_cast(&std::fs::read_to_string(file).expect("a recording"));
+        assert_eq!(events.last(), Some(&("x".into(), "0".into())));
+        let mut screen = vt100::Parser::new(30.try_into().expect("rows"), 100.try_into().expect("columns"), 0);
+        for (_, data) in events.iter().filter(|(code, _)| code == "o") {
+            screen.process(data.as_bytes());
+        }
+        let shown = screen.screen().contents();
+        assert!(shown.contains("PAUSED") && shown.contains("orders-0"), "{}:\n{shown}", file.display());
+        let is_marked = events.contains(&("m".into(), "pause".into()));
+        assert_eq!(is_marked, *file == first, "{}: {events:?}", file.display());
+    }
+}
+
 #[test]
 fn a_replay_is_stepped_rewound_branched_and_left() {
     let home = tempfile::tempdir().expect("a folder");
