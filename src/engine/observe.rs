@@ -4,7 +4,7 @@
 use crate::engine::controller::image::MetadataImage;
 use crate::engine::group::snapshot::GroupSnapshot;
 use crate::engine::io::Wake;
-use crate::engine::log::Cleaned;
+use crate::engine::log::{Cleaned, ProducerSummary};
 use crate::engine::quorum::{QuorumRequest, RecentRecord, VoteAnswer};
 use crate::engine::time::Instant;
 use crate::engine::txn::snapshot::TransactionSnapshot;
@@ -371,16 +371,8 @@ pub struct BatchHead {
 /// A producer as a log knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProducerInside {
-    /// Its id.
-    pub producer_id: i64,
-    /// Its epoch.
-    pub producer_epoch: i16,
-    /// The sequence number of its last record, or −1.
-    pub last_sequence: i32,
+    /// What is known of it.
+    pub summary: ProducerSummary,
     /// The offset of its last record.
     pub last_offset: Option<i64>,
-    /// The timestamp of its last batch, milliseconds since 1970 UTC.
-    pub last_timestamp: i64,
-    /// Where its open transaction begins.
-    pub transaction_start: Option<i64>,
 }

@@ -22,6 +22,7 @@ use super::overlays::{self, Overlay, toast};
 use super::pen::{Pen, Piece, piece, pieces_width, width};
 use super::screens::{cluster, empty, faults, groups, messages, partition, quorum, start, topics};
 use super::theme::{Ground, Role, Theme};
+use super::widgets::hints::space;
 use super::widgets::timeline;
 use crate::cluster::view::{ClockMode, ClusterView, Weight, WorldFacts};
 use ratatui::buffer::Buffer;
@@ -299,7 +300,7 @@ fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
     let end = frame.area.right().saturating_sub(1);
     let x = frame.area.x + 1;
     if let Some(input) = &model.cluster.filter_input {
-        filter_hint(pen, view, input, Rect { x, y, width: end.saturating_sub(x), height: 1 });
+        filter_hint(pen, input, view.rows.total, " show all   ! inverts", frame);
         return;
     }
     match model.screen {
@@ -344,10 +345,7 @@ fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
         if empty && !matches!(row.action, Action::NewTopic | Action::PauseOrRun | Action::Kill | Action::Restart) {
             continue;
         }
-        let word = match (row.action, view.clock) {
-            (Action::PauseOrRun, ClockMode::Paused { .. }) => "run",
-            _ => row.hint,
-        };
+        let word = if row.action == Action::PauseOrRun { space(view) } else { row.hint };
         let key = row.shown.split(' ').next().unwrap_or(row.shown);
         let cells = width(key) + width(word) + 3;
         if at + cells > until {
@@ -358,18 +356,18 @@ fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
     }
 }
 
-/// The filter while it is typed.
-fn filter_hint(pen: &mut Pen<'_>, view: &ClusterView, input: &Input, area: Rect) {
-    let (theme, y, end) = (pen.theme, area.y, area.right());
-    let at = pen.text(area.x, y, 8, "filter ", theme.fg(Role::Dim));
+/// The filter while it is typed, with what it finds and what `Esc` does.
+pub(super) fn filter_hint(pen: &mut Pen<'_>, input: &Input, found: usize, escape: &str, frame: Frame) {
+    let (theme, y, end) = (pen.theme, frame.hints, frame.area.right().saturating_sub(1));
+    let at = pen.text(frame.area.x + 1, y, 8, "filter ", theme.fg(Role::Dim));
     let at = pen.text(at, y, 1, "/", theme.bold(Role::Focus));
     let at = overlays::field(pen, at, y, 30.min(end.saturating_sub(at)), input, true);
     let pieces = [
-        piece(format!("  {} found   ", count(view.rows.total as u64)), theme.fg(Role::Dim)),
+        piece(format!("  {} found   ", count(found as u64)), theme.fg(Role::Dim)),
         piece("↵", theme.bold(Role::Focus)),
         piece(" keep   ", theme.fg(Role::Dim)),
         piece("Esc", theme.bold(Role::Focus)),
-        piece(" show all   ! inverts", theme.fg(Role::Dim)),
+        piece(escape, theme.fg(Role::Dim)),
     ];
     pen.pieces(at, y, end.saturating_sub(at), &pieces);
 }

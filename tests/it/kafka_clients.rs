@@ -101,7 +101,7 @@ fn read(server: &Server, topic: &str, partition: i32, from: i64) -> Vec<Read> {
                         timestamp_ms: record.timestamp().to_millis().unwrap_or(-1),
                     });
                 }
-                // What is wrong for now: connections that broke, the group nobody is in.
+                // What passes by itself: connections that broke, the group nobody is in.
                 Err(KafkaError::MessageConsumption(code)) if code.to_string().contains("Offset out of range") => {
                     panic!("{topic}-{partition} from {next}: {code}")
                 }

@@ -157,7 +157,7 @@ impl Observer {
                 .iter()
                 .map(|known| XrayProducer {
                     known: *known,
-                    transactional_id: self.coordinated.transactional_id(&self.lives, known.producer_id),
+                    transactional_id: self.coordinated.transactional_id(&self.lives, known.summary.producer_id),
                 })
                 .collect(),
             producer_count: of_leader.map_or(0, |inside| inside.producer_count),

@@ -100,6 +100,13 @@ pub struct ProducerSummary {
     pub transaction_start_offset: i64,
 }
 
+impl ProducerSummary {
+    /// Where its open transaction begins, if it has one.
+    pub fn open_since(&self) -> Option<i64> {
+        (self.transaction_start_offset >= 0).then_some(self.transaction_start_offset)
+    }
+}
+
 /// Why a producer's batch is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -315,13 +322,9 @@ impl ProducerState {
 
     /// All producers with where each wrote last, in order of id.
     pub(super) fn inside(&self) -> impl Iterator<Item = ProducerInside> + '_ {
-        self.producers.iter().map(|(&producer_id, producer)| ProducerInside {
-            producer_id,
-            producer_epoch: producer.epoch,
-            last_sequence: producer.last_sequence(),
+        self.summaries().zip(self.producers.values()).map(|(summary, producer)| ProducerInside {
+            summary,
             last_offset: producer.batches.last().map(|batch| batch.last_offset),
-            last_timestamp: producer.last_timestamp,
-            transaction_start: producer.transaction_first_offset,
         })
     }
 

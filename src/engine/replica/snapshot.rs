@@ -61,7 +61,7 @@ impl Replicas {
         let epochs: Vec<(i32, i64)> = log.epochs().collect();
         let mut producers: Vec<ProducerInside> = log.producers_inside().collect();
         let producer_count = producers.len();
-        producers.sort_by_key(|producer| (producer.transaction_start.is_none(), Reverse(producer.last_offset)));
+        producers.sort_by_key(|producer| (producer.summary.open_since().is_none(), Reverse(producer.last_offset)));
         producers.truncate(INSIDE_PRODUCERS_MAX);
         Some(Inside {
             partition: stretch.partition,

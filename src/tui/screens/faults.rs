@@ -18,8 +18,9 @@ use crate::tui::layout::{Frame, Width};
 use crate::tui::model::Model;
 use crate::tui::numbers::{plural, span_ms};
 use crate::tui::overlays::palette;
-use crate::tui::pen::{Pen, cut_middle, piece, width, wrap};
+use crate::tui::pen::{Pen, cut_middle, piece, wrap};
 use crate::tui::theme::{Ground, Role};
+use crate::tui::widgets::hints::HintRow;
 use ratatui::layout::Rect;
 
 /// Columns of the matrix are this wide at least.
@@ -235,26 +236,16 @@ fn active(pen: &mut Pen<'_>, view: &ClusterView, area: Rect) {
 
 /// The row of keys.
 pub fn hints(pen: &mut Pen<'_>, frame: Frame) {
-    let theme = pen.theme;
-    let (mut at, y, end) = (frame.area.x + 1, frame.hints, frame.area.right().saturating_sub(1));
-    let tail = [piece("?", theme.bold(Role::Focus)), piece(" help", theme.fg(Role::Dim))];
-    let until = pen.pieces_right(at, end, y, &tail);
+    let row = HintRow::begin(pen, frame);
     let keys = [
-        ("hjkl", "link"),
-        ("↵", "edit link"),
-        ("c", "cut one way"),
-        ("X", "cut both"),
-        ("u", "undo last"),
-        ("H", "heal all"),
-        ("K", "kill −9"),
-        ("Esc", "cluster"),
+        ("hjkl", "link", true),
+        ("↵", "edit link", true),
+        ("c", "cut one way", true),
+        ("X", "cut both", true),
+        ("u", "undo last", true),
+        ("H", "heal all", true),
+        ("K", "kill −9", true),
+        ("Esc", "cluster", true),
     ];
-    for (key, word) in keys {
-        let cells = width(key) + width(word) + 3;
-        if at + cells > until {
-            break;
-        }
-        at = pen.text(at, y, cells, key, theme.bold(Role::Focus));
-        at = pen.text(at, y, cells, &format!(" {word}"), theme.fg(Role::Dim)) + 2;
-    }
+    row.keys(pen, &keys);
 }

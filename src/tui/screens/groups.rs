@@ -13,8 +13,8 @@
 //! silence.
 
 use crate::cluster::view::{
-    BEHIND_MAX_MS, ClockMode, ClusterView, GroupDetail, GroupEffect, GroupMember, GroupPartition, GroupRebalance,
-    GroupRow, GroupState, GroupsView, PartitionName,
+    BEHIND_MAX_MS, ClusterView, GroupDetail, GroupEffect, GroupMember, GroupPartition, GroupRebalance, GroupRow,
+    GroupState, GroupsView, PartitionName,
 };
 use crate::tui::glyphs;
 use crate::tui::layout::{Frame, Height, Width};
@@ -22,6 +22,7 @@ use crate::tui::model::Model;
 use crate::tui::numbers::{UNKNOWN, count, lag, offset, plural, span_ms};
 use crate::tui::pen::{Pen, Piece, cut_middle, piece, width};
 use crate::tui::theme::{Ground, Role};
+use crate::tui::widgets::hints::{self, HintRow};
 use crate::tui::widgets::spark;
 use ratatui::layout::Rect;
 
@@ -585,33 +586,15 @@ fn effect_of(view: &ClusterView, group: &GroupDetail, rebalance: &GroupRebalance
 
 /// The hint row of this screen.
 pub fn hints(pen: &mut Pen<'_>, view: &ClusterView, frame: Frame) {
-    let theme = pen.theme;
-    let (mut at, y, end) = (frame.area.x + 1, frame.hints, frame.area.right().saturating_sub(1));
-    let tail = [
-        piece(":", theme.bold(Role::Focus)),
-        piece(" command  ", theme.fg(Role::Dim)),
-        piece("?", theme.bold(Role::Focus)),
-        piece(" help", theme.fg(Role::Dim)),
-    ];
-    let until = pen.pieces_right(at, end, y, &tail);
-    let time = if matches!(view.clock, ClockMode::Paused { .. }) { "run" } else { "pause" };
+    let row = HintRow::begin(pen, frame);
+    let time = hints::space(view);
     let keys = [
-        ("j k", "group"),
-        ("R", "reset offsets"),
-        ("D", "delete"),
-        ("↵", "describe"),
-        ("Space", time),
-        ("Esc", "cluster"),
+        ("j k", "group", true),
+        ("R", "reset offsets", true),
+        ("D", "delete", true),
+        ("↵", "describe", true),
+        ("Space", time, view.host.can.pause),
+        ("Esc", "cluster", true),
     ];
-    for (key, word) in keys {
-        if key == "Space" && !view.host.can.pause {
-            continue;
-        }
-        let cells = width(key) + width(word) + 3;
-        if at + cells > until {
-            break;
-        }
-        at = pen.text(at, y, cells, key, theme.bold(Role::Focus));
-        at = pen.text(at, y, cells, &format!(" {word}"), theme.fg(Role::Dim)) + 2;
-    }
+    row.keys(pen, &keys);
 }

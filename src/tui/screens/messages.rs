@@ -11,7 +11,7 @@
 //!
 //! Deliberately not here: reading and conditions (`cluster`), what keys do (`update`).
 
-use crate::cluster::view::{ClockMode, ClusterView, PlaceView, ReplicaRole, TailRecord};
+use crate::cluster::view::{ClusterView, PlaceView, ReplicaRole, TailRecord};
 use crate::tui::glyphs;
 use crate::tui::layout::{Frame, Width};
 use crate::tui::messages::{Field, Messages};
@@ -20,6 +20,7 @@ use crate::tui::numbers::{clock, count, moment, offset, span_ms};
 use crate::tui::overlays;
 use crate::tui::pen::{Pen, Piece, cut_middle, piece, width, wrap};
 use crate::tui::theme::{Ground, Role};
+use crate::tui::widgets::hints::{self, HintRow};
 use crate::tui::widgets::json;
 use ratatui::layout::Rect;
 
@@ -351,43 +352,25 @@ fn readers(pen: &Pen<'_>, place: &PlaceView, record: i64) -> Vec<Piece<'static>>
 
 /// The hint row of this screen.
 pub fn hints(pen: &mut Pen<'_>, _model: &Model, messages: &Messages, view: &ClusterView, frame: Frame) {
-    let theme = pen.theme;
-    let (mut at, y, end) = (frame.area.x + 1, frame.hints, frame.area.right().saturating_sub(1));
-    let tail = [
-        piece(":", theme.bold(Role::Focus)),
-        piece(" command  ", theme.fg(Role::Dim)),
-        piece("?", theme.bold(Role::Focus)),
-        piece(" help", theme.fg(Role::Dim)),
-    ];
-    let until = pen.pieces_right(at, end, y, &tail);
-    let time = if matches!(view.clock, ClockMode::Paused { .. }) { "run" } else { "pause" };
-    let keys: &[(&str, &str)] = if messages.prompt.is_some() {
-        &[(glyphs::ENTER, "read"), ("Esc", "leave it")]
+    let row = HintRow::begin(pen, frame);
+    let time = hints::space(view);
+    let keys: &[(&str, &str, bool)] = if messages.prompt.is_some() {
+        &[(glyphs::ENTER, "read", true), ("Esc", "leave it", true)]
     } else {
         &[
-            ("j k", "record"),
-            ("/", "where"),
-            ("o", "offset"),
-            ("t", "time"),
-            ("f", "follow"),
-            ("p", "produce"),
-            ("r", "send again"),
-            ("v", "view as"),
-            ("y", "copy"),
-            ("Tab", "pane"),
-            ("Esc", "topics"),
-            ("Space", time),
+            ("j k", "record", true),
+            ("/", "where", true),
+            ("o", "offset", true),
+            ("t", "time", true),
+            ("f", "follow", true),
+            ("p", "produce", true),
+            ("r", "send again", true),
+            ("v", "view as", true),
+            ("y", "copy", true),
+            ("Tab", "pane", true),
+            ("Esc", "topics", true),
+            ("Space", time, view.host.can.pause),
         ]
     };
-    for (key, word) in keys {
-        if *key == "Space" && !view.host.can.pause {
-            continue;
-        }
-        let cells = width(key) + width(word) + 3;
-        if at + cells > until {
-            break;
-        }
-        at = pen.text(at, y, cells, key, theme.bold(Role::Focus));
-        at = pen.text(at, y, cells, &format!(" {word}"), theme.fg(Role::Dim)) + 2;
-    }
+    row.keys(pen, keys);
 }

@@ -14,7 +14,7 @@ mod strip;
 mod tables;
 mod tracks;
 
-use crate::cluster::view::{BrokerId, ClockMode, ClusterView, Truncation, XrayView};
+use crate::cluster::view::{BrokerId, ClusterView, Truncation, XrayView};
 use crate::tui::draw::armed_hint;
 use crate::tui::glyphs;
 use crate::tui::layout::{Frame, Height, Width};
@@ -22,6 +22,7 @@ use crate::tui::model::Model;
 use crate::tui::numbers::{UNKNOWN, count, offset, plural};
 use crate::tui::pen::{Pen, Piece, cut_middle, piece, pieces_width, width};
 use crate::tui::theme::Role;
+use crate::tui::widgets::hints::{self, HintRow};
 use crate::tui::widgets::offsets::Offsets;
 use ratatui::layout::Rect;
 
@@ -291,21 +292,13 @@ fn facts(pen: &mut Pen<'_>, xray: &XrayView, axis: &Offsets, layout: &Layout, fr
 
 /// The hint row of this screen.
 pub fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
-    let theme = pen.theme;
-    let (mut at, y, end) = (frame.area.x + 1, frame.hints, frame.area.right().saturating_sub(1));
-    let tail = [
-        piece(":", theme.bold(Role::Focus)),
-        piece(" command  ", theme.fg(Role::Dim)),
-        piece("?", theme.bold(Role::Focus)),
-        piece(" help", theme.fg(Role::Dim)),
-    ];
-    let until = pen.pieces_right(at, end, y, &tail);
+    let row = HintRow::begin(pen, frame);
     if let Some(armed) = &model.armed {
-        armed_hint(pen, armed, at, until, y);
+        armed_hint(pen, armed, row.x, row.until, row.y);
         return;
     }
     let has_frames = view.xray.as_ref().is_some_and(|xray| xray.truncation.is_some());
-    let time = if matches!(view.clock, ClockMode::Paused { .. }) { "run" } else { "pause" };
+    let time = hints::space(view);
     let keys = [
         ("h l", "partition", true),
         ("j k", "replica", true),
@@ -318,14 +311,7 @@ pub fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame)
         ("Space", time, view.host.can.pause),
         ("Esc", "back", true),
     ];
-    for (key, word, _) in keys.into_iter().filter(|(.., is_there)| *is_there) {
-        let cells = width(key) + width(word) + 3;
-        if at + cells > until {
-            continue;
-        }
-        at = pen.text(at, y, cells, key, theme.bold(Role::Focus));
-        at = pen.text(at, y, cells, &format!(" {word}"), theme.fg(Role::Dim)) + 2;
-    }
+    row.keys(pen, &keys);
 }
 
 /// `14 records`.

@@ -26,6 +26,7 @@ use crate::tui::model::Model;
 use crate::tui::numbers::{UNKNOWN, offset, span_ms};
 use crate::tui::pen::{Pen, Piece, cut_middle, piece, width};
 use crate::tui::theme::{Ground, Role};
+use crate::tui::widgets::hints::{self, HintRow};
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Style;
 
@@ -422,16 +423,8 @@ fn refused(voter: BrokerId, why: &str, cells: u16) -> String {
 
 /// The row of keys.
 pub fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
-    let theme = pen.theme;
-    let (mut at, y, end) = (frame.area.x + 1, frame.hints, frame.area.right().saturating_sub(1));
-    let tail = [
-        piece(":", theme.bold(Role::Focus)),
-        piece(" command  ", theme.fg(Role::Dim)),
-        piece("?", theme.bold(Role::Focus)),
-        piece(" help", theme.fg(Role::Dim)),
-    ];
-    let until = pen.pieces_right(at, end, y, &tail);
-    let time = if matches!(view.clock, ClockMode::Live { .. }) { "pause" } else { "run" };
+    let row = HintRow::begin(pen, frame);
+    let time = hints::space(view);
     let list = if model.quorum.shows_votes { "records" } else { "votes" };
     let can = view.host.can;
     let keys = [
@@ -445,12 +438,5 @@ pub fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame)
         ("[ ]", "±1 s", can.rewind),
         ("Esc", "cluster", true),
     ];
-    for (key, word, _) in keys.into_iter().filter(|(.., can)| *can) {
-        let cells = width(key) + width(word) + 3;
-        if at + cells > until {
-            break;
-        }
-        at = pen.text(at, y, cells, key, theme.bold(Role::Focus));
-        at = pen.text(at, y, cells, &format!(" {word}"), theme.fg(Role::Dim)) + 2;
-    }
+    row.keys(pen, &keys);
 }

@@ -12,16 +12,15 @@
 //!
 //! Deliberately not here: what keys do (`update`), and the form that edits (`overlays::form`).
 
-use crate::cluster::view::{
-    ClockMode, ClusterView, PartitionSeverity, SetBy, TopicDetail, TopicRow, TopicSetting, TopicsView,
-};
+use crate::cluster::view::{ClusterView, PartitionSeverity, SetBy, TopicDetail, TopicRow, TopicSetting, TopicsView};
+use crate::tui::draw::filter_hint;
 use crate::tui::glyphs;
 use crate::tui::layout::{Frame, Width};
 use crate::tui::model::Model;
 use crate::tui::numbers::{UNKNOWN, bytes, count, lag, offset, plural, span_ms};
-use crate::tui::overlays;
-use crate::tui::pen::{Pen, Piece, cut_middle, piece, width};
+use crate::tui::pen::{Pen, Piece, cut_middle, piece};
 use crate::tui::theme::{Ground, Role};
+use crate::tui::widgets::hints::{self, HintRow};
 use crate::tui::widgets::spark;
 use ratatui::layout::Rect;
 
@@ -363,56 +362,34 @@ fn settings(pen: &mut Pen<'_>, model: &Model, detail: &TopicDetail, area: Rect) 
 
 /// The hint row of this screen.
 pub fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
-    let theme = pen.theme;
-    let (mut at, y, end) = (frame.area.x + 1, frame.hints, frame.area.right().saturating_sub(1));
     if let Some(input) = &model.topics.filter_input {
-        at = pen.text(at, y, 8, "filter ", theme.fg(Role::Dim));
-        at = pen.text(at, y, 1, "/", theme.bold(Role::Focus));
-        at = overlays::field(pen, at, y, 30.min(end.saturating_sub(at)), input, true);
         let found = view.topics.as_ref().map_or(0, |topics| topics.total);
-        let pieces = [
-            piece(format!("  {} found   ", count(found as u64)), theme.fg(Role::Dim)),
-            piece(glyphs::ENTER, theme.bold(Role::Focus)),
-            piece(" keep   ", theme.fg(Role::Dim)),
-            piece("Esc", theme.bold(Role::Focus)),
-            piece(" show all", theme.fg(Role::Dim)),
-        ];
-        pen.pieces(at, y, end.saturating_sub(at), &pieces);
-        return;
+        return filter_hint(pen, input, found, " show all", frame);
     }
-    let tail = [
-        piece(":", theme.bold(Role::Focus)),
-        piece(" command  ", theme.fg(Role::Dim)),
-        piece("?", theme.bold(Role::Focus)),
-        piece(" help", theme.fg(Role::Dim)),
-    ];
-    let until = pen.pieces_right(at, end, y, &tail);
-    let time = if matches!(view.clock, ClockMode::Paused { .. }) { "run" } else { "pause" };
-    let keys: &[(&str, &str)] = if model.topics.on_settings {
-        &[("j k", "setting"), ("e", "edit it"), ("x", "actions"), ("Tab", "topics"), ("Space", time), ("Esc", "topics")]
+    let row = HintRow::begin(pen, frame);
+    let time = hints::space(view);
+    let keys: &[(&str, &str, bool)] = if model.topics.on_settings {
+        &[
+            ("j k", "setting", true),
+            ("e", "edit it", true),
+            ("x", "actions", true),
+            ("Tab", "topics", true),
+            ("Space", time, view.host.can.pause),
+            ("Esc", "topics", true),
+        ]
     } else {
         &[
-            ("j k", "topic"),
-            ("e", "edit"),
-            ("b", "browse"),
-            ("n", "new"),
-            ("p", "produce"),
-            (glyphs::ENTER, "partitions"),
-            ("Tab", "settings"),
-            ("/", "filter"),
-            ("D", "delete"),
-            ("Space", time),
+            ("j k", "topic", true),
+            ("e", "edit", true),
+            ("b", "browse", true),
+            ("n", "new", true),
+            ("p", "produce", true),
+            (glyphs::ENTER, "partitions", true),
+            ("Tab", "settings", true),
+            ("/", "filter", true),
+            ("D", "delete", true),
+            ("Space", time, view.host.can.pause),
         ]
     };
-    for (key, word) in keys {
-        if *key == "Space" && !view.host.can.pause {
-            continue;
-        }
-        let cells = width(key) + width(word) + 3;
-        if at + cells > until {
-            break;
-        }
-        at = pen.text(at, y, cells, key, theme.bold(Role::Focus));
-        at = pen.text(at, y, cells, &format!(" {word}"), theme.fg(Role::Dim)) + 2;
-    }
+    row.keys(pen, keys);
 }

@@ -2,6 +2,7 @@
 
 use super::Scene;
 use kafkarium::cluster::view::*;
+use kafkarium::engine::log::ProducerSummary;
 use kafkarium::engine::observe::{BatchHead, ProducerInside};
 use std::sync::Arc;
 
@@ -81,12 +82,15 @@ pub fn view(want: &XrayRequest, scene: Scene) -> Option<Box<XrayView>> {
     }
     let producer = |(id, sequence, at, transaction_start): (i64, i32, i64, Option<i64>)| XrayProducer {
         known: ProducerInside {
-            producer_id: id,
-            producer_epoch: 0,
-            last_sequence: sequence,
+            summary: ProducerSummary {
+                producer_id: id,
+                producer_epoch: 0,
+                last_sequence: sequence,
+                last_timestamp: 0,
+                coordinator_epoch: -1,
+                transaction_start_offset: transaction_start.unwrap_or(-1),
+            },
             last_offset: Some(at),
-            last_timestamp: 0,
-            transaction_start,
         },
         transactional_id: transaction_start.map(|_| Arc::from("payments")),
     };

@@ -173,12 +173,12 @@ fn producers(pen: &mut Pen<'_>, xray: &XrayView, area: Rect) {
         pen.text(area.x + at, area.y, area.width.saturating_sub(at), head, theme.fg(Role::Faint));
     }
     for (producer, y) in xray.producers.iter().zip(area.y + 1..area.bottom()) {
-        let known = &producer.known;
+        let known = &producer.known.summary;
         pen.text(area.x, y, 9, &known.producer_id.to_string(), theme.bold(Role::Text));
         pen.text(area.x + 9, y, 6, &known.producer_epoch.to_string(), theme.fg(Role::Text));
         let sequence = if known.last_sequence < 0 { UNKNOWN.to_owned() } else { known.last_sequence.to_string() };
         pen.text(area.x + 16, y, 9, &sequence, theme.fg(Role::Text));
-        let at = known.last_offset.map_or(UNKNOWN.to_owned(), offset);
+        let at = producer.known.last_offset.map_or(UNKNOWN.to_owned(), offset);
         pen.text(area.x + 26, y, 10, &at, theme.fg(Role::Text));
         let cells = area.width.saturating_sub(37);
         let (text, role) = transaction(producer, cells);
@@ -188,7 +188,7 @@ fn producers(pen: &mut Pen<'_>, xray: &XrayView, area: Rect) {
 
 fn transaction(producer: &XrayProducer, cells: u16) -> (String, Role) {
     let id = producer.transactional_id.as_ref().map(|id| cut_middle(id, cells / 2).into_owned());
-    match (id, producer.known.transaction_start) {
+    match (id, producer.known.summary.open_since()) {
         (Some(id), Some(first)) => (format!("{id} open, first {}", offset(first)), Role::Lag),
         (None, Some(first)) => (format!("open, first {}", offset(first)), Role::Lag),
         (Some(id), None) => (format!("{id}, none open"), Role::Dim),

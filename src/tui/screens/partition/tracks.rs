@@ -275,10 +275,10 @@ fn lines(pen: &mut Pen<'_>, xray: &XrayView, axis: &Offsets, layout: &Layout) {
         }
     }
     let (Some(stable), Some(column)) = (stable, stable_at) else { return };
-    let who = xray.producers.iter().find(|producer| producer.known.transaction_start.is_some());
+    let who = xray.producers.iter().find(|producer| producer.known.summary.open_since().is_some());
     let who = who.map(|producer| match &producer.transactional_id {
         Some(id) => id.to_string(),
-        None => producer.known.producer_id.to_string(),
+        None => producer.known.summary.producer_id.to_string(),
     });
     let who = who.map_or(String::new(), |who| format!(": transaction {who} is open"));
     let label = format!("LSO {} ", offset(stable));
