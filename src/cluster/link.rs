@@ -229,7 +229,7 @@ impl State {
 }
 
 /// About how many bytes a message would be on a wire.
-fn size_of(message: &PeerMessage) -> u64 {
+pub(crate) fn size_of(message: &PeerMessage) -> u64 {
     let bytes: usize = match &message.body {
         PeerBody::Response(PeerResponse::ReplicaFetch(response)) => {
             response.partitions.iter().flat_map(|answer| &answer.batches).map(crate::protocol::batch::Batch::size).sum()

@@ -6,6 +6,7 @@ pub mod reading;
 pub mod sim;
 pub mod store;
 pub mod view;
+pub mod wire;
 
 pub mod admin;
 pub mod command;

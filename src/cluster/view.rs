@@ -15,6 +15,7 @@ mod lesson;
 mod port;
 mod quorum;
 mod topics;
+mod wire;
 mod xray;
 
 pub use crate::protocol::ids::BrokerId;
@@ -32,6 +33,7 @@ pub use topics::{
     PlaceView, PlacementRequest, PlacementView, SetBy, TopicDetail, TopicRow, TopicSetting, TopicSums, TopicsRequest,
     TopicsView,
 };
+pub use wire::{WireDetail, WireEnd, WireField, WireMessage, WireRequest, WireState, WireView};
 pub use xray::{Truncation, TruncationStage, XrayProducer, XrayReplica, XrayRequest, XrayView, epoch_at};
 
 use std::fmt;
@@ -90,6 +92,8 @@ pub struct ViewRequest {
     pub placement: Option<PlacementRequest>,
     /// Tell of the metadata quorum.
     pub quorum: bool,
+    /// Tell of messages.
+    pub wire: Option<WireRequest>,
     /// Tell who has the records of this partition, and who has read them.
     pub place: Option<PartitionName>,
     /// Look into a partition.
@@ -113,6 +117,7 @@ impl Default for ViewRequest {
             topics: None,
             placement: None,
             quorum: false,
+            wire: None,
             place: None,
             xray: None,
         }
@@ -172,6 +177,8 @@ pub struct ClusterView {
     pub placement: Option<PlacementView>,
     /// The metadata quorum, if it was asked for.
     pub quorum: Option<Box<QuorumView>>,
+    /// Messages, if they were asked for and the host records them.
+    pub wire: Option<WireView>,
     /// The partition asked for in [`ViewRequest::place`].
     pub place: Option<PlaceView>,
     /// The inside of a partition, if it was asked for and there is such a partition.

@@ -20,7 +20,7 @@ use super::model::{Model, Pane, Screen};
 use super::numbers::{count, moment, plural, span_ms};
 use super::overlays::{self, Overlay, toast};
 use super::pen::{Pen, Piece, piece, pieces_width, width};
-use super::screens::{cluster, empty, faults, groups, messages, partition, quorum, start, topics};
+use super::screens::{cluster, empty, faults, groups, messages, partition, quorum, start, topics, wire};
 use super::theme::{Ground, Role, Theme};
 use super::widgets::hints::space;
 use super::widgets::timeline;
@@ -73,6 +73,9 @@ fn framed(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
     } else if model.screen == Screen::Quorum {
         quorum::draw(pen, model, view, frame);
         timeline::draw(pen, &frame, view, model.cluster.event, false);
+    } else if model.screen == Screen::Wire {
+        wire::draw(pen, model, view, frame);
+        timeline::draw(pen, &frame, view, model.cluster.event, false);
     } else if model.screen == Screen::Faults {
         faults::draw(pen, model, view, frame);
         timeline::draw(pen, &frame, view, model.cluster.event, false);
@@ -124,38 +127,55 @@ fn header(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
         let brand = pen.text(x + 1, y, 5, "kafka", theme.bold(Role::Focus));
         pen.text(brand, y, 4, "rium", theme.bold(Role::Text)) + 2
     };
+    let decimals = if frame.width >= Width::Full { 3 } else { 1 };
+    let time = format!(" {} ", moment(view, view.at_ms, decimals));
+    let (chip, role) = clock_chip(view);
+    // Where not all fits beside the clock, the faults lose their key first, then the tabs their names, but for the open one.
+    let names: u16 = Screen::ALL.iter().map(|(.., name)| width(name) + 4).sum();
+    let fits = |faults: &[Piece<'_>]| {
+        let needed = names + 2 + width(&time) + width(&chip) + pieces_width(faults);
+        frame.width >= Width::Medium && at + needed <= end
+    };
+    let (mut faults, bare) = (faults_chip(view, theme, frame.width >= Width::Medium), faults_chip(view, theme, false));
+    let has_names = fits(&bare);
+    if has_names && !fits(&faults) {
+        faults = bare;
+    }
     for (screen, digit, name) in Screen::ALL {
-        // Narrow tabs are digits, but for the one that is open.
         let is_open = screen == model.screen;
-        let text =
-            if is_open || frame.width >= Width::Medium { format!(" {digit} {name} ") } else { format!(" {digit} ") };
+        let text = if is_open || has_names { format!(" {digit} {name} ") } else { format!(" {digit} ") };
         let style = if is_open { theme.chip(Role::Focus) } else { theme.fg(Role::Dim) };
         at = pen.text(at, y, width(&text), &text, style);
     }
     at += 1;
-    let decimals = if frame.width >= Width::Full { 3 } else { 1 };
-    let time = format!(" {} ", moment(view, view.at_ms, decimals));
     let mut right = pen.right(at, end, y, &time, theme.bold(Role::Text));
-    let (chip, role) = clock_chip(view);
     right = pen.right(at, right, y, &chip, theme.chip(role)).saturating_sub(1);
     if let Some(notice) = &view.host.notice {
         right =
             pen.pieces_right(at, right, y, &[piece(format!("{} {notice}  ", glyphs::ATTENTION), theme.fg(Role::Lag))]);
     }
-    if !view.faults.is_empty() {
-        let text = plural(view.faults.len() as u64, "fault");
-        let mut chip: Vec<Piece<'_>> = vec![piece(format!(" {text} "), theme.chip(Role::Lag))];
-        if frame.width >= Width::Medium {
-            chip.push(piece(" u", theme.bold(Role::Focus)));
-            chip.push(piece(" undo ", theme.fg(Role::Dim)));
-        }
-        chip.push(piece(" ", theme.fg(Role::Dim)));
-        right = pen.pieces_right(at, right, y, &chip);
+    if !faults.is_empty() {
+        right = pen.pieces_right(at, right, y, &faults);
     }
     match view.host.world {
         Some(world) => world_facts(pen, view, world, at, right, y),
         None => servers(pen, view, at, right, y),
     }
+}
+
+/// `2 faults u undo `: nothing while there are none.
+fn faults_chip(view: &ClusterView, theme: &Theme, has_key: bool) -> Vec<Piece<'static>> {
+    if view.faults.is_empty() {
+        return Vec::new();
+    }
+    let text = plural(view.faults.len() as u64, "fault");
+    let mut chip = vec![piece(format!(" {text} "), theme.chip(Role::Lag))];
+    if has_key {
+        chip.push(piece(" u", theme.bold(Role::Focus)));
+        chip.push(piece(" undo ", theme.fg(Role::Dim)));
+    }
+    chip.push(piece(" ", theme.fg(Role::Dim)));
+    chip
 }
 
 /// Which simulated world this is: as much as fits.
@@ -318,6 +338,7 @@ fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
                 None => quorum::hints(pen, model, view, frame),
             };
         }
+        Screen::Wire => return wire::hints(pen, model, view, frame),
         Screen::Faults => return faults::hints(pen, frame),
         Screen::Cluster => {}
     }

@@ -14,6 +14,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 pub enum Action {
     ScreenCluster,
     ScreenPartition,
+    ScreenWire,
     ScreenGroups,
     ScreenTopics,
     ScreenQuorum,
@@ -175,6 +176,7 @@ use KeyCode as K;
 keymap! {
     Everywhere Nothing 0 ScreenCluster [key('1')] "1" "cluster" "the cluster";
     Everywhere Nothing 0 ScreenPartition [key('2')] "2" "partition" "inside a partition";
+    Everywhere Nothing 0 ScreenWire [key('3')] "3" "wire" "messages on their way";
     Everywhere Nothing 0 ScreenGroups [key('4')] "4" "groups" "consumer groups";
     Everywhere Nothing 0 ScreenTopics [key('5')] "5" "topics" "topics and their settings";
     Everywhere Nothing 0 ScreenQuorum [key('6')] "6" "quorum" "the metadata quorum";

@@ -12,7 +12,7 @@ use super::screens;
 use super::theme::{Depth, Theme};
 use crate::cluster::view::{
     BrokerId, ClusterView, CommandDoc, GroupState, GroupsRequest, PartitionName, PartitionRow, RowSort, TopicDetail,
-    TopicsRequest, ViewRequest, WhyAbout, XrayRequest,
+    TopicsRequest, ViewRequest, WhyAbout, WireRequest, XrayRequest,
 };
 use ratatui::layout::Rect;
 use std::sync::Arc;
@@ -49,6 +49,8 @@ pub struct Model {
     pub topics: TopicsScreen,
     /// The Quorum screen.
     pub quorum: QuorumScreen,
+    /// The Wire screen.
+    pub wire: WireScreen,
     /// The messages of a topic, on the Topics screen, if they are open.
     pub messages: Option<Messages>,
     /// The Faults screen.
@@ -96,6 +98,8 @@ pub enum Screen {
     Cluster,
     /// One partition from the inside.
     Partition,
+    /// Messages on their way.
+    Wire,
     /// Consumer groups.
     Groups,
     /// Topics and their settings.
@@ -108,9 +112,10 @@ pub enum Screen {
 
 impl Screen {
     /// Every screen with its digit and its name, in the order of the tabs.
-    pub const ALL: [(Screen, char, &'static str); 6] = [
+    pub const ALL: [(Screen, char, &'static str); 7] = [
         (Screen::Cluster, '1', "Cluster"),
         (Screen::Partition, '2', "Partition"),
+        (Screen::Wire, '3', "Wire"),
         (Screen::Groups, '4', "Groups"),
         (Screen::Topics, '5', "Topics"),
         (Screen::Quorum, '6', "Quorum"),
@@ -206,6 +211,23 @@ pub struct QuorumScreen {
     pub shows_votes: bool,
 }
 
+/// The state of the Wire screen.
+#[derive(Debug, Clone, Default)]
+pub struct WireScreen {
+    /// The chosen message; `None`: the newest.
+    pub selected: Option<u64>,
+    /// Heartbeats and fetches that bring nothing are shown too.
+    pub routine: bool,
+    /// The filter in force.
+    pub filter: String,
+    /// The filter while it is typed.
+    pub filter_input: Option<Input>,
+    /// The message's fields have the keys, not the list.
+    pub on_detail: bool,
+    /// The chosen field.
+    pub field: usize,
+}
+
 /// The state of the Faults screen: the selected link. [`CLIENTS`](crate::cluster::link::CLIENTS) stands for the clients.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FaultsScreen {
@@ -263,6 +285,7 @@ impl Model {
             groups: GroupsScreen::default(),
             topics: TopicsScreen::default(),
             quorum: QuorumScreen::default(),
+            wire: WireScreen::default(),
             messages: None,
             faults: FaultsScreen::default(),
             cluster: ClusterScreen { window_ms: 60_000, ..ClusterScreen::default() },
@@ -334,6 +357,11 @@ impl Model {
                 _ => None,
             }),
             quorum: self.screen == Screen::Quorum,
+            wire: (self.screen == Screen::Wire).then(|| WireRequest {
+                selected: self.wire.selected,
+                routine: self.wire.routine,
+                filter: self.wire.filter_input.as_ref().map_or(&self.wire.filter[..], Input::value).to_string(),
+            }),
         }
     }
 

@@ -13,6 +13,7 @@ mod news;
 mod partition;
 mod quorum;
 mod topics;
+mod wire;
 
 use super::commands::{self, Own};
 use super::headline::Mood;
@@ -45,7 +46,9 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Cmd> {
                 Vec::new()
             }
             (None, None) => {
-                if !messages::on_paste(model, &text) {
+                if model.screen == Screen::Wire {
+                    wire::on_paste(model, &text);
+                } else if !messages::on_paste(model, &text) {
                     topics::on_paste(model, &text);
                 }
                 Vec::new()
@@ -146,6 +149,9 @@ fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Cmd> {
     if model.screen == Screen::Topics && model.topics.filter_input.is_some() {
         return topics::on_filter_key(model, key);
     }
+    if model.screen == Screen::Wire && model.wire.filter_input.is_some() {
+        return wire::on_filter_key(model, key);
+    }
     match keymap::action(key) {
         Some(action) => on_action(model, action),
         None => Vec::new(),
@@ -190,6 +196,7 @@ fn on_screen(model: &mut Model, action: Action) -> Option<Vec<Cmd>> {
         Screen::Topics if model.messages.is_some() => messages::on_action(model, action),
         Screen::Topics => topics::on_action(model, action),
         Screen::Quorum => quorum::on_action(model, action),
+        Screen::Wire => wire::on_action(model, action),
         Screen::Faults => faults::on_action(model, action),
     }
 }
@@ -262,6 +269,7 @@ fn looks(model: &mut Model, action: Action) -> Vec<Cmd> {
         Action::ScreenGroups => model.screen = Screen::Groups,
         Action::ScreenTopics => model.screen = Screen::Topics,
         Action::ScreenQuorum => model.screen = Screen::Quorum,
+        Action::ScreenWire => model.screen = Screen::Wire,
         Action::ScreenFaults => {
             model.screen = Screen::Faults;
             return faults::entered(model);

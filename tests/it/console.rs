@@ -13,6 +13,7 @@ mod quorum;
 mod simulated;
 mod terminal;
 mod topics;
+mod wire;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use fake::{FakeCluster, Scene};

@@ -748,6 +748,7 @@ impl Observer {
             topics: (want.topics.as_ref())
                 .map(|want| self.partitions.topics().view(want, &self.image, &self.setup.cluster)),
             placement: want.placement.as_ref().map(|want| topics::placement(want, &self.image)),
+            wire: None,
             quorum: want.quorum.then(|| Box::new(self.quorum_view())),
             place: want.place.as_ref().and_then(|name| self.place(name)),
             xray: want.xray.as_ref().and_then(|want| self.xray_view(want)),

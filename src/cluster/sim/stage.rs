@@ -14,7 +14,7 @@ use crate::cluster::sim::tail::Tail;
 use crate::cluster::sim::timeline::Timeline;
 use crate::cluster::view::{
     Change, ClockMode, ClusterPort, ClusterView, CommandDoc, CommandId, CommandReply, Completion, Consequence, Outcome,
-    ProduceDraft, ReadRequest, TailBatch, TailId, TopicSummary, ViewRequest, WorldFacts,
+    ProduceDraft, ReadRequest, TailBatch, TailId, TopicSummary, ViewRequest, WireMessage, WireRequest, WorldFacts,
 };
 use crate::engine::time::Instant;
 use std::collections::BTreeMap;
@@ -33,6 +33,9 @@ const SPEEDS: std::ops::RangeInclusive<u32> = 10..=1_000_000;
 const RUN_UNTIL_MAX: Duration = Duration::from_secs(60);
 /// A picture shows rates and offsets anew after so much virtual time, in milliseconds.
 const PROGRESS_MS: u64 = 50;
+/// So many messages are told of what will follow, or what comes in so many happenings.
+const FOLLOWING: usize = 6;
+const FOLLOWING_HAPPENINGS: usize = 320;
 
 /// See the module.
 pub struct Stage {
@@ -49,7 +52,12 @@ pub struct Stage {
     replies: Vec<CommandReply>,
     has_told_end: bool,
     tails: BTreeMap<TailId, Tail>,
+    /// What is sent next if nothing else fails, as it was found out last.
+    foretold: Option<(Foretold, Vec<WireMessage>)>,
 }
+
+/// What a forecast of messages is good for: the moment (step, time, branch, commands given), whether routine counts, and the filter.
+type Foretold = ((u64, Instant, u32, usize), bool, String);
 
 impl Stage {
     /// A run to watch from its beginning, at real time.
@@ -67,6 +75,7 @@ impl Stage {
             replies: Vec::new(),
             has_told_end: false,
             tails: BTreeMap::new(),
+            foretold: None,
         }
     }
 
@@ -279,6 +288,21 @@ impl Stage {
         }
     }
 
+    /// What is sent next, found out once for each moment and filter.
+    fn what_follows(&mut self, want: &WireRequest) -> Vec<WireMessage> {
+        let timeline = &self.timeline;
+        let moment = (timeline.steps(), timeline.now(), timeline.branch(), timeline.commands().len());
+        let key = (moment, want.routine, want.filter.clone());
+        match &self.foretold {
+            Some((known, messages)) if *known == key => messages.clone(),
+            _ => {
+                let messages = timeline.what_follows(want, FOLLOWING, FOLLOWING_HAPPENINGS);
+                self.foretold = Some((key, messages.clone()));
+                messages
+            }
+        }
+    }
+
     fn next_id(&mut self) -> CommandId {
         self.last_id += 1;
         CommandId(self.last_id)
@@ -305,6 +329,12 @@ impl ClusterPort for Stage {
         let clock = self.clock();
         self.shown = Some((self.timeline.steps(), self.timeline.now(), clock, self.timeline.branch()));
         let mut view = self.timeline.picture(clock, want).view(want);
+        if let Some(want) = &want.wire {
+            view.wire = self.timeline.world().wire.as_ref().map(|ring| ring.view(want));
+            if let Some(wire) = view.wire.as_mut().filter(|_| self.is_paused) {
+                wire.following = self.what_follows(want);
+            }
+        }
         view.host.world =
             Some(WorldFacts { seed: self.seed, branch: self.timeline.branch() + 1, steps: self.timeline.steps() });
         Arc::new(view)

@@ -16,7 +16,8 @@ use crate::cluster::sim::execute;
 use crate::cluster::sim::run::{Phase, Run};
 use crate::cluster::sim::watch::Watch;
 use crate::cluster::sim::world::{StepOutcome, World};
-use crate::cluster::view::{ClockMode, ViewRequest};
+use crate::cluster::view::{ClockMode, ViewRequest, WireMessage, WireRequest};
+use crate::cluster::wire::Ring;
 use crate::engine::time::Instant;
 
 /// How far apart checkpoints are, in virtual milliseconds.
@@ -96,6 +97,27 @@ impl Timeline {
     pub fn watched(mut run: Run) -> Timeline {
         let watch = Some(Box::new(Watch::new(&mut run.world)));
         Timeline { watch, ..Timeline::new(run) }
+    }
+
+    /// What is sent next if nothing else fails, found out in a copy of the world: as many messages as are asked for, or what comes in
+    /// so many happenings.
+    pub fn what_follows(&self, want: &WireRequest, messages: usize, happenings: usize) -> Vec<WireMessage> {
+        let mut run = self.run.clone();
+        let Some(first) = run.world.wire.as_ref().map(Ring::next_id) else { return Vec::new() };
+        let look = |run: &Run| {
+            let shown = run.world.wire.as_ref().map(|ring| ring.view(want).messages).unwrap_or_default();
+            shown.into_iter().filter(|message| message.id >= first).collect::<Vec<_>>()
+        };
+        for happening in 1..=happenings {
+            if !matches!(run.step(), Ok(Some(_))) {
+                break;
+            }
+            let shown = if happening % 32 == 0 { look(&run) } else { Vec::new() };
+            if shown.len() >= messages {
+                return shown.into_iter().take(messages).collect();
+            }
+        }
+        look(&run).into_iter().take(messages).collect()
     }
 
     /// What is seen of it, brought up to this moment: what is wanted tells which logs are looked into.

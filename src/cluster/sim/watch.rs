@@ -12,6 +12,7 @@ use crate::cluster::sim::check::Violation;
 use crate::cluster::sim::disk::DiskFailure;
 use crate::cluster::sim::world::{Node, Power, World, wall};
 use crate::cluster::view::{BrokerState, Capabilities, ClockMode, EventKind, FaultKind};
+use crate::cluster::wire::Ring;
 use crate::engine::io::LogRead;
 use crate::engine::observe::{self, Event};
 use crate::engine::time::Instant;
@@ -53,6 +54,7 @@ impl Watch {
     /// Begins to look at a world: from here on it keeps what it is told.
     pub fn new(world: &mut World) -> Watch {
         world.told = Some(Vec::new());
+        world.wire = Some(Ring::default());
         let cluster = world.nodes.values().next().expect("a cluster has brokers").config.cluster.clone();
         let setup = Setup {
             name: "simulated".to_owned(),

@@ -3,6 +3,7 @@
 
 mod clients;
 mod node;
+mod wire;
 
 use crate::cluster::ledger::{Ledger, Report};
 use crate::cluster::link::{Fate, Link, Links};
@@ -138,6 +139,8 @@ pub struct World {
     asked: u64,
     /// The facts that nobody has taken in since; `None` where nobody does.
     pub told: Option<Vec<Event>>,
+    /// The newest messages; `None` where nobody looks.
+    pub wire: Option<crate::cluster::wire::Ring>,
     /// Facts counted by name: proof that rare things happened.
     pub counts: BTreeMap<&'static str, u64>,
 }
@@ -187,6 +190,7 @@ impl World {
             answers: BTreeMap::new(),
             asked: 0,
             told: None,
+            wire: None,
             counts: BTreeMap::new(),
         }
     }
@@ -268,6 +272,7 @@ impl World {
             Happening::Wake { broker, life } => self.wake_broker(broker, life),
             Happening::Deliver { from, to, life, message } => {
                 let label = message_name(&message);
+                self.peer_arrived(wire::peer_key(from, to, &message), to, life);
                 self.input(to, life, Input::Peer { from, message: *message }, label)
             }
             Happening::LinkDown { at, life, peer } => self.input(at, life, Input::LinkDown { peer }, "link down"),
@@ -413,10 +418,12 @@ impl World {
     }
 
     fn send(&mut self, from: BrokerId, to: BrokerId, message: PeerMessage) {
+        let key = self.peer_sent(from, to, &message);
         match self.links.send((from, to), message, self.now, &mut self.rng) {
             Fate::Now(message) => self.transmit(from, to, self.now, message),
             Fate::At(at, message) => self.transmit(from, to, at, message),
-            Fate::Held | Fate::Lost => {}
+            Fate::Held => self.on_wire(|ring, _| ring.held(key)),
+            Fate::Lost => self.on_wire(|ring, now| ring.dropped(key, now, "lost on the link")),
         }
     }
 
@@ -424,11 +431,16 @@ impl World {
     pub(super) fn transmit(&mut self, from: BrokerId, to: BrokerId, not_before: Instant, message: PeerMessage) {
         let Some(target) = self.nodes.get(&to) else { return };
         let (power, life) = (target.power, target.life);
-        let Some(arrival) = self.network.send(from, to, self.now, &mut self.rng) else { return };
+        let key = wire::peer_key(from, to, &message);
+        let Some(arrival) = self.network.send(from, to, self.now, &mut self.rng) else {
+            return self.on_wire(|ring, now| ring.dropped(key, now, "link is cut"));
+        };
         let arrival = arrival.max(not_before);
+        self.on_wire(|ring, _| ring.arrives(key, arrival));
         if power == Power::Off {
             // Nobody listens there: the connection is refused.
             let life = self.nodes[&from].life;
+            self.on_wire(|ring, now| ring.dropped(key, now, "nobody listens"));
             return self.plan(arrival, Happening::LinkDown { at: from, life, peer: to });
         }
         self.plan(arrival, Happening::Deliver { from, to, life, message: Box::new(message) });

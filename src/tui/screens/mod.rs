@@ -9,3 +9,4 @@ pub mod partition;
 pub mod quorum;
 pub mod start;
 pub mod topics;
+pub mod wire;

@@ -447,6 +447,7 @@ impl ClusterPort for FakeCluster {
             lesson: None,
             quorum: None,
             xray: want.xray.as_ref().and_then(|want| fake_xray::view(want, self.scene)),
+            wire: None,
             groups: want.groups.as_ref().map(|want| fake_groups::view(want, NOW_MS, self.scene)),
             topics: want.topics.as_ref().map(|want| fake_topics::view(want, self.scene)),
             placement: None,

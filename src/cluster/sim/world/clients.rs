@@ -10,6 +10,7 @@ use crate::client::{Answer, Call};
 use crate::cluster::link::{CLIENTS, Link};
 use crate::cluster::sim::dial::{Connection, NEGOTIATION, Place};
 use crate::cluster::sim::workload::{Around, Client, ClientId};
+use crate::cluster::wire::{Key, Way};
 use crate::engine::io::{Input, RequestToken};
 use crate::engine::time::Instant;
 use crate::protocol::api::ApiKey;
@@ -49,6 +50,18 @@ impl Sent {
     /// Whom it is for.
     pub(super) fn broker(&self) -> BrokerId {
         self.broker
+    }
+
+    fn key(&self) -> Key {
+        Key::Client(self.connection, self.attempt, Way::Request)
+    }
+
+    /// What the ring of messages is told of it.
+    pub(super) fn on_wire(&self) -> (ClientId, BrokerId, Key, RequestHeader, &Request) {
+        let (api, version) = (self.request.api(), self.version);
+        let correlation_id = super::wire::correlation_id(self.attempt);
+        let header = RequestHeader { api, version, correlation_id, client_id: None, client_host: None };
+        (self.client, self.broker, self.key(), header, &self.request)
     }
 }
 
@@ -124,17 +137,21 @@ impl World {
 
     /// A request arrives at its broker.
     pub(super) fn client_request(&mut self, sent: Sent) -> StepOutcome {
+        let key = sent.key();
         let Sent { client, connection, broker, life, attempt, version, request } = sent;
         if self.nodes.get(&broker).is_none_or(|node| node.life != life || node.power == Power::Off) {
             let at = Instant(self.now.0 + REFUSAL_NS);
+            self.on_wire(|ring, now| ring.dropped(key, now, "nobody listens"));
             self.plan(at, Happening::Response { client, connection, attempt, response: None });
             return StepOutcome::default();
         }
         let label = request.api().name();
         if self.links.takes_drop(broker, false, label) {
             self.trace.line(self.now, format_args!("{broker} never gets {label}"));
+            self.on_wire(|ring, now| ring.dropped(key, now, "dropped"));
             return StepOutcome::default();
         }
+        self.on_wire(|ring, now| ring.delivered(key, now));
         self.tokens += 1;
         let token = RequestToken(self.tokens);
         let correlation_id = i32::try_from(self.tokens % 1_000_000).expect("six digits");
@@ -155,13 +172,16 @@ impl World {
     pub(super) fn respond(&mut self, token: RequestToken, response: Response) {
         let Some(asked) = self.waiting.remove(&token) else { return };
         let Asked { client, connection, attempt, broker, header } = asked;
+        let key = self.response_sent((client, connection, attempt), broker, &header, &response);
         if self.links.takes_drop(broker, true, header.api.name()) {
+            self.on_wire(|ring, now| ring.dropped(key, now, "dropped"));
             return self.trace.line(self.now, format_args!("{broker} answers {} to nobody", header.api.name()));
         }
         let response = if self.has_codec { answer_through_codec(&header, &response) } else { response };
         let mut at = self.delayed();
         if let Some(client) = self.clients.get(&client) {
             if client.is_deaf {
+                self.on_wire(|ring, now| ring.dropped(key, now, "client hears nothing"));
                 return;
             }
             at = at + client.delay;
@@ -169,6 +189,8 @@ impl World {
         let bytes = || frame_bytes(codec::encode_response(&header, &response).map(|frame| frame.to_bytes().len()));
         let link = (broker, CLIENTS);
         let at = if client == ADMIN { at } else { self.arrival_over(link, at, bytes) };
+        let is_stopped = client != ADMIN && self.links.faults(link).is_stopped();
+        self.on_wire(|ring, _| if is_stopped { ring.held(key) } else { ring.arrives(key, at) });
         let what = Happening::Response { client, connection, attempt, response: Some(Box::new(response)) };
         if client == ADMIN { self.plan(at, what) } else { self.carry(link, at, what) }
     }
@@ -251,6 +273,8 @@ impl World {
         attempt: u64,
         response: Option<Box<Response>>,
     ) {
+        let key = Key::Client(connection, attempt, Way::Response);
+        self.on_wire(|ring, now| ring.delivered(key, now));
         if id == ADMIN {
             self.answers.insert(attempt, response.map(|response| *response));
             return;
@@ -389,6 +413,8 @@ impl World {
         let (at, life) = (connection.arrival(alone), connection.life);
         let sent =
             Sent { client: id, connection: connection.id, broker: place.broker, life, attempt, version, request };
+        let arrives = Some(at).filter(|_| !self.links.faults(link).is_stopped());
+        self.request_sent(client.client_id(), &sent, arrives);
         self.carry(link, at, Happening::Request(Box::new(sent)));
     }
 
@@ -421,6 +447,7 @@ impl World {
         let (at, life) = (Instant(self.now.0 + ADMIN_DELAY_NS), self.nodes.get(&broker).map_or(0, |node| node.life));
         let (connection, attempt) = (ADMIN_CONNECTION, self.asked);
         let sent = Sent { client: ADMIN, connection, broker, life, attempt, version, request };
+        self.request_sent(None, &sent, Some(at));
         self.plan(at, Happening::Request(Box::new(sent)));
         attempt
     }

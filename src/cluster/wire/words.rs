@@ -1,0 +1,290 @@
+//! Words for messages: size, summary and error of each, and the fields of the one that is looked at.
+//!
+//! Invariants: looks into the first [`FACTS_FIELDS`] fields for a summary, so that a message of any size costs about the same.
+//!
+//! Deliberately not here: records inside batches (`protocol::records`).
+
+use super::Body;
+use crate::cluster::link::size_of;
+use crate::cluster::view::{WireDetail, WireField};
+use crate::protocol::codec;
+use crate::protocol::error::ErrorCode;
+use crate::protocol::peer::{PeerBody, PeerMessage, PeerRequest, PeerResponse};
+use crate::protocol::schema::Kind;
+use crate::protocol::tree::{self, FieldTree};
+use std::sync::Arc;
+
+/// So many fields are looked at for a summary.
+const FACTS_FIELDS: usize = 48;
+/// So many fields and bytes are told of the message that is looked at.
+const DETAIL_FIELDS: usize = 300;
+const DETAIL_BYTES: usize = 1_024;
+/// The longest value that is told.
+const VALUE_CHARACTERS: usize = 80;
+
+/// What a list shows of a message.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub api: &'static str,
+    pub version: Option<i16>,
+    pub correlation_id: u64,
+    pub is_response: bool,
+    pub size: u64,
+    pub summary: Arc<str>,
+    pub error: Option<&'static str>,
+    /// It says that somebody lives, or that there is nothing new.
+    pub is_routine: bool,
+}
+
+pub(super) fn facts(body: &Body) -> Facts {
+    match body {
+        Body::Peer(message) => facts_of_peer(message),
+        Body::Request(..) | Body::Response(..) => facts_of_client(body),
+    }
+}
+
+fn facts_of_client(body: &Body) -> Facts {
+    let (header, is_response) = match body {
+        Body::Request(header, _) => (header, false),
+        Body::Response(header, _) => (header, true),
+        Body::Peer(_) => unreachable!("a client's message"),
+    };
+    let api = header.api.name();
+    let (frame, tree) = frame_and_tree(body, FACTS_FIELDS);
+    let found = Found::of(&frame, tree.as_ref());
+    let error = found.error.filter(|_| is_response);
+    let is_heartbeat = matches!(api, "Heartbeat" | "ConsumerGroupHeartbeat" | "ShareGroupHeartbeat");
+    let is_routine = error.is_none() && (is_heartbeat || api == "Fetch" && !(is_response && found.records > 0));
+    let mut summary = match (api, is_response) {
+        ("Produce", true) => "ack".to_owned(),
+        ("Fetch", true) if found.records > 0 => "records".to_owned(),
+        (_, true) => format!("{api} answer"),
+        (_, false) => api.to_owned(),
+    };
+    for part in [error.map(str::to_owned), found.about] {
+        summary.extend(part.map(|part| format!(" {part}")));
+    }
+    Facts {
+        api,
+        version: Some(header.version),
+        correlation_id: u64::try_from(header.correlation_id).unwrap_or_default(),
+        is_response,
+        size: frame.len() as u64 + 4,
+        summary: summary.into(),
+        error,
+        is_routine,
+    }
+}
+
+/// What the first fields of a frame tell.
+#[derive(Default)]
+struct Found {
+    /// `orders-0 @12`, `billing`.
+    about: Option<String>,
+    error: Option<&'static str>,
+    /// Bytes of record batches.
+    records: usize,
+}
+
+impl Found {
+    fn of(frame: &[u8], tree: Option<&FieldTree>) -> Found {
+        let mut found = Found::default();
+        let (mut topic, mut partition, mut offset, mut group) = (None, None, None, None);
+        for node in tree.iter().flat_map(|tree| &tree.nodes) {
+            let text = || node.text(frame);
+            match node.name {
+                "ErrorCode" if found.error.is_none() => {
+                    let code = text().parse().unwrap_or_default();
+                    found.error =
+                        Some(ErrorCode::from_code(code)).filter(|error| !error.is_none()).map(ErrorCode::name);
+                }
+                "Name" | "Topic" | "TopicName" if node.kind == Kind::String => _ = topic.get_or_insert_with(text),
+                "Index" | "Partition" | "PartitionIndex" => _ = partition.get_or_insert_with(text),
+                "FetchOffset" | "BaseOffset" | "CommittedOffset" => _ = offset.get_or_insert_with(text),
+                "GroupId" => _ = group.get_or_insert_with(text),
+                "Records" => found.records += node.content.as_ref().map_or(0, ExactSizeIterator::len),
+                _ => {}
+            }
+        }
+        let place = match (topic.filter(|topic| topic != "null"), partition) {
+            (Some(topic), Some(partition)) => Some(format!("{topic}-{partition}")),
+            (topic, _) => topic,
+        };
+        let offset = offset.filter(|offset| !offset.starts_with('-')).map(|offset| format!("@{offset}"));
+        let group = group.filter(|group| group != "null" && !group.is_empty());
+        let parts: Vec<String> = [place.or(group), offset].into_iter().flatten().collect();
+        found.about = Some(parts.join(" ")).filter(|about| !about.is_empty());
+        found
+    }
+}
+
+/// A client's message as it is on a wire, without its length, and its fields.
+fn frame_and_tree(body: &Body, most: usize) -> (Vec<u8>, Option<FieldTree>) {
+    let bytes = match body {
+        Body::Peer(_) => None,
+        Body::Request(header, request) => codec::encode_request(header, request).ok(),
+        Body::Response(header, response) => codec::encode_response(header, response).ok(),
+    };
+    let Some(bytes) = bytes.map(|frame| frame.to_bytes()) else { return (Vec::new(), None) };
+    let frame = bytes.get(4..).unwrap_or_default().to_vec();
+    let tree = match body {
+        Body::Response(header, _) => tree::of_response(header.api, header.version, &frame, most),
+        _ => tree::of_request(&frame, most),
+    };
+    (frame, tree.ok())
+}
+
+fn facts_of_peer(message: &PeerMessage) -> Facts {
+    let (api, is_response) = match &message.body {
+        PeerBody::Request(request) => (request.api_name(), false),
+        PeerBody::Response(response) => (response.api_name(), true),
+    };
+    let (summary, error, is_routine) = match &message.body {
+        PeerBody::Request(request) => {
+            let (summary, is_routine) = words_of_request(request, api);
+            (summary, None, is_routine)
+        }
+        PeerBody::Response(response) => words_of_response(response, api),
+    };
+    let summary = error.map_or(summary, |error| format!("{api} {error}"));
+    Facts {
+        api,
+        version: None,
+        correlation_id: message.correlation_id,
+        is_response,
+        size: size_of(message),
+        summary: summary.into(),
+        error,
+        is_routine: is_routine && error.is_none(),
+    }
+}
+
+fn words_of_request(request: &PeerRequest, api: &str) -> (String, bool) {
+    match request {
+        PeerRequest::ReplicaFetch(fetch) => match fetch.partitions.first() {
+            Some(first) if fetch.partitions.len() == 1 => (format!("Fetch @{}", first.fetch_offset), true),
+            _ => (format!("Fetch {} partitions", fetch.partitions.len()), true),
+        },
+        PeerRequest::QuorumFetch(fetch) => (format!("QuorumFetch @{}", fetch.fetch_offset), true),
+        PeerRequest::BrokerHeartbeat(beat) => (api.to_owned(), !beat.want_shut_down && !beat.want_fence),
+        PeerRequest::Vote(vote) if vote.pre_vote => (format!("pre-vote? epoch {}", vote.epoch), false),
+        PeerRequest::Vote(vote) => (format!("Vote? epoch {}", vote.epoch), false),
+        PeerRequest::BeginQuorumEpoch(begin) => (format!("{} leads, epoch {}", begin.leader, begin.epoch), false),
+        _ => (api.to_owned(), false),
+    }
+}
+
+fn records_in_words(records: i64) -> String {
+    format!("{records} record{}", if records == 1 { "" } else { "s" })
+}
+
+fn words_of_response(response: &PeerResponse, api: &str) -> (String, Option<&'static str>, bool) {
+    let named = |error: ErrorCode| Some(error).filter(|error| !error.is_none()).map(ErrorCode::name);
+    match response {
+        PeerResponse::ReplicaFetch(answer) => {
+            let batches = answer.partitions.iter().flat_map(|partition| &partition.batches);
+            let records: i64 = batches.map(|batch| batch.header.next_offset() - batch.header.base_offset).sum();
+            let failed = answer.partitions.iter().find_map(|partition| named(partition.error));
+            let diverges = answer.partitions.iter().any(|partition| partition.diverging_epoch.is_some());
+            let words = if diverges { "cut your log".to_owned() } else { records_in_words(records) };
+            (words, named(answer.error).or(failed), records == 0 && !diverges)
+        }
+        PeerResponse::QuorumFetch(answer) => {
+            let records: i64 =
+                answer.batches.iter().map(|batch| batch.header.next_offset() - batch.header.base_offset).sum();
+            (format!("{records} metadata records"), named(answer.error), records == 0)
+        }
+        PeerResponse::BrokerHeartbeat(answer) => {
+            let words = if answer.is_fenced { "still fenced" } else { "unfenced" };
+            (words.to_owned(), named(answer.error), !answer.should_shut_down && !answer.is_fenced)
+        }
+        PeerResponse::Vote(vote) => {
+            let words = if vote.vote_granted { "granted" } else { "refused" };
+            (format!("Vote {words}, epoch {}", vote.epoch), named(vote.error), false)
+        }
+        PeerResponse::AlterPartition(answer) => (format!("{api} answer"), named(answer.error), false),
+        _ => (format!("{api} answer"), None, false),
+    }
+}
+
+/// A message's contents.
+pub(super) fn detail(id: u64, body: &Body) -> WireDetail {
+    let facts = facts(body);
+    let meaning = meaning(facts.api, facts.is_response);
+    let (mut frame, tree) = frame_and_tree(body, DETAIL_FIELDS);
+    let (fields, left_out) = match (body, tree) {
+        (Body::Peer(message), _) => fields_of_peer(message),
+        (_, Some(tree)) => (fields_of_frame(&frame, &tree), tree.left_out),
+        (_, None) => (Vec::new(), 0),
+    };
+    frame.truncate(DETAIL_BYTES);
+    WireDetail { id, fields, left_out, bytes: frame, meaning }
+}
+
+fn fields_of_frame(frame: &[u8], tree: &FieldTree) -> Vec<WireField> {
+    let field = |node: &tree::FieldNode| WireField {
+        name: node.index.map_or_else(|| node.name.to_owned(), |index| format!("{} {index}", node.name)),
+        value: shortened(&node.text(frame)),
+        depth: node.depth,
+        range: Some(node.range.clone()),
+    };
+    tree.nodes.iter().map(field).collect()
+}
+
+/// Typed messages never were bytes: their fields are those of the types, as Rust writes them.
+fn fields_of_peer(message: &PeerMessage) -> (Vec<WireField>, usize) {
+    let text = match &message.body {
+        PeerBody::Request(request) => format!("{request:#?}"),
+        PeerBody::Response(response) => format!("{response:#?}"),
+    };
+    let mut fields = Vec::new();
+    let mut left_out = 0;
+    for line in text.lines() {
+        let trimmed = line.trim().trim_end_matches([',', '{', '(', '[', ' ']);
+        if trimmed.is_empty() || trimmed.bytes().all(|byte| b"})]".contains(&byte)) {
+            continue;
+        }
+        if fields.len() == DETAIL_FIELDS {
+            left_out += 1;
+            continue;
+        }
+        let depth = (line.len() - line.trim_start().len()) / 4;
+        let (name, value) = trimmed.split_once(": ").unwrap_or((trimmed.trim_end_matches(':'), ""));
+        fields.push(WireField { name: name.to_owned(), value: shortened(value), depth, range: None });
+    }
+    (fields, left_out)
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(VALUE_CHARACTERS) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
+}
+
+/// What such a message is for.
+fn meaning(api: &str, is_response: bool) -> &'static str {
+    match (api, is_response) {
+        ("Produce", false) => "A producer asks the partition's leader to append records.",
+        ("Produce", true) => "The leader says where the records are, once as many replicas have them as acks asks for.",
+        ("Fetch", false) => {
+            "Asks a leader for records from an offset on; a follower's offset tells what it has safely."
+        }
+        ("Fetch", true) => "Records from the offset that was asked for, and the leader's high watermark.",
+        ("Metadata", _) => "Who leads which partition, and where the brokers are.",
+        ("QuorumFetch", _) => "A replica of the metadata log reads on; its offset tells the controller what it has.",
+        ("BrokerHeartbeat", _) => "A broker tells the controller that it lives; without it, it is fenced.",
+        ("AlterPartition", _) => "A leader asks the controller to change the ISR of its partitions.",
+        ("Vote", false) => "A candidate asks for a vote, or whether it would get one.",
+        ("Vote", true) => "A voter's answer: one vote an epoch, and only for a log as complete as its own.",
+        ("BeginQuorumEpoch", _) => "The newly elected controller tells the voters that it leads.",
+        ("ApiVersions", _) => "A client asks which APIs and versions are served, first of all.",
+        ("FindCoordinator", _) => "Which broker coordinates a group or a transaction.",
+        ("JoinGroup" | "SyncGroup", _) => "A member takes part in a rebalance.",
+        ("OffsetCommit", _) => "A member says up to where it has processed.",
+        ("Heartbeat" | "ConsumerGroupHeartbeat", _) => "A member tells its coordinator that it lives.",
+        ("InitProducerId", _) => "A producer asks for an id, so that what it sends again is not written twice.",
+        (_, false) => "A question; its answer has the same correlation id.",
+        (_, true) => "An answer; its question has the same correlation id.",
+    }
+}
