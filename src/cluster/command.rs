@@ -31,14 +31,14 @@ pub use reply::{Execute, Reply};
 pub use values::Partition;
 pub use verbs::{
     BrokerCommand, ClockCommand, ClockSkew, ConfigCommand, ConfigEntity, Consume, Direction, DiskCommand, DropCommand,
-    ElectCommand, Far, GroupCommand, GroupProtocol, LinkCommand, Load, Membership, Produce, ProduceCommand,
-    QuorumCommand, ReassignCommand, ResetTo, Switch, TopicCommand, Traffic, TransactionCommand, acks,
+    ElectCommand, Far, GroupCommand, GroupProtocol, LinkCommand, Load, Membership, MessageCommand, Produce,
+    ProduceCommand, QuorumCommand, ReassignCommand, ResetTo, Switch, TopicCommand, Traffic, TransactionCommand, acks,
 };
 pub use who::{Who, pin};
 
 use clap::Subcommand;
 use std::time::Duration;
-use values::Speed;
+use values::{MessageApi, Speed};
 
 /// One command. The comments of the verbs are their summaries in every help text.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
@@ -109,8 +109,11 @@ pub enum Command {
         #[arg(value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
         count: u64,
         /// Back instead of on
-        #[arg(long)]
+        #[arg(long, conflicts_with = "message")]
         back: bool,
+        /// On until a message arrives that the words fit, as the Wire screen filters
+        #[arg(long, value_name = "WORDS", num_args = 0..=1, default_missing_value = "")]
+        message: Option<String>,
     },
     /// Go back in a simulated world's time, or to a moment of it
     #[command(group = clap::ArgGroup::new("where").args(["by", "to", "violation", "end"]).required(true))]
@@ -141,6 +144,18 @@ pub enum Command {
     /// Drop single messages
     #[command(subcommand)]
     Drop(DropCommand),
+    /// Deliver, drop or delay a message that is under way in a simulated world
+    #[command(subcommand)]
+    Message(MessageCommand),
+    /// Stand still when a message of an API is sent in a simulated world
+    Break {
+        /// Which API; none with --off: all of them
+        #[arg(value_name = "API", required_unless_present = "off")]
+        api: Option<MessageApi>,
+        /// No longer
+        #[arg(long)]
+        off: bool,
+    },
     /// Make disks slow, full or corrupt
     #[command(subcommand, visible_alias = "disks")]
     Disk(DiskCommand),
@@ -296,6 +311,7 @@ impl Command {
             }
             Command::Consume(consume) => consume.undo().map(Command::Consume),
             Command::Demo => Some(Command::Produce(ProduceCommand::Stop { name: Some("demo".to_owned()) })),
+            Command::Break { api: Some(api), off } => Some(Command::Break { api: Some(*api), off: !off }),
             _ => None,
         }
     }

@@ -160,6 +160,12 @@ impl Links {
         true
     }
 
+    /// What is sent over a link from now on arrives after a moment: behind a message that was delayed by itself.
+    pub fn queue_behind(&mut self, link: Link, at: Instant) {
+        let state = self.states.entry(link).or_default();
+        state.in_order = state.in_order.max(at);
+    }
+
     /// A connection was reset: what was under way on it is gone.
     pub fn reset(&mut self, broker: BrokerId) {
         for ((from, to), state) in &mut self.states {

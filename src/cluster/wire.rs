@@ -5,6 +5,7 @@
 //!
 //! Deliberately not here: when a host records (`sim/world/wire.rs`, `live/wire.rs`), and words for messages (`words`).
 
+mod fields;
 mod words;
 
 use crate::cluster::view::{WireEnd, WireMessage, WireRequest, WireState, WireView};
@@ -77,6 +78,13 @@ struct Entry {
 }
 
 impl Entry {
+    fn api(&self) -> &'static str {
+        match &self.what.body {
+            Body::Peer(message) => words::api_of_peer(message),
+            Body::Request(header, _) | Body::Response(header, _) => header.api.name(),
+        }
+    }
+
     fn facts(&self) -> &Facts {
         self.what.facts.get_or_init(|| words::facts(&self.what.body))
     }
@@ -106,6 +114,8 @@ impl Entry {
 pub struct Ring {
     entries: VecDeque<Entry>,
     next_id: u64,
+    /// How many messages have arrived, and the last one of them.
+    arrived: (u64, u64),
 }
 
 impl Ring {
@@ -122,30 +132,60 @@ impl Ring {
 
     /// A message is on its way, and arrives at that moment if nothing comes in between.
     pub fn arrives(&mut self, key: Key, at: Instant) {
-        self.turn(key, WireState::InFlight(Some(at.0 / 1_000)));
+        let _ = self.turn(key, WireState::InFlight(Some(at.0 / 1_000)));
     }
 
     /// A link holds a message.
     pub fn held(&mut self, key: Key) {
-        self.turn(key, WireState::Held);
+        let _ = self.turn(key, WireState::Held);
     }
 
     /// A message has arrived.
     pub fn delivered(&mut self, key: Key, at: Instant) {
-        self.turn(key, WireState::Delivered(at.0 / 1_000));
+        if let Some(id) = self.turn(key, WireState::Delivered(at.0 / 1_000)) {
+            self.arrived = (self.arrived.0 + 1, id);
+        }
     }
 
     /// A message will never arrive.
     pub fn dropped(&mut self, key: Key, at: Instant, why: &'static str) {
-        self.turn(key, WireState::Dropped(at.0 / 1_000, why));
+        let _ = self.turn(key, WireState::Dropped(at.0 / 1_000, why));
     }
 
-    /// What is known of a message under way changes; of one that the ring has lost, or that is over, nothing does.
-    fn turn(&mut self, key: Key, state: WireState) {
+    /// What is known of a message under way changes; of one that the ring has lost, or that is over, nothing does. The message's number.
+    fn turn(&mut self, key: Key, state: WireState) -> Option<u64> {
         let newest = self.entries.iter_mut().rev().find(|entry| entry.key == key);
-        if let Some(entry) = newest.filter(|entry| entry.state.is_under_way()) {
-            entry.state = state;
-        }
+        let entry = newest.filter(|entry| entry.state.is_under_way())?;
+        entry.state = state;
+        Some(entry.id)
+    }
+
+    fn entry(&self, id: u64) -> Option<&Entry> {
+        let first = self.entries.front()?.id;
+        self.entries.get(usize::try_from(id.checked_sub(first)?).ok()?)
+    }
+
+    /// What names a message among those under way, and what has become of it; `None` if the ring has lost it.
+    pub fn find(&self, id: u64) -> Option<(Key, WireState)> {
+        self.entry(id).map(|entry| (entry.key, entry.state))
+    }
+
+    /// Of which API a message is, and `orders-app → broker 1`.
+    pub fn api_and_way(&self, id: u64) -> Option<(&'static str, String)> {
+        self.entry(id).map(|entry| (entry.api(), format!("{} → {}", entry.from, entry.to)))
+    }
+
+    /// How many messages have arrived so far, and the number of the last one that did.
+    pub fn arrived(&self) -> (u64, u64) {
+        self.arrived
+    }
+
+    /// Whether a message is one that words let through: see [`WireRequest::filter`].
+    pub fn fits(&self, id: u64, words: &str) -> bool {
+        let filter = Filter::of(words);
+        let fits =
+            |entry: &Entry| (filter.has_routine || !entry.facts().is_routine) && filter.lets_through(&entry.shown(0));
+        self.entry(id).is_some_and(fits)
     }
 
     /// The id that the next message gets.
@@ -153,8 +193,8 @@ impl Ring {
         self.next_id
     }
 
-    /// What the console wants to see.
-    pub fn view(&self, want: &WireRequest) -> WireView {
+    /// What the console wants to see. While time stands still and nothing is chosen, that is the next message to arrive; else the newest.
+    pub fn view(&self, want: &WireRequest, stands_still: bool) -> WireView {
         let filter = Filter::of(&want.filter);
         // A fetch is as interesting as its answer is.
         let telling: BTreeSet<Key> = self
@@ -169,24 +209,41 @@ impl Ring {
             let is_over_in_vain = matches!(entry.state, WireState::Dropped(..) | WireState::Held);
             let is_routine = entry.facts().is_routine && !is_over_in_vain && !telling.contains(&entry.key);
             let message = entry.shown(hidden);
-            if (is_routine && !want.routine) || !filter.lets_through(&message) {
+            if (is_routine && !want.routine && !filter.has_routine) || !filter.lets_through(&message) {
                 hidden += 1;
                 continue;
             }
             hidden = 0;
             messages.push(message);
         }
-        let chosen = want.selected.and_then(|id| messages.iter().find(|message| message.id == id)).or(messages.last());
+        let find = |id: u64| messages.iter().find(|message| message.id == id);
+        let next = || match stands_still {
+            true => messages.iter().filter(|message| message.state.is_under_way()).min_by_key(arrival),
+            false => None,
+        };
+        let chosen = want.selected.and_then(find).or_else(next).or(messages.last());
         let detail = chosen.and_then(|message| {
             let entry = self.entries.iter().find(|entry| entry.id == message.id)?;
-            Some(words::detail(entry.id, &entry.what.body))
+            Some(fields::detail(entry.id, &entry.what.body))
         });
-        WireView { messages, recorded: self.entries.len(), detail, following: Vec::new() }
+        WireView { messages, recorded: self.entries.len(), detail, ..WireView::default() }
+    }
+}
+
+/// When a message arrives, what a link holds last.
+fn arrival(message: &&WireMessage) -> (u64, u64) {
+    match message.state {
+        WireState::InFlight(Some(at_us)) => (at_us, message.id),
+        _ => (u64::MAX, message.id),
     }
 }
 
 /// Words that a message has to fit, or must not.
-struct Filter(Vec<(bool, String)>);
+struct Filter {
+    words: Vec<(bool, String)>,
+    /// Routine messages too.
+    has_routine: bool,
+}
 
 impl Filter {
     fn of(text: &str) -> Filter {
@@ -194,11 +251,16 @@ impl Filter {
             Some(rest) => (false, rest.to_lowercase()),
             None => (true, word.to_lowercase()),
         };
-        Filter(text.split_whitespace().map(word).filter(|(_, word)| !word.is_empty()).collect())
+        let (routine, words): (Vec<_>, Vec<_>) = text
+            .split_whitespace()
+            .map(word)
+            .filter(|(_, word)| !word.is_empty())
+            .partition(|(wanted, word)| *wanted && word == "routine");
+        Filter { words, has_routine: !routine.is_empty() }
     }
 
     fn lets_through(&self, message: &WireMessage) -> bool {
-        self.0.iter().all(|(wanted, word)| fits(message, word) == *wanted)
+        self.words.iter().all(|(wanted, word)| fits(message, word) == *wanted)
     }
 }
 
@@ -242,7 +304,7 @@ mod tests {
     fn the_oldest_makes_room_and_what_is_gone_is_not_missed() {
         let mut ring = filled(CAPACITY as u64 + 3);
         ring.delivered(key(0), Instant::from_millis(9));
-        let view = ring.view(&WireRequest::default());
+        let view = ring.view(&WireRequest::default(), false);
         assert_eq!((view.messages.len(), view.messages[0].id), (CAPACITY, 3));
         assert!(view.messages.iter().all(|message| message.state.is_under_way()));
     }
@@ -253,7 +315,10 @@ mod tests {
         ring.held(key(0));
         ring.dropped(key(0), Instant::from_millis(5), "link is cut");
         ring.delivered(key(0), Instant::from_millis(6));
-        assert_eq!(ring.view(&WireRequest::default()).messages[0].state, WireState::Dropped(5_000, "link is cut"));
+        assert_eq!(
+            ring.view(&WireRequest::default(), false).messages[0].state,
+            WireState::Dropped(5_000, "link is cut")
+        );
     }
 
     #[test]
@@ -262,7 +327,7 @@ mod tests {
         ring.dropped(key(1), Instant::from_millis(5), "link is cut");
         let shown = |filter: &str| {
             let request = WireRequest { filter: filter.to_owned(), ..WireRequest::default() };
-            ring.view(&request).messages.iter().map(|message| message.id).collect::<Vec<_>>()
+            ring.view(&request, false).messages.iter().map(|message| message.id).collect::<Vec<_>>()
         };
         assert_eq!(shown("beginq 2"), [0, 1]);
         assert_eq!(shown("beginq error"), [1]);

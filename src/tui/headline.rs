@@ -8,6 +8,7 @@
 
 mod groups;
 mod quorum;
+mod wire;
 
 use super::numbers::{count, offset, plural, span_ms};
 use crate::cluster::view::{BrokerState, CatchUp, ClusterView, Death, PartitionSeverity, WorstPartition};
@@ -97,6 +98,7 @@ const NEWS_MS: u64 = 30_000;
 pub fn of(view: &ClusterView) -> Headline {
     nobody_up(view)
         .or_else(|| records_lost(view))
+        .or_else(|| wire::stopped(view))
         .or_else(|| groups::of(view))
         .or_else(|| quorum::of(view))
         .or_else(|| quorum::elected(view))
@@ -108,6 +110,7 @@ pub fn of(view: &ClusterView) -> Headline {
         .or_else(|| copies_missing(view))
         .or_else(|| empty(view))
         .or_else(|| quorum::calm(view))
+        .or_else(|| wire::calm(view))
         .unwrap_or_else(|| healthy(view))
 }
 

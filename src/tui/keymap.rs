@@ -30,6 +30,7 @@ pub enum Action {
     PageUp,
     PageDown,
     Open,
+    Deliver,
     Back,
     Command,
     Filter,
@@ -202,6 +203,7 @@ keymap! {
     Unlisted Nothing 0 PageDown [code(K::PageDown), ctrl('d')] "PgDn" "page down" "a page down";
     Time Pause 7 PauseOrRun [key(' ')] "Space" "pause" "pause, run";
     Time Step 0 Step [key('.')] "." "step" "one step on";
+    Time Step 0 Deliver [key('>')] ">" "deliver" "wire: deliver this one";
     Time Step 0 StepBack [key(',')] "," "step back" "one step back";
     Time Rewind 0 SecondBack [key('[')] "[" "back 1 s" "a second back";
     Time Rewind 0 SecondOn [key(']')] "]" "on 1 s" "a second on";

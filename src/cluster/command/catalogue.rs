@@ -117,8 +117,9 @@ const TEXTS: &[Text] = &[
     text(
         "step",
         "The next happening of the simulated world happens (a message arrives, a timer is over, a write is on the disk), and time \
-         stands still again. Back: the world is as it was before it.",
-        &["step", "step 100", "step --back"],
+         stands still again. Back: the world is as it was before it. With `--message` everything happens up to the next message \
+         that arrives, heartbeats and empty fetches not counted.",
+        &["step", "step 100", "step --back", "step --message", "step --message 'produce 2'"],
         &["rewind", "run"],
     ),
     text(
@@ -199,6 +200,30 @@ const TEXTS: &[Text] = &[
             "drop next response of Produce --broker 2",
         ],
         &["link lose"],
+    ),
+    text(
+        "message deliver",
+        "It arrives now, and what was sent before it on its connection too. The Wire screen shows the messages and their numbers.",
+        &["message deliver 4711"],
+        &["message delay", "step"],
+    ),
+    text(
+        "message drop",
+        "It never arrives: whoever waits for it waits for its own timeout. A dropped request never happened; a dropped answer did.",
+        &["message drop 4711"],
+        &["drop next", "message delay"],
+    ),
+    text(
+        "message delay",
+        "It arrives so much later, and nothing that is sent after it on its connection overtakes it.",
+        &["message delay 4711 120ms"],
+        &["link delay", "message deliver"],
+    ),
+    text(
+        "break",
+        "Time stands still as soon as somebody sends such a message, a request or an answer, before it arrives.",
+        &["break AlterPartition", "break Produce --off", "break --off"],
+        &["step", "run", "pause"],
     ),
     text(
         "disk slow",

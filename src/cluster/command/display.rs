@@ -7,8 +7,8 @@
 use super::values::{LinkSpec, Setting, duration_text};
 use super::verbs::{
     BrokerCommand, ClockCommand, ClockSkew, ConfigCommand, Consume, DiskCommand, DropCommand, ElectCommand,
-    GroupCommand, GroupProtocol, LinkCommand, Membership, Produce, ProduceCommand, QuorumCommand, ReassignCommand,
-    ResetTo, Switch, TopicCommand, TransactionCommand,
+    GroupCommand, GroupProtocol, LinkCommand, Membership, MessageCommand, Produce, ProduceCommand, QuorumCommand,
+    ReassignCommand, ResetTo, Switch, TopicCommand, TransactionCommand,
 };
 use super::{Command, Partition, values};
 use crate::cluster::view::Acks;
@@ -118,10 +118,7 @@ fn line(command: &Command) -> Line {
         Command::Broker(BrokerCommand::List) => Line::new("broker list"),
         Command::Pause => Line::new("pause"),
         Command::Run { far } => Line::new("run").words(far),
-        Command::Step { count, back } => {
-            let line = if *count == 1 { Line::new("step") } else { Line::new("step").word(&count.to_string()) };
-            line.switch("--back", *back)
-        }
+        Command::Step { count, back, message } => step(*count, *back, message.as_deref()),
         Command::Rewind { by, to, violation, end } => {
             let line = match by {
                 Some(by) => Line::new("rewind").word(&values::duration_text(*by)),
@@ -136,6 +133,9 @@ fn line(command: &Command) -> Line {
             let line = Line::new("drop next").words(traffic).optional("--broker", *broker);
             if *count == 1 { line } else { line.flag("--count", count) }
         }
+        Command::Message(command) => message(command),
+        Command::Break { api: Some(api), off } => Line::new("break").words(api).switch("--off", *off),
+        Command::Break { api: None, off } => Line::new("break").switch("--off", *off),
         Command::Disk(command) => disk(command),
         Command::Clock(ClockCommand::Skew(ClockSkew { who, skew })) => Line::new("clock skew").words(who).words(skew),
         Command::Heal => Line::new("heal"),
@@ -170,6 +170,23 @@ fn line(command: &Command) -> Line {
         Command::Mouse { state: Switch::Off } => Line::new("mouse off"),
         Command::Screenshot { file } => Line::new("screenshot").word(&file.to_string_lossy()),
         Command::Quit => Line::new("quit"),
+    }
+}
+
+fn step(count: u64, back: bool, message: Option<&str>) -> Line {
+    let line = if count == 1 { Line::new("step") } else { Line::new("step").word(&count.to_string()) };
+    let line = line.switch("--back", back);
+    match message {
+        Some("") => line.switch("--message", true),
+        words => line.optional("--message", words),
+    }
+}
+
+fn message(command: &MessageCommand) -> Line {
+    match command {
+        MessageCommand::Deliver { id } => Line::new("message deliver").words(id),
+        MessageCommand::Drop { id } => Line::new("message drop").words(id),
+        MessageCommand::Delay { id, by } => Line::new("message delay").words(id).word(&values::duration_text(*by)),
     }
 }
 

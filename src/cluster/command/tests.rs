@@ -1,7 +1,9 @@
 //! The language as a table: lines and what they mean, lines that are wrong and what is said, and the round trip.
 
 use super::predicate::{Comparison, Count, Facts, GroupFacts, GroupMeasure, GroupPhase, Measure, Members, Verdict};
-use super::values::{Api, Assignment, ByteRate, From, LinkSpec, Per, Rate, Setting, Share, Size, Skew, Speed};
+use super::values::{
+    Api, Assignment, ByteRate, From, LinkSpec, MessageApi, Per, Rate, Setting, Share, Size, Skew, Speed,
+};
 use super::*;
 use crate::cluster::view::Acks;
 use crate::protocol::ids::BrokerId;
@@ -501,7 +503,20 @@ fn any_fault() -> impl Strategy<Value = Command> {
         (any_who(), any_partition(), proptest::option::of(0..i64::MAX))
             .prop_map(|(who, partition, offset)| { DiskCommand::Corrupt { who, partition: Some(partition), offset } }),
     ];
+    let message = prop_oneof![
+        any::<u64>().prop_map(|id| MessageCommand::Deliver { id }),
+        any::<u64>().prop_map(|id| MessageCommand::Drop { id }),
+        (any::<u64>(), any_duration()).prop_map(|(id, by)| MessageCommand::Delay { id, by }),
+    ];
+    let watched = proptest::sample::select(vec!["Produce", "Vote", "QuorumFetch"]).prop_map(MessageApi);
     prop_oneof![
+        message.prop_map(Command::Message),
+        (watched, any::<bool>()).prop_map(|(api, off)| Command::Break { api: Some(api), off }),
+        (1..9_u64, proptest::option::of(".{0,9}")).prop_map(|(count, message)| Command::Step {
+            count,
+            back: false,
+            message
+        }),
         link.prop_map(Command::Link),
         disk.prop_map(Command::Disk),
         (any_who(), -10_000_000..10_000_000_i64)

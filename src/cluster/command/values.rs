@@ -461,6 +461,46 @@ impl fmt::Display for From {
     }
 }
 
+/// The name of what a message between clients and brokers, or between brokers, is about, whatever its case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageApi(pub &'static str);
+
+/// What brokers ask each other (`PeerRequest::api_name`).
+const AMONG_BROKERS: [&str; 13] = [
+    "AddPartitionsToTxn",
+    "AllocateProducerIds",
+    "AlterPartition",
+    "BeginQuorumEpoch",
+    "BrokerHeartbeat",
+    "BrokerRegistration",
+    "EndQuorumEpoch",
+    "Fetch",
+    "FetchSnapshot",
+    "Forward",
+    "QuorumFetch",
+    "Vote",
+    "WriteTxnMarkers",
+];
+
+impl FromStr for MessageApi {
+    type Err = String;
+    fn from_str(text: &str) -> Result<MessageApi, String> {
+        let of_clients = crate::protocol::api::ApiKey::ALL.iter().map(|api| api.name());
+        AMONG_BROKERS
+            .into_iter()
+            .chain(of_clients)
+            .find(|name| name.eq_ignore_ascii_case(text))
+            .map(MessageApi)
+            .ok_or_else(|| format!("`{text}` is no API that is sent here: Produce, Fetch, AlterPartition, Vote, …"))
+    }
+}
+
+impl fmt::Display for MessageApi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
 /// A request's name in Kafka's protocol, whatever its case: `Produce`, `AlterPartition`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Api(pub ApiKey);

@@ -152,6 +152,32 @@ pub enum DropCommand {
     },
 }
 
+/// Verbs about messages that are under way.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum MessageCommand {
+    /// Deliver a message that is under way at once
+    Deliver {
+        /// Its number
+        #[arg(value_name = "N")]
+        id: u64,
+    },
+    /// Drop a message that is under way
+    Drop {
+        /// Its number
+        #[arg(value_name = "N")]
+        id: u64,
+    },
+    /// Deliver a message that is under way later
+    Delay {
+        /// Its number
+        #[arg(value_name = "N")]
+        id: u64,
+        /// How much later
+        #[arg(value_name = "DURATION", value_parser = duration)]
+        by: Duration,
+    },
+}
+
 /// Verbs about disks.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum DiskCommand {

@@ -56,6 +56,9 @@ impl Execute for LiveCluster {
             Command::Run { .. } | Command::Step { .. } | Command::Rewind { .. } | Command::Branch => Ok(
                 Reply::unavailable("only a simulated world can be stepped and rewound: `kafkarium up --sim` has one"),
             ),
+            Command::Message(_) | Command::Break { .. } => Ok(Reply::unavailable(
+                "only a simulated world's messages can be stopped one by one: `kafkarium up --sim` has one",
+            )),
             Command::Speed { speed } => self.speed(speed.permille),
             Command::Link(link) => self.links(link),
             Command::Drop(drop) => {

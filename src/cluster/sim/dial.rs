@@ -67,6 +67,11 @@ impl Connection {
         self.last_arrival
     }
 
+    /// Nothing that is sent from now on arrives before a moment.
+    pub fn queue_behind(&mut self, at: Instant) {
+        self.last_arrival = self.last_arrival.max(at);
+    }
+
     /// The version that both sides know; `None` if there is none.
     pub fn version_of(&self, api: ApiKey) -> Option<i16> {
         let &(min, max) = self.versions.as_ref()?.get(&api.key())?;

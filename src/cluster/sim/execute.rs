@@ -76,6 +76,7 @@ pub(super) fn carry_out(timeline: &mut Timeline, command: &Command) -> Reply {
             timeline.run_mut().world.links.drop_next(drops);
             Ok(Reply::done(format!("`{line}` is set.")))
         }
+        Command::Message(command) => timeline.run_mut().world.treat(command).map(Reply::done),
         Command::Disk(command) => faults::disks(timeline, command),
         Command::Clock(ClockCommand::Skew(skew)) => each(timeline, &skew.who, |timeline, id| {
             node_mut(timeline, id).skew_ms = skew.skew.millis;

@@ -6,18 +6,21 @@
 //!
 //! Deliberately not here: threads and real clocks (`port`), and what commands do to the world (`execute`).
 
+use crate::cluster::command::values::MessageApi;
 use crate::cluster::command::{Command, Far, Predicate, Produce, ProduceCommand, Reply, catalogue, parse_line, pin};
 use crate::cluster::observation::Observer;
 use crate::cluster::sim::execute::resolve;
 use crate::cluster::sim::run::{Phase, Run};
 use crate::cluster::sim::tail::Tail;
 use crate::cluster::sim::timeline::Timeline;
+use crate::cluster::sim::world::World;
 use crate::cluster::view::{
     Change, ClockMode, ClusterPort, ClusterView, CommandDoc, CommandId, CommandReply, Completion, Consequence, Outcome,
     ProduceDraft, ReadRequest, TailBatch, TailId, TopicSummary, ViewRequest, WireMessage, WireRequest, WorldFacts,
 };
+use crate::cluster::wire::Ring;
 use crate::engine::time::Instant;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +57,30 @@ pub struct Stage {
     tails: BTreeMap<TailId, Tail>,
     /// What is sent next if nothing else fails, as it was found out last.
     foretold: Option<(Foretold, Vec<WireMessage>)>,
+    /// APIs at whose messages time stands still.
+    breaks: BTreeSet<&'static str>,
+}
+
+/// Looks whether a message is sent at which time is to stand still.
+struct BreakWatch {
+    breaks: BTreeSet<&'static str>,
+    next: u64,
+    /// What was sent, and from whom to whom.
+    hit: Option<(&'static str, String)>,
+}
+
+impl BreakWatch {
+    fn new(breaks: &BTreeSet<&'static str>, world: &World) -> BreakWatch {
+        BreakWatch { breaks: breaks.clone(), next: world.wire.as_ref().map_or(0, Ring::next_id), hit: None }
+    }
+
+    /// Whether one was sent since the last look.
+    fn look(&mut self, world: &World) -> bool {
+        let Some(ring) = world.wire.as_ref().filter(|_| !self.breaks.is_empty()) else { return false };
+        let new = std::mem::replace(&mut self.next, ring.next_id())..ring.next_id();
+        self.hit = new.filter_map(|id| ring.api_and_way(id)).find(|(api, _)| self.breaks.contains(api));
+        self.hit.is_some()
+    }
 }
 
 /// What a forecast of messages is good for: the moment (step, time, branch, commands given), whether routine counts, and the filter.
@@ -76,6 +103,7 @@ impl Stage {
             has_told_end: false,
             tails: BTreeMap::new(),
             foretold: None,
+            breaks: BTreeSet::new(),
         }
     }
 
@@ -118,10 +146,17 @@ impl Stage {
         self.due = self.due + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX / 4));
         let mut happenings = 0;
         let due = self.due;
-        let is_behind = self.timeline.run_until(due, |_, _| {
+        let mut breaks = BreakWatch::new(&self.breaks, self.timeline.world());
+        let is_behind = self.timeline.run_until(due, |world, _| {
             happenings += 1;
-            happenings >= HAPPENINGS_MAX
+            breaks.look(world) || happenings >= HAPPENINGS_MAX
         });
+        if let Some((api, way)) = breaks.hit {
+            self.stand_still();
+            let outcome = Outcome::Done { summary: format!("Stopped at {api}: {way}"), output: Vec::new() };
+            self.replies.push(CommandReply { id: CommandId(0), line: format!("break {api}"), outcome });
+            return false;
+        }
         if is_behind {
             // Faster than this machine: what it cannot do is not owed.
             self.due = self.timeline.now();
@@ -149,7 +184,9 @@ impl Stage {
             Command::Run { far: Far::On } => self.pause(false),
             Command::Run { far: Far::For(time) } => self.run_for(time),
             Command::Run { far: Far::Until(predicate) } => self.run_until(&predicate),
-            Command::Step { count, back } => self.step(count, back),
+            Command::Step { count, message: Some(words), .. } => self.step_messages(count, &words),
+            Command::Step { count, back, .. } => self.step(count, back),
+            Command::Break { api, off } => self.set_break(api, off),
             Command::Rewind { by, to, violation, end } => self.rewind(by, to, violation, end),
             Command::Branch => self.fork(),
             Command::Speed { speed } if SPEEDS.contains(&speed.permille) => {
@@ -187,7 +224,13 @@ impl Stage {
     }
 
     fn run_for(&mut self, time: Duration) -> Reply {
-        self.timeline.run_to(self.timeline.now() + time);
+        let end = self.timeline.now() + time;
+        let mut breaks = BreakWatch::new(&self.breaks, self.timeline.world());
+        self.timeline.run_until(end, |world, _| breaks.look(world));
+        if let Some((api, way)) = breaks.hit {
+            return Reply::done(format!("Stopped at {api}: {way}. {}.", self.stand_still()));
+        }
+        self.timeline.run_to(end);
         Reply::done(format!("{}.", self.stand_still()))
     }
 
@@ -219,6 +262,40 @@ impl Stage {
             return Reply::failed(if back { "this is the beginning" } else { "this is the end of the run" });
         }
         Reply::done(format!("{now}."))
+    }
+
+    /// Goes on until so many messages have arrived that words let through.
+    fn step_messages(&mut self, count: u64, words: &str) -> Reply {
+        let end = self.timeline.now() + RUN_UNTIL_MAX;
+        for _ in 0..count {
+            let seen = |world: &World| world.wire.as_ref().map(Ring::arrived);
+            let mut last = seen(self.timeline.world());
+            let has_come = self.timeline.run_until(end, |world, _| {
+                let arrived = seen(world);
+                let is_new = std::mem::replace(&mut last, arrived) != arrived;
+                is_new && world.wire.as_ref().is_some_and(|ring| ring.fits(ring.arrived().1, words))
+            });
+            if !has_come {
+                let now = self.stand_still();
+                return Reply::failed(format!("no such message has arrived ({now})"));
+            }
+        }
+        Reply::done(format!("{}.", self.stand_still()))
+    }
+
+    fn set_break(&mut self, api: Option<MessageApi>, off: bool) -> Reply {
+        match (api, off) {
+            (Some(MessageApi(api)), false) => {
+                self.breaks.insert(api);
+                Reply::done(format!("Time stands still when somebody sends {api}."))
+            }
+            (Some(MessageApi(api)), true) if self.breaks.remove(api) => Reply::done(format!("{api} passes.")),
+            (Some(MessageApi(api)), true) => Reply::failed(format!("time does not stand still at {api}")),
+            (None, _) => {
+                self.breaks.clear();
+                Reply::done("Every message passes.")
+            }
+        }
     }
 
     fn rewind(&mut self, by: Option<Duration>, to: Option<Duration>, violation: bool, end: bool) -> Reply {
@@ -330,9 +407,13 @@ impl ClusterPort for Stage {
         self.shown = Some((self.timeline.steps(), self.timeline.now(), clock, self.timeline.branch()));
         let mut view = self.timeline.picture(clock, want).view(want);
         if let Some(want) = &want.wire {
-            view.wire = self.timeline.world().wire.as_ref().map(|ring| ring.view(want));
+            view.wire = self.timeline.world().wire.as_ref().map(|ring| ring.view(want, self.is_paused));
             if let Some(wire) = view.wire.as_mut().filter(|_| self.is_paused) {
                 wire.following = self.what_follows(want);
+            }
+            if let Some(wire) = view.wire.as_mut() {
+                wire.at_us = self.timeline.now().0 / 1_000;
+                wire.breaks = self.breaks.iter().copied().collect();
             }
         }
         view.host.world =

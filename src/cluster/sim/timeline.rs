@@ -105,7 +105,7 @@ impl Timeline {
         let mut run = self.run.clone();
         let Some(first) = run.world.wire.as_ref().map(Ring::next_id) else { return Vec::new() };
         let look = |run: &Run| {
-            let shown = run.world.wire.as_ref().map(|ring| ring.view(want).messages).unwrap_or_default();
+            let shown = run.world.wire.as_ref().map(|ring| ring.view(want, true).messages).unwrap_or_default();
             shown.into_iter().filter(|message| message.id >= first).collect::<Vec<_>>()
         };
         for happening in 1..=happenings {

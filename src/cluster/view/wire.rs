@@ -6,6 +6,7 @@
 //! Deliberately not here: recording (`cluster::wire`), and how anything looks.
 
 use super::BrokerId;
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,8 +17,8 @@ pub struct WireRequest {
     pub selected: Option<u64>,
     /// Heartbeats and fetches that bring nothing too.
     pub routine: bool,
-    /// Words that all have to fit, ignoring case: part of an API's name, a client's name or a summary, a broker's number, `error`,
-    /// or any of them after `!` for those that must not. Empty: everything.
+    /// Words that all have to fit, ignoring case: part of an API's name, a client's name or a summary, a broker's number, `error`, `routine` (for
+    /// heartbeats and fetches that bring nothing too), or any of them after `!` for those that must not. Empty: everything.
     pub filter: String,
 }
 
@@ -28,6 +29,15 @@ pub enum WireEnd {
     Client(Arc<str>),
     /// A broker.
     Broker(BrokerId),
+}
+
+impl fmt::Display for WireEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WireEnd::Client(name) => f.write_str(name),
+            WireEnd::Broker(id) => write!(f, "broker {id}"),
+        }
+    }
 }
 
 /// What became of a message.
@@ -90,6 +100,8 @@ pub struct WireField {
     pub value: String,
     /// How deep it lies.
     pub depth: usize,
+    /// What the value means, in a word or two; nothing where it speaks for itself.
+    pub note: String,
     /// Where it lies in the bytes; `None` where the message never was bytes.
     pub range: Option<Range<usize>>,
 }
@@ -112,6 +124,8 @@ pub struct WireDetail {
 /// The messages at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WireView {
+    /// The moment, in microseconds of the host's time.
+    pub at_us: u64,
     /// Those that the request lets through, oldest first.
     pub messages: Vec<WireMessage>,
     /// How many the ring holds.
@@ -120,4 +134,6 @@ pub struct WireView {
     pub detail: Option<WireDetail>,
     /// What will be sent next if nothing else fails, from a copy of the simulated world; only while its time stands still.
     pub following: Vec<WireMessage>,
+    /// The APIs at whose messages time stands still.
+    pub breaks: Vec<&'static str>,
 }

@@ -1,12 +1,11 @@
-//! Words for messages: size, summary and error of each, and the fields of the one that is looked at.
+//! Words for messages: size, summary and error of each.
 //!
 //! Invariants: looks into the first [`FACTS_FIELDS`] fields for a summary, so that a message of any size costs about the same.
 //!
-//! Deliberately not here: records inside batches (`protocol::records`).
+//! Deliberately not here: the fields of the message that is looked at (`fields`).
 
 use super::Body;
 use crate::cluster::link::size_of;
-use crate::cluster::view::{WireDetail, WireField};
 use crate::protocol::codec;
 use crate::protocol::error::ErrorCode;
 use crate::protocol::peer::{PeerBody, PeerMessage, PeerRequest, PeerResponse};
@@ -16,11 +15,6 @@ use std::sync::Arc;
 
 /// So many fields are looked at for a summary.
 const FACTS_FIELDS: usize = 48;
-/// So many fields and bytes are told of the message that is looked at.
-const DETAIL_FIELDS: usize = 300;
-const DETAIL_BYTES: usize = 1_024;
-/// The longest value that is told.
-const VALUE_CHARACTERS: usize = 80;
 
 /// What a list shows of a message.
 #[derive(Debug)]
@@ -119,7 +113,7 @@ impl Found {
 }
 
 /// A client's message as it is on a wire, without its length, and its fields.
-fn frame_and_tree(body: &Body, most: usize) -> (Vec<u8>, Option<FieldTree>) {
+pub(super) fn frame_and_tree(body: &Body, most: usize) -> (Vec<u8>, Option<FieldTree>) {
     let bytes = match body {
         Body::Peer(_) => None,
         Body::Request(header, request) => codec::encode_request(header, request).ok(),
@@ -134,11 +128,16 @@ fn frame_and_tree(body: &Body, most: usize) -> (Vec<u8>, Option<FieldTree>) {
     (frame, tree.ok())
 }
 
+/// Of which API a message between brokers is.
+pub(super) fn api_of_peer(message: &PeerMessage) -> &'static str {
+    match &message.body {
+        PeerBody::Request(request) => request.api_name(),
+        PeerBody::Response(response) => response.api_name(),
+    }
+}
+
 fn facts_of_peer(message: &PeerMessage) -> Facts {
-    let (api, is_response) = match &message.body {
-        PeerBody::Request(request) => (request.api_name(), false),
-        PeerBody::Response(response) => (response.api_name(), true),
-    };
+    let (api, is_response) = (api_of_peer(message), matches!(message.body, PeerBody::Response(_)));
     let (summary, error, is_routine) = match &message.body {
         PeerBody::Request(request) => {
             let (summary, is_routine) = words_of_request(request, api);
@@ -204,87 +203,5 @@ fn words_of_response(response: &PeerResponse, api: &str) -> (String, Option<&'st
         }
         PeerResponse::AlterPartition(answer) => (format!("{api} answer"), named(answer.error), false),
         _ => (format!("{api} answer"), None, false),
-    }
-}
-
-/// A message's contents.
-pub(super) fn detail(id: u64, body: &Body) -> WireDetail {
-    let facts = facts(body);
-    let meaning = meaning(facts.api, facts.is_response);
-    let (mut frame, tree) = frame_and_tree(body, DETAIL_FIELDS);
-    let (fields, left_out) = match (body, tree) {
-        (Body::Peer(message), _) => fields_of_peer(message),
-        (_, Some(tree)) => (fields_of_frame(&frame, &tree), tree.left_out),
-        (_, None) => (Vec::new(), 0),
-    };
-    frame.truncate(DETAIL_BYTES);
-    WireDetail { id, fields, left_out, bytes: frame, meaning }
-}
-
-fn fields_of_frame(frame: &[u8], tree: &FieldTree) -> Vec<WireField> {
-    let field = |node: &tree::FieldNode| WireField {
-        name: node.index.map_or_else(|| node.name.to_owned(), |index| format!("{} {index}", node.name)),
-        value: shortened(&node.text(frame)),
-        depth: node.depth,
-        range: Some(node.range.clone()),
-    };
-    tree.nodes.iter().map(field).collect()
-}
-
-/// Typed messages never were bytes: their fields are those of the types, as Rust writes them.
-fn fields_of_peer(message: &PeerMessage) -> (Vec<WireField>, usize) {
-    let text = match &message.body {
-        PeerBody::Request(request) => format!("{request:#?}"),
-        PeerBody::Response(response) => format!("{response:#?}"),
-    };
-    let mut fields = Vec::new();
-    let mut left_out = 0;
-    for line in text.lines() {
-        let trimmed = line.trim().trim_end_matches([',', '{', '(', '[', ' ']);
-        if trimmed.is_empty() || trimmed.bytes().all(|byte| b"})]".contains(&byte)) {
-            continue;
-        }
-        if fields.len() == DETAIL_FIELDS {
-            left_out += 1;
-            continue;
-        }
-        let depth = (line.len() - line.trim_start().len()) / 4;
-        let (name, value) = trimmed.split_once(": ").unwrap_or((trimmed.trim_end_matches(':'), ""));
-        fields.push(WireField { name: name.to_owned(), value: shortened(value), depth, range: None });
-    }
-    (fields, left_out)
-}
-
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(VALUE_CHARACTERS) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
-    }
-}
-
-/// What such a message is for.
-fn meaning(api: &str, is_response: bool) -> &'static str {
-    match (api, is_response) {
-        ("Produce", false) => "A producer asks the partition's leader to append records.",
-        ("Produce", true) => "The leader says where the records are, once as many replicas have them as acks asks for.",
-        ("Fetch", false) => {
-            "Asks a leader for records from an offset on; a follower's offset tells what it has safely."
-        }
-        ("Fetch", true) => "Records from the offset that was asked for, and the leader's high watermark.",
-        ("Metadata", _) => "Who leads which partition, and where the brokers are.",
-        ("QuorumFetch", _) => "A replica of the metadata log reads on; its offset tells the controller what it has.",
-        ("BrokerHeartbeat", _) => "A broker tells the controller that it lives; without it, it is fenced.",
-        ("AlterPartition", _) => "A leader asks the controller to change the ISR of its partitions.",
-        ("Vote", false) => "A candidate asks for a vote, or whether it would get one.",
-        ("Vote", true) => "A voter's answer: one vote an epoch, and only for a log as complete as its own.",
-        ("BeginQuorumEpoch", _) => "The newly elected controller tells the voters that it leads.",
-        ("ApiVersions", _) => "A client asks which APIs and versions are served, first of all.",
-        ("FindCoordinator", _) => "Which broker coordinates a group or a transaction.",
-        ("JoinGroup" | "SyncGroup", _) => "A member takes part in a rebalance.",
-        ("OffsetCommit", _) => "A member says up to where it has processed.",
-        ("Heartbeat" | "ConsumerGroupHeartbeat", _) => "A member tells its coordinator that it lives.",
-        ("InitProducerId", _) => "A producer asks for an id, so that what it sends again is not written twice.",
-        (_, false) => "A question; its answer has the same correlation id.",
-        (_, true) => "An answer; its question has the same correlation id.",
     }
 }

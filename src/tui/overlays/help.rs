@@ -53,7 +53,8 @@ const READING: &[&str] = &[
      shrinks, the high watermark moves on. When the broker is back, its bar fills and the row sinks to Healthy.",
     "2 and ↵ look inside a partition: its copies on one axis of offsets, filled by leader epoch. ┃ is the high watermark, \
      ┊ the last stable offset, hatched what a copy will cut. h l: other partitions, j k: other copies.",
-    "3 shows messages as a ladder, time downwards. There z shows heartbeats too, / filters, ↵ decodes, x drops or holds.",
+    "3 shows messages as a ladder, time downwards. There . goes on to the next message that arrives, > delivers the chosen \
+     one, d drops it, t delays it, b stops time at the next of its API; ↵ decodes, / filters, z shows heartbeats too.",
     "4 shows consumer groups: who reads which partition, and how far each is behind. There R resets offsets, D deletes.",
     "5 shows topics, the worst first, and the settings of one, those of its own on top. There e edits it, ↵ shows its \
      partitions, b its records: / says which, o and t where to begin, r sends one again.",

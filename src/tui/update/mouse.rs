@@ -76,6 +76,9 @@ fn click(model: &mut Model, x: u16, y: u16) -> Vec<Cmd> {
         model.cluster.broker = Some(voter);
         return if double { super::on_action(model, Action::Open) } else { changes::select_consequence(model) };
     }
+    if model.screen == Screen::Wire && super::wire::on_click(model, frame, (x, y), double) {
+        return Vec::new();
+    }
     let hit = match cluster::hit(model, &view, frame, x, y) {
         // What stands there is another screen's.
         Hit::Row(..) | Hit::Card(_) | Hit::More if model.screen != Screen::Cluster => Hit::Nothing,

@@ -4,15 +4,20 @@
 //! the command language, shown before it is run.
 
 use super::changes;
+use crate::cluster::command::Command;
 use crate::cluster::view::{WireEnd, WireMessage};
 use crate::tui::keymap::Action;
+use crate::tui::layout::Frame;
 use crate::tui::model::{Model, Screen};
 use crate::tui::msg::Cmd;
 use crate::tui::overlays;
-use crate::tui::screens::wire::{chosen, rows_in_view};
+use crate::tui::screens::wire::{Hit, chosen, hit, rows_in_view};
 use crossterm::event::{KeyCode, KeyEvent};
 use std::sync::Arc;
 use tui_input::Input;
+
+/// How much later `t` lets a message arrive.
+const DELAY: &str = "120ms";
 
 /// What a key means here; `None` where it means what it means on every screen.
 pub(super) fn on_action(model: &mut Model, action: Action) -> Option<Vec<Cmd>> {
@@ -28,6 +33,11 @@ pub(super) fn on_action(model: &mut Model, action: Action) -> Option<Vec<Cmd>> {
         Action::Filter => model.wire.filter_input = Some(Input::new(model.wire.filter.clone())),
         Action::ShowAll => model.wire.routine = !model.wire.routine,
         Action::Actions => return Some(actions(model)),
+        Action::Step | Action::Deliver | Action::Demo | Action::Frames | Action::Browse if model.view.host.can.step => {
+            return Some(act(model, action));
+        }
+        // These act on a message here, or on nothing.
+        Action::Deliver | Action::Demo | Action::Frames | Action::Browse => {}
         Action::Back if model.toasts.is_empty() && model.armed.is_none() => back(model),
         // What acts on a broker's column or a partition's row has neither here.
         Action::Kill
@@ -42,6 +52,56 @@ pub(super) fn on_action(model: &mut Model, action: Action) -> Option<Vec<Cmd>> {
         _ => return None,
     }
     Some(Vec::new())
+}
+
+/// Steps to the next message, or does something to the one that is looked at.
+fn act(model: &mut Model, action: Action) -> Vec<Cmd> {
+    if action == Action::Step {
+        model.wire.selected = None;
+        model.wire.field = 0;
+        return vec![Cmd::Submit(step_line(model))];
+    }
+    let view = Arc::clone(&model.view);
+    let Some(wire) = &view.wire else { return Vec::new() };
+    let Some(message) = chosen(model, wire) else { return Vec::new() };
+    let id = message.id;
+    let line = match action {
+        Action::Deliver => format!("message deliver {id}"),
+        Action::Demo => format!("message drop {id}"),
+        Action::Frames => format!("message delay {id} {DELAY}"),
+        _ if wire.breaks.contains(&message.api) => format!("break {} --off", message.api),
+        _ => format!("break {}", message.api),
+    };
+    vec![Cmd::Submit(line)]
+}
+
+/// Time goes on until the next message has arrived that is shown.
+fn step_line(model: &Model) -> String {
+    let routine = if model.wire.routine { " routine" } else { "" };
+    let words = format!("{}{routine}", model.wire.filter);
+    let message = Some(words.trim().to_owned());
+    Command::Step { count: 1, back: false, message }.to_string()
+}
+
+/// What a click here does; a second one opens.
+pub(super) fn on_click(model: &mut Model, frame: Frame, (x, y): (u16, u16), double: bool) -> bool {
+    let view = Arc::clone(&model.view);
+    match hit(model, &view, frame, x, y) {
+        Hit::Message(id) => {
+            if model.wire.selected != Some(id) {
+                model.wire.field = 0;
+            }
+            model.wire.selected = Some(id);
+            model.wire.on_detail = double;
+        }
+        Hit::Field(place) => {
+            model.wire.on_detail = true;
+            model.wire.field = place;
+        }
+        Hit::Detail => model.wire.on_detail = true,
+        Hit::Nothing => return false,
+    }
+    true
 }
 
 /// One step up: from the fields to the list, to the newest, to everything, to the cluster.
@@ -74,7 +134,8 @@ fn select(model: &mut Model, action: Action) {
     let view = Arc::clone(&model.view);
     let Some(messages) = view.wire.as_ref().map(|wire| &wire.messages) else { return };
     let Some(last) = messages.len().checked_sub(1) else { return };
-    let now = model.wire.selected.and_then(|id| messages.iter().position(|message| message.id == id)).unwrap_or(last);
+    let looked_at = view.wire.as_ref().and_then(|wire| chosen(model, wire)).map(|message| message.id);
+    let now = looked_at.and_then(|id| messages.iter().position(|message| message.id == id)).unwrap_or(last);
     let next = moved(action, now, model.frame().map_or(10, rows_in_view), last);
     // Beyond the newest one, and with G, the newest is followed.
     let follows = action == Action::Last || (next == last && now == last);

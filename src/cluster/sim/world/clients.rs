@@ -52,7 +52,7 @@ impl Sent {
         self.broker
     }
 
-    fn key(&self) -> Key {
+    pub(super) fn key(&self) -> Key {
         Key::Client(self.connection, self.attempt, Way::Request)
     }
 

@@ -2,12 +2,15 @@
 //!
 //! Invariants: nothing is drawn, planned or traced here, so that a run is the same whoever looks.
 //!
+//! What commands do to single messages is done to the plan of what will happen: a message keeps its place on its connection.
+//!
 //! Deliberately not here: the ring (`cluster::wire`).
 
-use super::World;
 use super::clients::Sent;
+use super::{Happening, World};
+use crate::cluster::command::{MessageCommand, values};
 use crate::cluster::sim::workload::ClientId;
-use crate::cluster::view::WireEnd;
+use crate::cluster::view::{WireEnd, WireState};
 use crate::cluster::wire::{Body, Key, Ring, Way};
 use crate::engine::time::Instant;
 use crate::protocol::codec::{RequestHeader, Response};
@@ -25,7 +28,104 @@ pub(super) fn correlation_id(attempt: u64) -> i32 {
     i32::try_from(attempt % 1_000_000).expect("six digits")
 }
 
+/// Which way a message takes: nothing overtakes another one there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    Peers(BrokerId, BrokerId),
+    Client(ConnectionId, Way),
+}
+
+impl Stream {
+    fn of(key: Key) -> Stream {
+        match key {
+            Key::Peer(from, to, ..) => Stream::Peers(from, to),
+            Key::Client(connection, _, way) => Stream::Client(connection, way),
+        }
+    }
+}
+
+/// The message that a happening brings.
+fn key_of(what: &Happening) -> Option<Key> {
+    match what {
+        Happening::Deliver { from, to, message, .. } => Some(peer_key(*from, *to, message)),
+        Happening::Request(sent) => Some(sent.key()),
+        Happening::Response { connection, attempt, response: Some(_), .. } => {
+            Some(Key::Client(*connection, *attempt, Way::Response))
+        }
+        _ => None,
+    }
+}
+
 impl World {
+    /// Delivers, drops or delays a message that is under way. What became of it, in words.
+    ///
+    /// # Errors
+    /// If it is not under way, with the reason.
+    pub fn treat(&mut self, command: &MessageCommand) -> Result<String, String> {
+        let (MessageCommand::Deliver { id } | MessageCommand::Drop { id } | MessageCommand::Delay { id, .. }) = command;
+        let found = self.wire.as_ref().and_then(|ring| ring.find(*id));
+        let (key, state) = found.ok_or_else(|| format!("no message {id} is known: the Wire screen shows them"))?;
+        let (api, way) = self.wire.as_ref().and_then(|ring| ring.api_and_way(*id)).expect("it was found");
+        match state {
+            WireState::Delivered(_) => return Err(format!("{api} {way} has arrived already")),
+            WireState::Dropped(_, why) => return Err(format!("{api} {way} never arrives: {why}")),
+            WireState::Held => return Err(format!("the link holds {api} {way}: `link release` or `heal` lets it go")),
+            WireState::InFlight(_) => {}
+        }
+        let planned = self.queue.iter().find(|(_, what)| key_of(what) == Some(key)).map(|(planned, _)| *planned);
+        let planned = planned.ok_or_else(|| format!("{api} {way} waits for whoever it is for, who stands still"))?;
+        let stream = Stream::of(key);
+        Ok(match command {
+            MessageCommand::Deliver { .. } => {
+                self.move_in_stream(stream, |at| at <= planned, self.now);
+                format!("{api} {way} arrives now.")
+            }
+            MessageCommand::Drop { .. } => {
+                self.queue.remove(&planned);
+                self.on_wire(|ring, now| ring.dropped(key, now, "dropped"));
+                format!("{api} {way} is dropped.")
+            }
+            MessageCommand::Delay { by, .. } => {
+                let later = planned.0 + *by;
+                self.move_in_stream(stream, |at| at >= planned && at.0 < later, later);
+                self.queue_behind(stream, later);
+                format!("{api} {way} arrives {} later.", values::duration_text(*by))
+            }
+        })
+    }
+
+    /// Messages of a stream arrive at another moment, in the order that they had.
+    fn move_in_stream(&mut self, stream: Stream, is_meant: impl Fn((Instant, u64)) -> bool, to: Instant) {
+        let in_stream = |what: &Happening| key_of(what).filter(|key| Stream::of(*key) == stream);
+        let meant: Vec<((Instant, u64), Key)> = self
+            .queue
+            .iter()
+            .filter(|(planned, _)| is_meant(**planned))
+            .filter_map(|(planned, what)| Some((*planned, in_stream(what)?)))
+            .collect();
+        for (planned, key) in meant {
+            let what = self.queue.remove(&planned).expect("just seen");
+            self.plan(to, what);
+            self.on_wire(|ring, _| ring.arrives(key, to));
+        }
+    }
+
+    /// What is sent from now on does not overtake what was delayed.
+    fn queue_behind(&mut self, stream: Stream, at: Instant) {
+        match stream {
+            Stream::Peers(from, to) => self.links.queue_behind((from, to), at),
+            Stream::Client(connection, _) => {
+                let open = self.clients.values_mut().find_map(|client| {
+                    let place = client.dialer.place_of(connection)?;
+                    client.dialer.connection(place)
+                });
+                if let Some(open) = open {
+                    open.queue_behind(at);
+                }
+            }
+        }
+    }
+
     /// Lets the ring hear something, if there is one.
     pub(super) fn on_wire(&mut self, hear: impl FnOnce(&mut Ring, Instant)) {
         let now = self.now;
