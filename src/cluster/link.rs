@@ -92,6 +92,8 @@ struct State {
     in_order: Instant,
     /// Until when a throttled link is busy.
     busy_until: Instant,
+    /// Messages that were lost since it was healthy last.
+    lost: u64,
 }
 
 /// All links of a cluster.
@@ -124,10 +126,18 @@ impl Links {
         self.states.get(&link).map_or(0, |state| state.held.len())
     }
 
+    /// How many messages were lost on a link since it was healthy last.
+    pub fn lost(&self, link: Link) -> u64 {
+        self.states.get(&link).map_or(0, |state| state.lost)
+    }
+
     /// Changes the faults of a link. Returns what it held if it holds no longer; a cut link loses it.
     pub fn change(&mut self, link: Link, change: impl FnOnce(&mut LinkFaults)) -> Vec<PeerMessage> {
         let state = self.states.entry(link).or_default();
         change(&mut state.faults);
+        if state.faults == LinkFaults::default() {
+            state.lost = 0;
+        }
         let released = if state.faults.is_held { Vec::new() } else { state.held.drain(..).collect() };
         if state.faults.is_cut { Vec::new() } else { released }
     }
@@ -189,6 +199,7 @@ impl Links {
         let faults = state.faults;
         let is_lost = faults.loss_per_million > 0 && rng.below(1_000_000) < u64::from(faults.loss_per_million);
         if faults.is_cut || is_lost {
+            state.lost += 1;
             return Fate::Lost;
         }
         if faults.is_held {
@@ -290,6 +301,7 @@ mod tests {
         assert_eq!(links.change(LINK, |faults| faults.is_held = false), [message(0), message(1)]);
         links.change(LINK, |faults| faults.is_cut = true);
         assert_eq!(links.send(LINK, message(3), at(0), &mut rng), Fate::Lost);
+        assert_eq!((links.lost(LINK), links.lost((LINK.1, LINK.0))), (1, 0));
         assert_eq!(links.send((LINK.1, LINK.0), message(4), at(0), &mut rng), Fate::Now(message(4)));
     }
 

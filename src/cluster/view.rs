@@ -10,6 +10,7 @@
 //! Units: times are milliseconds of *cluster time* (which stands still while paused and slows down with `speed`)
 //! unless the name says `wall`; rates are means over the last second of cluster time.
 
+mod faults;
 mod groups;
 mod lesson;
 mod port;
@@ -19,6 +20,7 @@ mod wire;
 mod xray;
 
 pub use crate::protocol::ids::BrokerId;
+pub use faults::{Copies, FaultsRequest, FaultsView, LinkView, Outlook, Point, PointKind, Traffic};
 pub use groups::{
     BEHIND_MAX_MS, GroupDetail, GroupEffect, GroupMember, GroupPartition, GroupRebalance, GroupRow, GroupState,
     GroupsRequest, GroupsView,
@@ -98,6 +100,8 @@ pub struct ViewRequest {
     pub place: Option<PartitionName>,
     /// Look into a partition.
     pub xray: Option<XrayRequest>,
+    /// Look into a link, and tell what a command would do.
+    pub faults: Option<FaultsRequest>,
 }
 
 impl Default for ViewRequest {
@@ -120,6 +124,7 @@ impl Default for ViewRequest {
             wire: None,
             place: None,
             xray: None,
+            faults: None,
         }
     }
 }
@@ -183,6 +188,8 @@ pub struct ClusterView {
     pub place: Option<PlaceView>,
     /// The inside of a partition, if it was asked for and there is such a partition.
     pub xray: Option<Box<XrayView>>,
+    /// The link and the forecast asked for in [`ViewRequest::faults`].
+    pub link_faults: Option<Box<FaultsView>>,
 }
 
 /// Which time a view shows.

@@ -8,7 +8,8 @@
 mod fields;
 mod words;
 
-use crate::cluster::view::{WireEnd, WireMessage, WireRequest, WireState, WireView};
+use crate::cluster::link::{CLIENTS, Link};
+use crate::cluster::view::{Traffic, WireEnd, WireMessage, WireRequest, WireState, WireView};
 use crate::engine::time::Instant;
 use crate::protocol::codec::{Request, RequestHeader, Response};
 use crate::protocol::ids::{BrokerId, ConnectionId};
@@ -186,6 +187,26 @@ impl Ring {
         let fits =
             |entry: &Entry| (filter.has_routine || !entry.facts().is_routine) && filter.lets_through(&entry.shown(0));
         self.entry(id).is_some_and(fits)
+    }
+
+    /// What has set out from one end to another (a broker, or the clients) in the last second, as far as the ring goes back.
+    pub fn traffic(&self, (from, to): Link, now: Instant) -> Traffic {
+        let since = now.0.saturating_sub(1_000_000_000);
+        let first = self.entries.front().filter(|_| self.entries.len() == CAPACITY).map_or(0, |entry| entry.sent.0);
+        let is = |end: &WireEnd, broker: BrokerId| match end {
+            WireEnd::Broker(id) => *id == broker,
+            WireEnd::Client(_) => broker == CLIENTS,
+        };
+        let mut traffic = Traffic { over_ms: now.0.saturating_sub(since.max(first)) / 1_000_000, ..Traffic::default() };
+        let mut messages = 0;
+        for entry in self.entries.iter().rev().take_while(|entry| entry.sent.0 >= since) {
+            if is(&entry.from, from) && is(&entry.to, to) {
+                messages += 1;
+                traffic.bytes += entry.facts().size;
+            }
+        }
+        traffic.messages = Some(messages);
+        traffic
     }
 
     /// The id that the next message gets.

@@ -339,7 +339,7 @@ fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
             };
         }
         Screen::Wire => return wire::hints(pen, model, view, frame),
-        Screen::Faults => return faults::hints(pen, frame),
+        Screen::Faults => return faults::hints(pen, model, frame),
         Screen::Cluster => {}
     }
     let bindings = keymap::hints(view.host.can);

@@ -78,6 +78,10 @@ pub enum Action {
     Browse,
     Follow,
     Replay,
+    SlowDisk,
+    FillDisk,
+    CorruptDisk,
+    SkewClock,
 }
 
 /// Where a binding stands in the help.
@@ -91,6 +95,8 @@ pub enum Group {
     Cluster,
     /// The Topics screen.
     Topics,
+    /// The Faults screen.
+    Faults,
     /// Understood, not listed (aliases).
     Unlisted,
 }
@@ -241,6 +247,10 @@ keymap! {
     Topics Nothing 0 Browse [key('b')] "b" "browse" "browse its records";
     Topics Nothing 0 Follow [key('f')] "f" "follow" "follow the newest records";
     Topics Nothing 0 Replay [key('r')] "r" "send again" "send a record like this";
+    Faults Faults 0 SlowDisk [key('W')] "W" "slow disk" "slow its disk";
+    Faults Faults 0 FillDisk [key('F')] "F" "disk full" "fill its disk, or heal it";
+    Faults Faults 0 CorruptDisk [key('C')] "C" "corrupt" "flip a byte on its disk";
+    Faults Faults 0 SkewClock [key('T')] "T" "clock" "set its clock wrong";
 }
 
 /// What a key press means; `None`: nothing.
@@ -280,6 +290,10 @@ pub fn key_for_command(name: &str) -> Option<&'static str> {
         "suspend" | "resume" => Action::Suspend,
         "restart" | "start" => Action::Restart,
         "link cut" => Action::Cut,
+        "disk slow" => Action::SlowDisk,
+        "disk full" => Action::FillDisk,
+        "disk corrupt" => Action::CorruptDisk,
+        "clock skew" => Action::SkewClock,
         "heal" => Action::Heal,
         "undo" => Action::Undo,
         "pause" | "run" => Action::PauseOrRun,

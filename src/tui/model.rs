@@ -11,7 +11,7 @@ use super::overlays::toast::Toast;
 use super::screens;
 use super::theme::{Depth, Theme};
 use crate::cluster::view::{
-    BrokerId, ClusterView, CommandDoc, GroupState, GroupsRequest, PartitionName, PartitionRow, RowSort, TopicDetail,
+    BrokerId, ClusterView, CommandDoc, FaultsRequest, GroupState, GroupsRequest, PartitionName, PartitionRow, RowSort, TopicDetail,
     TopicsRequest, ViewRequest, WhyAbout, WireRequest, XrayRequest,
 };
 use ratatui::layout::Rect;
@@ -228,13 +228,29 @@ pub struct WireScreen {
     pub field: usize,
 }
 
-/// The state of the Faults screen: the selected link. [`CLIENTS`](crate::cluster::link::CLIENTS) stands for the clients.
-#[derive(Debug, Clone, Copy, Default)]
+/// The state of the Faults screen. [`CLIENTS`](crate::cluster::link::CLIENTS) stands for the clients.
+#[derive(Debug, Clone, Default)]
 pub struct FaultsScreen {
     /// Who sends.
     pub from: Option<BrokerId>,
     /// Who receives.
     pub to: Option<BrokerId>,
+    /// What has the keys.
+    pub pane: FaultsPane,
+    /// The chosen fault of the list, by its words; `None`: the newest.
+    pub fault: Option<String>,
+}
+
+/// What has the keys on the Faults screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FaultsPane {
+    /// The matrix of links.
+    #[default]
+    Links,
+    /// The broker and its actions.
+    Broker,
+    /// The list of active faults.
+    Active,
 }
 
 /// The state of the Cluster screen.
@@ -357,6 +373,10 @@ impl Model {
                 _ => None,
             }),
             quorum: self.screen == Screen::Quorum,
+            faults: (self.screen == Screen::Faults).then(|| FaultsRequest {
+                link: screens::faults::selected(self),
+                line: screens::faults::foretold(self),
+            }),
             wire: (self.screen == Screen::Wire).then(|| WireRequest {
                 selected: self.wire.selected,
                 routine: self.wire.routine,

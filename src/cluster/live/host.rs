@@ -170,6 +170,18 @@ impl Host {
         links.arrival(link, u64::try_from(bytes).unwrap_or(u64::MAX), now, rng)
     }
 
+    /// Messages and bytes that set out between brokers so far and were not lost, by sender and receiver.
+    pub fn passed(&self) -> BTreeMap<Link, (u64, u64)> {
+        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
+        let heard = |(to, mailbox): (&BrokerId, &Arc<Mailbox>)| (*to, mailbox.heard());
+        let heard: Vec<_> = peers.iter().map(heard).collect();
+        drop(peers);
+        heard
+            .into_iter()
+            .flat_map(|(to, heard)| heard.into_iter().map(move |(from, passed)| ((from, to), passed)))
+            .collect()
+    }
+
     /// Looks at the links.
     pub fn with_links<R>(&self, look: impl FnOnce(&Links) -> R) -> R {
         look(&self.links().0)

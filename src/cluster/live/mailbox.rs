@@ -7,6 +7,7 @@
 //!
 //! Deliberately not here: what the thread does with it.
 
+use crate::cluster::link::size_of;
 use crate::cluster::live::clock::LiveClock;
 use crate::cluster::live::conn::Connection;
 use crate::cluster::store::StoreNote;
@@ -17,7 +18,7 @@ use crate::protocol::codec::{Request, RequestHeader};
 use crate::protocol::ids::{BrokerId, ConnectionId};
 use crate::protocol::peer::{EventId, PeerMessage};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -116,6 +117,8 @@ struct Inner {
     items: Vec<Item>,
     late: BinaryHeap<Reverse<Late>>,
     numbers: u64,
+    /// Messages and bytes that came from each peer.
+    heard: BTreeMap<BrokerId, (u64, u64)>,
     controls: Vec<Control>,
     is_asleep: bool,
     is_frozen: bool,
@@ -124,6 +127,11 @@ struct Inner {
 }
 
 impl Inner {
+    fn hears(&mut self, from: BrokerId, message: &PeerMessage) {
+        let heard = self.heard.entry(from).or_default();
+        *heard = (heard.0 + 1, heard.1 + size_of(message));
+    }
+
     fn let_in_the_late(&mut self, now: Instant) {
         while self.late.peek().is_some_and(|Reverse(late)| late.at <= now) {
             if let Some(Reverse(late)) = self.late.pop() {
@@ -185,8 +193,14 @@ impl Mailbox {
         if !inner.late.is_empty() {
             inner.let_in_the_late(clock.now());
         }
+        inner.hears(from, &message);
         inner.items.push(Item::Peer { from, message });
         self.notify(inner);
+    }
+
+    /// Messages and bytes that came from each peer so far.
+    pub fn heard(&self) -> BTreeMap<BrokerId, (u64, u64)> {
+        self.lock().heard.clone()
     }
 
     /// A message arrives at that moment.
@@ -195,6 +209,9 @@ impl Mailbox {
         if !inner.is_closed {
             inner.numbers += 1;
             let number = inner.numbers;
+            if let Item::Peer { from, message } = &item {
+                inner.hears(*from, message);
+            }
             inner.late.push(Reverse(Late { at, number, item }));
             self.notify(inner);
         }

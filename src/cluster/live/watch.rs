@@ -9,7 +9,7 @@ use crate::cluster::live::clock::LiveClock;
 use crate::cluster::live::history::{Ended, FactKind, FaultSort, History, HostFact};
 use crate::cluster::live::status::Phase;
 use crate::cluster::live::supervisor::Supervisor;
-use crate::cluster::observation::{DiskUse, Moment, Note, Observer};
+use crate::cluster::observation::{found, DiskUse, Moment, Note, Observer};
 use crate::cluster::options::Durability;
 use crate::cluster::view::{BrokerState, ClockMode, EventKind};
 use crate::engine::observe::Event;
@@ -162,6 +162,8 @@ impl Supervisor {
             disks.extend(slot.status.store().map(|store| (*id, store.bytes())));
         }
         let faults = self.shown_faults();
+        let passed = self.host.passed();
+        let links = self.host.with_links(|links| found::reports(links, &passed));
         let report = self.workload.ledger();
         let count = u64::from(self.options.brokers.max(1));
         let limit = self.options.memory_limit.filter(|_| self.options.durability == Durability::Memory);
@@ -178,6 +180,7 @@ impl Supervisor {
             observer.set_disk(id, DiskUse { bytes, limit: limit.map(|limit| limit.0 / count) });
         }
         observer.set_faults(faults);
+        observer.set_links(links);
         let deleted = observer.take_deleted_topics();
         if deleted.is_empty() {
             observer.set_ledger(report);

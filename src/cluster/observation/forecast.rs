@@ -20,11 +20,19 @@ use std::time::Duration;
 
 /// What a set of brokers would leave behind.
 #[derive(Debug, Clone, Default)]
-struct Impact {
-    moved: usize,
-    leaderless: Vec<String>,
-    refusing: Vec<String>,
-    thinner: usize,
+pub(super) struct Impact {
+    /// Partitions that get another leader.
+    pub(super) moved: usize,
+    /// Partitions that nobody can lead then.
+    pub(super) leaderless: Vec<String>,
+    /// Partitions with too few in-sync replicas for acks=all then.
+    pub(super) refusing: Vec<String>,
+    /// Partitions with one in-sync copy fewer.
+    pub(super) thinner: usize,
+    /// Records that leaders who go have and not every in-sync replica.
+    pub(super) at_risk: u64,
+    /// Partitions they lead and have told nothing of.
+    pub(super) untold: usize,
 }
 
 fn told(weight: Weight, text: impl Into<String>) -> Option<Consequence> {
@@ -139,7 +147,7 @@ impl Observer {
     }
 
     /// What would be left if brokers were gone.
-    fn impact(&self, gone: &[BrokerId]) -> Impact {
+    pub(super) fn impact(&self, gone: &[BrokerId]) -> Impact {
         let mut impact = Impact::default();
         let stays = |broker: &&BrokerId| !gone.contains(broker) && self.is_up(**broker);
         for partition in self.partitions.iter() {
@@ -150,6 +158,12 @@ impl Observer {
             let Some(leader) = partition.leader(&self.lives) else { continue };
             let in_sync = state.isr.iter().filter(stays).count();
             if gone.contains(&leader) {
+                match (partition.seen_on(leader), partition.high_watermark) {
+                    (Some(seen), Some(watermark)) => {
+                        impact.at_risk += u64::try_from(seen.log_end - watermark).unwrap_or(0);
+                    }
+                    _ => impact.untold += 1,
+                }
                 if in_sync > 0 || state.elr.iter().any(|broker| stays(&broker)) {
                     impact.moved += 1;
                 } else {
@@ -169,7 +183,7 @@ impl Observer {
     }
 
     /// Voters that would be up, all voters, and how many are needed.
-    fn voters_without(&self, gone: &[BrokerId]) -> (usize, usize, usize) {
+    pub(super) fn voters_without(&self, gone: &[BrokerId]) -> (usize, usize, usize) {
         let voters = self.voters();
         let up = voters.iter().filter(|voter| !gone.contains(voter) && self.is_up(**voter)).count();
         (up, voters.len(), voters.len() / 2 + 1)

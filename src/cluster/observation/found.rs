@@ -4,12 +4,12 @@
 //!
 //! Deliberately not here: finding out which brokers are down and which disks are slow (the hosts know).
 
-use super::Fault;
+use super::{Fault, LinkReport};
 use crate::cluster::command::values::{LinkSpec, duration_text, link_end};
-use crate::cluster::link::{CLIENTS, LinkFaults, Links};
+use crate::cluster::link::{CLIENTS, Link, LinkFaults, Links};
 use crate::cluster::view::{ActiveFault, FaultChip, FaultKind};
 use crate::protocol::ids::BrokerId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A fault that was found to act.
 #[derive(Debug, Clone)]
@@ -96,6 +96,19 @@ pub fn on_links(links: &Links) -> Vec<Found> {
         found.push(Found::new(FaultKind::Loss, text, "heal"));
     }
     found
+}
+
+/// What is set on links, and what has passed over them: of every link with a fault, and of every one that is counted.
+pub fn reports(links: &Links, passed: &BTreeMap<Link, (u64, u64)>) -> Vec<LinkReport> {
+    let known: BTreeSet<Link> = links.faulty().map(|(link, _)| link).chain(passed.keys().copied()).collect();
+    let report = |link: Link| LinkReport {
+        link,
+        faults: links.faults(link),
+        held: links.held(link),
+        lost: links.lost(link),
+        passed: passed.get(&link).copied(),
+    };
+    known.into_iter().map(report).collect()
 }
 
 fn words(faults: LinkFaults, held: usize) -> Vec<(FaultKind, String)> {

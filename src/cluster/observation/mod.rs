@@ -19,6 +19,7 @@ pub mod found;
 pub mod groups;
 mod meter;
 mod narrate;
+mod outlook;
 mod partition;
 mod partitions;
 mod quorum;
@@ -35,6 +36,7 @@ mod xray;
 pub use broker::DiskUse;
 
 use super::ledger::Report;
+use super::link::{Link, LinkFaults};
 use super::view::{
     ActiveFault, BrokerState, Capabilities, Change, ClockMode, ClusterView, EventKind, FaultChip, HostFacts, Ledger,
     PartitionName, PartitionSeverity, QuorumRole, Totals, ViewRequest,
@@ -48,7 +50,7 @@ use crate::protocol::ids::{BrokerId, PartitionId};
 use broker::Broker;
 use coordinated::Coordinated;
 use facts::{Facts, NewFact};
-use meter::Samples;
+use meter::{Rate, Samples};
 use partition::{Life, Lives, Partition};
 use partitions::{Partitions, Turned};
 use std::collections::BTreeMap;
@@ -124,6 +126,29 @@ pub struct Fault {
     pub chips: Vec<(BrokerId, FaultChip)>,
 }
 
+/// What a host tells of a link now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkReport {
+    /// Sender and receiver.
+    pub link: Link,
+    /// What is set on it.
+    pub faults: LinkFaults,
+    /// Messages it holds.
+    pub held: usize,
+    /// Messages lost on it since it was healthy last.
+    pub lost: u64,
+    /// Messages and bytes that have set out on it so far; `None` where nobody counts.
+    pub passed: Option<(u64, u64)>,
+}
+
+/// A link as it was told last, and how much passes.
+#[derive(Debug, Clone)]
+struct LinkSeen {
+    report: LinkReport,
+    messages: Rate,
+    bytes: Rate,
+}
+
 /// What groups have to know of partitions.
 struct Ends<'a> {
     partitions: &'a Partitions,
@@ -155,6 +180,7 @@ pub struct Observer {
     stalls: Samples<u32>,
     bytes_in: Samples<u64>,
     faults: Vec<Fault>,
+    links: BTreeMap<Link, LinkSeen>,
     ledger: Option<Report>,
     notice: Option<String>,
     unknown_since_ms: Option<u64>,
@@ -197,6 +223,7 @@ impl Observer {
             stalls: Samples::new(STRIP_EVERY_MS, STRIP_LENGTH),
             bytes_in: Samples::new(STRIP_EVERY_MS, STRIP_LENGTH),
             faults: Vec::new(),
+            links: BTreeMap::new(),
             ledger: None,
             notice: None,
             unknown_since_ms: None,
@@ -752,6 +779,7 @@ impl Observer {
             quorum: want.quorum.then(|| Box::new(self.quorum_view())),
             place: want.place.as_ref().and_then(|name| self.place(name)),
             xray: want.xray.as_ref().and_then(|want| self.xray_view(want)),
+            link_faults: want.faults.as_ref().map(|want| Box::new(self.faults_view(want))),
             brokers,
         }
     }

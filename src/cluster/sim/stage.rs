@@ -416,6 +416,11 @@ impl ClusterPort for Stage {
                 wire.breaks = self.breaks.iter().copied().collect();
             }
         }
+        if let (Some(link), Some(ring)) =
+            (view.link_faults.as_mut().and_then(|faults| faults.link.as_mut()), &self.timeline.world().wire)
+        {
+            link.traffic = Some(ring.traffic(link.ends, self.timeline.now()));
+        }
         view.host.world =
             Some(WorldFacts { seed: self.seed, branch: self.timeline.branch() + 1, steps: self.timeline.steps() });
         Arc::new(view)

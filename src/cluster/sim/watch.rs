@@ -189,6 +189,7 @@ impl Watch {
         }
         let faults = self.faults(world);
         self.observer.set_faults(faults);
+        self.observer.set_links(found::reports(&world.links, &BTreeMap::new()));
         self.observer.set_ledger(world.account());
         self.observer.take_deleted_topics();
     }

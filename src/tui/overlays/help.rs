@@ -40,8 +40,13 @@ const SIGNS: &[(&str, Role, &str)] = &[
 ];
 
 /// The lists of keys.
-const TITLES: [(Group, &str); 4] =
-    [(Group::Everywhere, "Everywhere"), (Group::Time, "Time"), (Group::Cluster, "Cluster"), (Group::Topics, "Topics")];
+const TITLES: [(Group, &str); 5] = [
+    (Group::Everywhere, "Everywhere"),
+    (Group::Time, "Time"),
+    (Group::Cluster, "Cluster"),
+    (Group::Topics, "Topics"),
+    (Group::Faults, "Faults"),
+];
 
 /// How the screen reads, in sentences.
 const READING: &[&str] = &[
@@ -59,7 +64,8 @@ const READING: &[&str] = &[
     "5 shows topics, the worst first, and the settings of one, those of its own on top. There e edits it, ↵ shows its \
      partitions, b its records: / says which, o and t where to begin, r sends one again.",
     "6 shows the metadata quorum: who votes and leads, what each log holds, who stands and who refuses. There v shows votes.",
-    "7 shows every link, row to column, and what is wrong with it. There ↵ breaks or heals a link, c cuts it one way, X both.",
+    "7 shows every link, row to column, and what is wrong with it. There ↵ sets one, c cuts it one way, X both, t delays, o \
+     loses. Tab goes to the broker, told what K, O, S, F would do now, and to the faults: ↵ undoes one.",
     "K acts on the broker of the selected column (h l). Every fault can be undone with u, all of them with H.",
 ];
 

@@ -4,6 +4,7 @@
 //! header and hints; each names its own keys in its last row.
 
 pub mod ask;
+pub mod fault_form;
 pub mod form;
 pub mod help;
 pub mod menu;
@@ -32,6 +33,8 @@ pub enum Overlay {
     Why(WhyAbout),
     /// Produce, consume, new topic.
     Form(Box<form::Form>),
+    /// What is set on a link, a disk, a clock.
+    Fault(Box<fault_form::FaultForm>),
     /// `x`, and the choice of a link to cut.
     Menu(menu::Menu),
     /// A question before something that cannot be undone.
@@ -50,6 +53,7 @@ impl Overlay {
             Overlay::Help(help) => help.key(key),
             Overlay::Why(_) => why::key(key),
             Overlay::Form(form) => form.key(key),
+            Overlay::Fault(form) => form.key(key),
             Overlay::Menu(menu) => menu.key(key),
             Overlay::Ask(ask) => ask.key(key),
             Overlay::Tail(tail) => tail.key(key),
@@ -63,6 +67,7 @@ impl Overlay {
         match self {
             Overlay::Palette(palette) => palette.paste(&line),
             Overlay::Form(form) => form.paste(&line),
+            Overlay::Fault(form) => form.paste(&line),
             _ => Outcome::stay(),
         }
     }
@@ -74,6 +79,7 @@ impl Overlay {
             Overlay::Help(help) => help.draw(pen, view, area),
             Overlay::Why(about) => why::draw(pen, about, view, area),
             Overlay::Form(form) => form.draw(pen, view, area),
+            Overlay::Fault(form) => form.draw(pen, area),
             Overlay::Menu(menu) => menu.draw(pen, view, area),
             Overlay::Ask(ask) => ask.draw(pen, area),
             Overlay::Tail(tail) => tail.draw(pen, view, area),

@@ -1,32 +1,39 @@
-//! The Faults screen: every link with what is wrong with it, what acts now, and what an action would do.
+//! The Faults screen: every link with what is wrong with it, one link from the inside, what acts now, and what an action would do.
 //!
 //! ```text
 //! ╭─ Links ─────────────── row sends to column ─╮ ╭─ Broker 3 ──────────────────╮
 //! │ FROM  TO ▸  broker 1   broker 2   clients   │ │ K kill −9   the cache stays │
-//! │ broker 1       ╲        ✕ cut        ·      │ │ If you do it now: kill 3    │
+//! │ broker 1       ╲        ✕ cut        ·      │ │ If you kill 3 now ───────── │
 //! ╰─────────────────────────────────────────────╯ ╰─────────────────────────────╯
+//! ╭─ Link 1 → 2 ────────────────────────────────╮ ╭─ Active faults ─────────────╮
 //! ```
 //! Invariants: a link is directed, so that a cut in one direction looks like one; only what deviates is bright; what an action would
-//! do is the host's forecast, never a guess of the screen's.
+//! do is the host's forecast, never a guess of the screen's; what is not known never looks harmless.
 //!
-//! Deliberately not here: times of healthy links (nobody measures them).
+//! Deliberately not here: times of healthy links (nobody measures them); what keys mean (`update::faults`).
+
+mod link;
+mod matrix;
+mod side;
 
 use crate::cluster::link::CLIENTS;
-use crate::cluster::view::{ActiveFault, BrokerId, BrokerState, ClusterView, FaultKind, Weight};
+use crate::cluster::view::{BrokerId, BrokerState, ClusterView, FaultKind};
 use crate::tui::glyphs;
 use crate::tui::layout::{Frame, Width};
-use crate::tui::model::Model;
-use crate::tui::numbers::{plural, span_ms};
-use crate::tui::overlays::palette;
-use crate::tui::pen::{Pen, cut_middle, piece, wrap};
-use crate::tui::theme::{Ground, Role};
+use crate::tui::model::{FaultsPane, Model};
+use crate::tui::pen::{Pen, Piece, piece};
+use crate::tui::theme::Role;
 use crate::tui::widgets::hints::HintRow;
 use ratatui::layout::Rect;
 
-/// Columns of the matrix are this wide at least.
-const LEAST_CELLS: u16 = 8;
-/// How wide the names of the senders are.
-const NAME_CELLS: u16 = 11;
+pub use side::listed as active_faults;
+
+/// A link's panel needs so many rows with its border.
+const LINK_ROWS: u16 = 8;
+/// ... and shows everything without blank rows in so many.
+const LINK_ROWS_EASY: u16 = 11;
+/// The rows of a broker's actions, of the forecast's heading and of its points.
+const BROKER_ROWS: u16 = 8 + 1 + 5 + 2;
 
 /// The ends of links: the brokers in order, then the clients.
 pub fn ends(view: &ClusterView) -> Vec<BrokerId> {
@@ -41,47 +48,154 @@ pub fn selected(model: &Model) -> Option<(BrokerId, BrokerId)> {
     Some((has(model.faults.from).unwrap_or(first), has(model.faults.to).unwrap_or(ends[1])))
 }
 
-/// Draws the screen into the frame's body.
-pub fn draw(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
-    let body = frame.body;
-    let rows = u16::try_from(view.brokers.len()).unwrap_or(u16::MAX).saturating_add(2);
-    if frame.width < Width::Medium {
-        let matrix_rows = rows.min(body.height.saturating_sub(6).max(3));
-        let inside = Rect { x: body.x + 1, width: body.width.saturating_sub(2), ..body };
-        matrix(pen, model, view, Rect { height: matrix_rows, ..inside });
-        let mut y = body.y + matrix_rows;
-        pen.rule(inside.x, inside.right(), y, &title(pen, "If you do it now"), &[]);
-        y = forecast(pen, model, Rect { y: y + 1, height: 2.min(body.bottom().saturating_sub(y + 1)), ..inside });
-        if y + 1 < body.bottom() {
-            pen.rule(inside.x, inside.right(), y, &title(pen, "Active faults"), &[]);
-            active(pen, view, Rect { y: y + 1, height: body.bottom() - y - 1, ..inside });
-        }
-        return;
+/// The line that the forecast is about: the one that waits for its key, else the kill (or the start) of the broker.
+pub fn foretold(model: &Model) -> Option<String> {
+    if let Some(armed) = &model.armed {
+        return Some(armed.forecast.line.clone());
     }
-    let right = (body.width / 3).clamp(40, 56);
-    let links = Rect { width: body.width - right - 1, ..body };
-    let side = Rect { x: links.right() + 1, width: right, ..body };
-    let border = pen.theme.fg(Role::Focus);
-    let facts = [piece("row sends to column", pen.theme.fg(Role::Dim))];
-    let name = [piece("Links", pen.theme.bold(Role::Focus))];
-    let inside = pen.frame(links, border, false, &name, &facts);
-    matrix(pen, model, view, Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside });
-    let upper = Rect { height: 12.min(side.height / 2 + 2), ..side };
-    actions(pen, model, view, upper);
-    let lower = Rect { y: upper.bottom(), height: side.height - upper.height, ..side };
-    let keys = [
-        piece("u", pen.theme.bold(Role::Focus)),
-        piece(" undo last   ", pen.theme.fg(Role::Dim)),
-        piece("H", pen.theme.bold(Role::Focus)),
-        piece(" heal all", pen.theme.fg(Role::Dim)),
-    ];
-    let name = title(pen, "Active faults");
-    let inside = pen.frame(lower, pen.theme.fg(Role::Line), false, &name, &keys);
-    active(pen, view, Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside });
+    let card = model.view.brokers.iter().find(|card| Some(card.id) == model.cluster.broker)?;
+    Some(if card.state.is_dead() { format!("start {}", card.id) } else { format!("kill {}", card.id) })
 }
 
-fn title(pen: &Pen<'_>, text: &'static str) -> [crate::tui::pen::Piece<'static>; 1] {
-    [piece(text, pen.theme.bold(Role::Text))]
+/// What is where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Panels {
+    /// The matrix, with its border where there is one.
+    pub links: Rect,
+    /// The selected link; no rows where there is no room.
+    pub link: Rect,
+    /// Actions on the broker and what they would do.
+    pub broker: Rect,
+    /// The list of active faults.
+    pub active: Rect,
+    /// Whether they have borders.
+    pub framed: bool,
+}
+
+impl Panels {
+    /// What is where in a frame.
+    pub fn of(frame: Frame, view: &ClusterView) -> Panels {
+        let body = frame.body;
+        let ends = u16::try_from(view.brokers.len()).unwrap_or(u16::MAX).saturating_add(1);
+        if frame.width < Width::Medium {
+            let inside = Rect { x: body.x + 1, width: body.width.saturating_sub(2), ..body };
+            let links = Rect { height: (ends + 1).min(body.height.saturating_sub(9).max(3)), ..inside };
+            let link = Rect { y: links.bottom(), height: 2.min(body.bottom().saturating_sub(links.bottom())), ..inside };
+            let rest = body.bottom().saturating_sub(link.bottom());
+            let broker = Rect { y: link.bottom(), height: rest.min((rest / 2).clamp(3, 5)), ..inside };
+            let active = Rect { y: broker.bottom(), height: rest - broker.height, ..inside };
+            return Panels { links, link, broker, active, framed: false };
+        }
+        let right = (body.width / 3).clamp(40, 54);
+        let left = Rect { width: body.width - right - 1, ..body };
+        let side = Rect { x: left.right() + 1, width: right, ..body };
+        // Rows of three, two or one, as high as leaves the link its panel.
+        let tall = |rows: u16, room: u16| (ends * rows + 3 + room <= body.height).then_some(ends * rows + 3);
+        let height = tall(3, LINK_ROWS_EASY).or(tall(2, LINK_ROWS_EASY)).or(tall(2, LINK_ROWS)).or(tall(1, LINK_ROWS));
+        let links = Rect { height: height.unwrap_or(body.height.saturating_sub(LINK_ROWS).max(6)).min(body.height), ..left };
+        let link = Rect { y: links.bottom(), height: body.height - links.height, ..left };
+        let upper = (BROKER_ROWS + u16::from(body.height > BROKER_ROWS + 8)).min(body.height * 2 / 3);
+        let broker = Rect { height: upper, ..side };
+        let active = Rect { y: broker.bottom(), height: side.height - upper, ..side };
+        Panels { links, link, broker, active, framed: true }
+    }
+}
+
+/// What stands at a place of the screen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hit {
+    /// A link of the matrix.
+    Link(BrokerId, BrokerId),
+    /// Somewhere else about links.
+    Links,
+    /// The panel of the broker.
+    Broker,
+    /// A fault of the list, by its words; `None`: no fault.
+    Active(Option<String>),
+    /// Nothing of this screen's.
+    Nothing,
+}
+
+/// What stands at a cell.
+pub fn hit(model: &Model, view: &ClusterView, frame: Frame, x: u16, y: u16) -> Hit {
+    let panels = Panels::of(frame, view);
+    let is_in = |area: Rect| area.contains(ratatui::layout::Position { x, y });
+    if is_in(panels.links) {
+        let grid = matrix::Grid::of(model, view, inner(panels, panels.links));
+        return grid.at(x, y).map_or(Hit::Links, |(from, to)| Hit::Link(from, to));
+    }
+    match () {
+        () if is_in(panels.link) => Hit::Links,
+        () if is_in(panels.broker) => Hit::Broker,
+        () if is_in(panels.active) => {
+            let area = inner(panels, panels.active);
+            let first = if panels.framed { area.y } else { area.y + 1 };
+            let rows = area.bottom().saturating_sub(first);
+            let place = usize::from(y.saturating_sub(first));
+            let (skip, shown) = side::window(model, view, rows);
+            let fault = view.faults.iter().skip(skip).take(shown).nth(place).filter(|_| y >= first);
+            Hit::Active(fault.map(|fault| fault.text.clone()))
+        }
+        () => Hit::Nothing,
+    }
+}
+
+/// The inside of a panel.
+fn inner(panels: Panels, area: Rect) -> Rect {
+    if !panels.framed {
+        return area;
+    }
+    Rect {
+        x: area.x + 2,
+        y: area.y + 1,
+        width: area.width.saturating_sub(4),
+        height: area.height.saturating_sub(2),
+    }
+}
+
+/// Draws the screen into the frame's body.
+pub fn draw(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
+    let panels = Panels::of(frame, view);
+    let border = |pane| if model.faults.pane == pane { Role::Focus } else { Role::Line };
+    let name = |pane| if model.faults.pane == pane { Role::Focus } else { Role::Text };
+    let theme = *pen.theme;
+    if panels.framed {
+        let facts = [piece("row sends to column", theme.fg(Role::Dim))];
+        let title = [piece("Links", theme.bold(name(FaultsPane::Links)))];
+        pen.frame(panels.links, theme.fg(border(FaultsPane::Links)), false, &title, &facts);
+    }
+    matrix::draw(pen, model, view, inner(panels, panels.links));
+    if panels.link.height > 1 {
+        link::draw(pen, model, view, panels);
+    }
+    let (title, facts) = side::broker_title(model, view, theme.bold(name(FaultsPane::Broker)), &theme);
+    if panels.framed {
+        pen.frame(panels.broker, theme.fg(border(FaultsPane::Broker)), false, &title, &facts);
+        side::actions(pen, model, view, inner(panels, panels.broker));
+    } else {
+        side::forecast(pen, model, view, panels.broker);
+    }
+    if panels.active.height < 2 {
+        return;
+    }
+    let keys = if model.faults.pane == FaultsPane::Active {
+        [("↵", " undo it   "), ("H", " heal all")]
+    } else {
+        [("u", " undo last   "), ("H", " heal all")]
+    };
+    let keys: Vec<Piece<'_>> = keys
+        .into_iter()
+        .flat_map(|(key, word)| [piece(key, theme.bold(Role::Focus)), piece(word, theme.fg(Role::Dim))])
+        .collect();
+    let title = [piece("Active faults", theme.bold(name(FaultsPane::Active)))];
+    let area = if panels.framed {
+        pen.frame(panels.active, theme.fg(border(FaultsPane::Active)), false, &title, &keys);
+        inner(panels, panels.active)
+    } else {
+        pen.rule(panels.active.x, panels.active.right(), panels.active.y, &title, &keys);
+        Rect { y: panels.active.y + 1, height: panels.active.height - 1, ..panels.active }
+    };
+    side::active(pen, model, view, area);
 }
 
 /// `3`, `clients`: an end of a link as the matrix names it.
@@ -103,148 +217,40 @@ fn mark(kind: FaultKind) -> (&'static str, Role) {
     }
 }
 
-fn matrix(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, area: Rect) {
-    let theme = pen.theme;
-    let ends = ends(view);
-    let chosen = selected(model);
-    let place = |end: BrokerId| ends.iter().position(|other| *other == end).unwrap_or(0);
-    let fit = usize::from((area.width.saturating_sub(NAME_CELLS) / LEAST_CELLS).max(1));
-    let step = (area.width.saturating_sub(NAME_CELLS) / ends.len().min(fit).max(1) as u16).min(14);
-    // More ends than fit: the selected ones stay in view.
-    let skip_columns = chosen.map_or(0, |(_, to)| (place(to) + 1).saturating_sub(fit));
-    let rows = usize::from(area.height.saturating_sub(1));
-    let skip_rows = chosen.map_or(0, |(from, _)| (place(from) + 1).saturating_sub(rows));
-    let is_tall = usize::from(area.height) > ends.len() * 2;
-    let is_down = |end: BrokerId| view.brokers.iter().any(|card| card.id == end && card.state.is_dead());
-    pen.text(area.x, area.y, NAME_CELLS, "FROM  TO ▸", theme.fg(Role::Faint));
-    for (at, to) in (0u16..).zip(ends.iter().skip(skip_columns).take(fit)) {
-        let style = theme.bold(if is_down(*to) { Role::Dead } else { Role::Text });
-        pen.text(area.x + NAME_CELLS + at * step, area.y, step - 1, &end_name(*to, step > 10), style);
-    }
-    for (row, from) in ends.iter().skip(skip_rows).take(rows).enumerate() {
-        let y = area.y + 1 + u16::try_from(row).unwrap_or(0) * if is_tall { 2 } else { 1 };
-        let style = theme.bold(if is_down(*from) { Role::Dead } else { Role::Text });
-        pen.text(area.x, y, NAME_CELLS, &end_name(*from, true), style);
-        for (at, to) in (0u16..).zip(ends.iter().skip(skip_columns).take(fit)) {
-            let cell = Rect { x: area.x + NAME_CELLS + at * step, y, width: step - 1, height: 1 };
-            if chosen == Some((*from, *to)) {
-                pen.ground(Rect { x: cell.x - 1, width: cell.width + 1, ..cell }, Ground::Raise);
-                pen.text(cell.x - 1, y, 1, glyphs::SELECTED, theme.fg(Role::Focus));
-            }
-            link(pen, view, (*from, *to), is_down(*from) || is_down(*to), cell);
-        }
-    }
+/// Whether an end does not answer.
+fn is_down(view: &ClusterView, end: BrokerId) -> bool {
+    view.brokers.iter().any(|card| card.id == end && card.state.is_dead())
 }
 
-/// One cell: what is wrong with what `link.0` sends to `link.1`.
-fn link(pen: &mut Pen<'_>, view: &ClusterView, link: (BrokerId, BrokerId), is_down: bool, cell: Rect) {
-    let theme = pen.theme;
-    let fault = view.faults.iter().find(|fault| fault.links.contains(&link));
-    let (text, style) = match fault {
-        _ if link.0 == link.1 => ("╲".to_owned(), theme.fg(Role::Faint)),
-        Some(fault) => {
-            let (glyph, role) = mark(fault.kind);
-            (format!("{glyph} {}", effect(fault)), theme.bold(role))
-        }
-        None if is_down => (glyphs::DEAD.to_owned(), theme.fg(Role::Dead)),
-        None => (glyphs::MISSING.to_owned(), theme.fg(Role::Dim)),
-    };
-    pen.text(cell.x, cell.y, cell.width, &cut_middle(&text, cell.width), style);
-}
-
-/// `cut`, `+120ms`: a link's fault without the link's name.
-fn effect(fault: &ActiveFault) -> &str {
-    // `link 1 ⇄ 3 cut`: four words name the link.
-    fault.text.splitn(5, ' ').nth(4).unwrap_or(&fault.text)
-}
-
-fn actions(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, area: Rect) {
-    let theme = pen.theme;
-    let card = view.brokers.iter().find(|card| Some(card.id) == model.cluster.broker);
-    let name = card.map_or("No broker selected".to_owned(), |card| format!("Broker {}", card.id));
-    let inside = pen.frame(area, theme.fg(Role::Line), false, &[piece(name, theme.bold(Role::Text))], &[]);
-    let inside = Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside };
-    let mut y = inside.y;
-    if let Some(card) = card {
-        let suspend = if card.state == BrokerState::Suspended { "resume" } else { "suspend" };
-        let restart = if card.state.is_dead() { "start" } else { "restart" };
-        let keys = [
-            ("K", "kill −9", "process ends, cache stays"),
-            ("O", "power loss", "unsynced records go too"),
-            ("S", suspend, "frozen, sockets stay open"),
-            ("R", restart, "same id, port and log"),
-        ];
-        for (key, word, note) in keys {
-            pen.text(inside.x, y, 2, key, theme.bold(Role::Focus));
-            pen.text(inside.x + 2, y, 12, word, theme.bold(Role::Text));
-            pen.text(inside.x + 14, y, inside.width.saturating_sub(14), note, theme.fg(Role::Dim));
-            y += 1;
-        }
-    }
-    if y + 1 < inside.bottom() {
-        pen.rule(inside.x, inside.right(), y, &title(pen, "If you do it now"), &[]);
-        forecast(pen, model, Rect { y: y + 1, height: inside.bottom() - y - 1, ..inside });
-    }
-}
-
-/// The forecast that stands, line by line; returns the row below.
-fn forecast(pen: &mut Pen<'_>, model: &Model, area: Rect) -> u16 {
-    let theme = pen.theme;
-    let Some(armed) = &model.armed else {
-        let text = "Choose a link with h j k l: this tells what killing its sender would do.";
-        return lines(pen, text, theme.fg(Role::Dim), area);
-    };
-    let (weight, text) = match &armed.forecast.consequence {
-        Some(consequence) => (consequence.weight, consequence.text.as_str()),
-        None => (Weight::Harmless, "nothing is known of what it costs"),
-    };
-    let (role, glyph) = palette::weight(weight);
-    lines(pen, &format!("{}: {glyph} {text}", armed.forecast.line), theme.fg(role), area)
-}
-
-fn lines(pen: &mut Pen<'_>, text: &str, style: ratatui::style::Style, area: Rect) -> u16 {
-    let mut y = area.y;
-    for line in wrap(text, area.width).iter().take(usize::from(area.height)) {
-        pen.text(area.x, y, area.width, line, style);
-        y += 1;
-    }
-    y
-}
-
-fn active(pen: &mut Pen<'_>, view: &ClusterView, area: Rect) {
-    let theme = pen.theme;
-    if view.faults.is_empty() {
-        pen.text(area.x, area.y, area.width, "none: every link and every broker works", theme.fg(Role::Dim));
-        return;
-    }
-    let room = usize::from(area.height);
-    for (at, fault) in view.faults.iter().take(room).enumerate() {
-        let y = area.y + u16::try_from(at).unwrap_or(0);
-        if view.faults.len() > room && at + 1 == room {
-            let more = format!("and {} older", plural((view.faults.len() - at) as u64, "fault"));
-            pen.text(area.x, y, area.width, &more, theme.fg(Role::Dim));
-            return;
-        }
-        let (glyph, role) = mark(fault.kind);
-        pen.text(area.x, y, 2, glyph, theme.bold(role));
-        let ago = format!("{} ago", span_ms(view.at_ms.saturating_sub(fault.since_ms)));
-        let until = pen.right(area.x + 2, area.right(), y, &ago, theme.fg(Role::Dim));
-        let cells = until.saturating_sub(area.x + 3);
-        pen.text(area.x + 2, y, cells, &cut_middle(&fault.text, cells), theme.fg(Role::Text));
-    }
+/// Whether an end is frozen.
+fn is_frozen(view: &ClusterView, end: BrokerId) -> bool {
+    view.brokers.iter().any(|card| card.id == end && card.state == BrokerState::Suspended)
 }
 
 /// The row of keys.
-pub fn hints(pen: &mut Pen<'_>, frame: Frame) {
+pub fn hints(pen: &mut Pen<'_>, model: &Model, frame: Frame) {
     let row = HintRow::begin(pen, frame);
+    let (links, broker, active) = match model.faults.pane {
+        FaultsPane::Links => (true, false, false),
+        FaultsPane::Broker => (false, true, false),
+        FaultsPane::Active => (false, false, true),
+    };
+    let can = model.view.host.can.faults;
     let keys = [
-        ("hjkl", "link", true),
-        ("↵", "edit link", true),
-        ("c", "cut one way", true),
-        ("X", "cut both", true),
-        ("u", "undo last", true),
-        ("H", "heal all", true),
-        ("K", "kill −9", true),
+        ("hjkl", "link", links),
+        ("h l", "other broker", broker),
+        ("j k", "fault", active),
+        ("↵", "edit", links && can),
+        ("↵", "undo it", active && can),
+        ("c", "cut one way", links && can),
+        ("X", "cut both", links && can),
+        ("t", "delay", links && can),
+        ("o", "loss", links && can),
+        ("K", "kill −9", broker && can),
+        ("W", "slow disk", broker && can),
+        ("u", "undo last", can),
+        ("H", "heal all", can),
+        ("Tab", "next pane", true),
         ("Esc", "cluster", true),
     ];
     row.keys(pen, &keys);

@@ -119,6 +119,7 @@ pub(super) fn on_forecast(model: &mut Model, forecast: Forecast) -> Vec<Cmd> {
     match model.overlays.last_mut() {
         Some(Overlay::Palette(palette)) => palette.forecast(forecast),
         Some(Overlay::Menu(menu)) => menu.forecast(forecast),
+        Some(Overlay::Fault(form)) => form.forecast(forecast),
         Some(Overlay::Ask(ask)) => {
             if let (Cmd::Submit(line), Some(consequence)) = (&ask.cmd, &forecast.consequence)
                 && *line == forecast.line
@@ -226,27 +227,34 @@ fn open_cut(model: &mut Model) -> Vec<Cmd> {
     open_menu(model, format!("Cut the link of broker {id} to"), items)
 }
 
+/// What can be done with a broker, whatever screen it is on.
+pub(super) fn broker_items(card: &BrokerCard) -> Vec<menu::Item> {
+    let id = card.id;
+    let mut items = Vec::new();
+    if card.state.is_dead() {
+        items.push(item('R', "start", "same id, port and log", format!("start {id}")));
+    } else {
+        items.push(item('K', "kill −9", "process ends, the cache stays", format!("kill {id}")));
+        items.push(item('O', "power loss", "unsynced records go too", format!("powerloss {id}")));
+        if card.state == BrokerState::Suspended {
+            items.push(item('S', "resume", "goes on where it stood", format!("resume {id}")));
+        } else {
+            items.push(item('S', "suspend", "frozen, sockets stay open", format!("suspend {id}")));
+        }
+        items.push(item('R', "restart", "clean stop, then start", format!("restart {id}")));
+        items.push(item('T', "stop", "leaders move first, log flushed", format!("stop {id}")));
+    }
+    items.push(item('W', "wipe", "its disk is replaced by an empty one", format!("wipe {id}")));
+    items
+}
+
 /// Everything that can be done with the selected broker and partition.
 fn open_actions(model: &mut Model) -> Vec<Cmd> {
     let mut items = Vec::new();
     let can = model.view.host.can;
     let card = selected(model).filter(|_| can.faults);
     if let Some(card) = &card {
-        let id = card.id;
-        if card.state.is_dead() {
-            items.push(item('R', "start", "same id, port and log", format!("start {id}")));
-        } else {
-            items.push(item('K', "kill −9", "process ends, the cache stays", format!("kill {id}")));
-            items.push(item('O', "power loss", "unsynced records go too", format!("powerloss {id}")));
-            if card.state == BrokerState::Suspended {
-                items.push(item('S', "resume", "goes on where it stood", format!("resume {id}")));
-            } else {
-                items.push(item('S', "suspend", "frozen, sockets stay open", format!("suspend {id}")));
-            }
-            items.push(item('R', "restart", "clean stop, then start", format!("restart {id}")));
-            items.push(item('T', "stop", "leaders move first, log flushed", format!("stop {id}")));
-        }
-        items.push(item('W', "wipe", "its disk is replaced by an empty one", format!("wipe {id}")));
+        items.extend(broker_items(card));
     }
     let partition = model.cluster.selected.clone();
     if let Some(name) = &partition {

@@ -31,6 +31,10 @@ pub(super) fn on_mouse(model: &mut Model, mouse: MouseEvent) -> Vec<Cmd> {
             super::partition::on_wheel(model, code == KeyCode::Up, mouse.modifiers.contains(KeyModifiers::CONTROL));
             Vec::new()
         }
+        (Some(code), _) if model.screen == Screen::Faults => match model.frame() {
+            Some(frame) => super::faults::on_wheel(model, frame, (mouse.column, mouse.row), code == KeyCode::Up),
+            None => Vec::new(),
+        },
         (Some(code), _) => {
             let action = if code == KeyCode::Up { Action::Up } else { Action::Down };
             super::on_action(model, action)
@@ -67,6 +71,11 @@ fn click(model: &mut Model, x: u16, y: u16) -> Vec<Cmd> {
     }
     if model.screen == Screen::Partition
         && let Some(cmds) = super::partition::on_click(model, frame, x, y, double)
+    {
+        return cmds;
+    }
+    if model.screen == Screen::Faults
+        && let Some(cmds) = super::faults::on_click(model, frame, (x, y), double)
     {
         return cmds;
     }

@@ -448,6 +448,7 @@ impl ClusterPort for FakeCluster {
             quorum: None,
             xray: want.xray.as_ref().and_then(|want| fake_xray::view(want, self.scene)),
             wire: None,
+            link_faults: None,
             groups: want.groups.as_ref().map(|want| fake_groups::view(want, NOW_MS, self.scene)),
             topics: want.topics.as_ref().map(|want| fake_topics::view(want, self.scene)),
             placement: None,

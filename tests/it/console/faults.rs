@@ -2,13 +2,23 @@
 
 use super::fake::{NOW_MS, Scene};
 use super::{Console, looks, theme};
-use crossterm::event::KeyCode;
-use kafkarium::cluster::link::CLIENTS;
-use kafkarium::cluster::view::{ActiveFault, BrokerId, FaultKind};
-use kafkarium::tui::msg::Cmd;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use kafkarium::cluster::command::parse_line;
+use kafkarium::cluster::link::{CLIENTS, LinkFaults};
+use kafkarium::cluster::sim::run::Run;
+use kafkarium::cluster::sim::stage::Stage;
+use kafkarium::cluster::view::{
+    ActiveFault, BrokerId, ClusterPort, Copies, FaultKind, FaultsView, LinkView, Outlook, Point, PointKind, Traffic, Weight,
+};
+use kafkarium::tui::commands;
+use kafkarium::tui::draw::draw;
+use kafkarium::tui::model::Model;
+use kafkarium::tui::msg::{Cmd, Msg};
 use kafkarium::tui::screenshot;
-use kafkarium::tui::theme::{Depth, Theme, ThemeName};
+use kafkarium::tui::theme::{Depth, Role, Theme, ThemeName};
+use kafkarium::tui::update::update;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub fn faults(theme: Theme, columns: u16, rows: u16, keys: &str) -> Console {
     let mut console = Console::new(Scene::Failover, theme, columns, rows);
@@ -22,6 +32,7 @@ pub fn faults(theme: Theme, columns: u16, rows: u16, keys: &str) -> Console {
         undo: undo.into(),
         links,
     };
+    let want = console.model.view_request().faults;
     let (one, three, four, five) = (BrokerId(1), BrokerId(3), BrokerId(4), BrokerId(5));
     let view = Arc::make_mut(&mut console.model.view);
     view.faults.extend([
@@ -29,7 +40,54 @@ pub fn faults(theme: Theme, columns: u16, rows: u16, keys: &str) -> Console {
         fault(FaultKind::Slow, "link 3 ⇄ 4 +120ms", 64_000, "link heal 3 4", vec![(three, four), (four, three)]),
         fault(FaultKind::Loss, "link clients → 3 loses 5 %", 69_000, "link heal clients to 3", vec![(CLIENTS, three)]),
     ]);
+    view.link_faults = want.map(|want| Box::new(FaultsView { link: want.link.map(link), outlook: want.line.map(outlook) }));
     console
+}
+
+/// What is told of a link: the one from 1 to 5 is cut, and so on.
+fn link(ends: (BrokerId, BrokerId)) -> LinkView {
+    let faults = match (ends.0.0, ends.1.0) {
+        (1, 5) => LinkFaults { is_cut: true, ..LinkFaults::default() },
+        (3, 4) | (4, 3) => LinkFaults {
+            delay: Duration::from_millis(120),
+            jitter: Duration::from_millis(40),
+            ..LinkFaults::default()
+        },
+        (-1, 3) => LinkFaults { loss_per_million: 50_000, ..LinkFaults::default() },
+        _ => LinkFaults::default(),
+    };
+    let copies = |partitions, in_sync, behind| Copies { partitions, in_sync, behind };
+    LinkView {
+        ends,
+        faults,
+        held: 0,
+        since_ms: faults.is_cut.then_some(NOW_MS - 8_400),
+        lost: if faults.is_cut { 1_204 } else { 0 },
+        traffic: (ends.0.0 != 2).then_some(Traffic { messages: Some(31), bytes: 48_200, over_ms: 1_000 }),
+        copies: if ends.0 == CLIENTS || ends.1 == CLIENTS { copies(0, 0, 0) } else { copies(4, 3, 120) },
+        asks: if ends.0 == CLIENTS || ends.1 == CLIENTS { copies(0, 0, 0) } else { copies(2, 2, 0) },
+        from_controller: ends.0.0 == 1,
+        to_controller: ends.1.0 == 1,
+        leaves_isr_at_ms: faults.is_cut.then_some(NOW_MS + 21_600),
+        lag_time_max_ms: 30_000,
+    }
+}
+
+/// What a line would do; what it says of 5 is that it has told nothing.
+fn outlook(line: String) -> Outlook {
+    let point = |kind, count: Option<u64>, text: &str| Point { kind, count, text: text.to_owned() };
+    let points = match line.as_str() {
+        "kill 5" => vec![point(PointKind::Unknown, None, "not known: no broker has told anything yet")],
+        "start 2" => vec![point(PointKind::Said(Weight::Notice), None, "It copies what it missed in 11 partitions.")],
+        _ => vec![
+            point(PointKind::NewLeader, Some(8), "partitions elect a new leader"),
+            point(PointKind::Offline, Some(2), "partitions lose their last in-sync copy: orders-0 and 1 more"),
+            point(PointKind::BelowMin, Some(5), "partitions drop below min ISR: writes refused"),
+            point(PointKind::AtRisk, Some(31), "records are not copied yet: lost if acks=1"),
+            point(PointKind::NoQuorum, None, "quorum keeps 1 of 3 voters: no controller"),
+        ],
+    };
+    Outlook { line, points }
 }
 
 macro_rules! picture {
@@ -94,4 +152,154 @@ fn keys_of_links_run_lines_of_the_language() {
     assert!(console.text().contains("kept until released"), "{}", console.text());
     console.press(KeyCode::Esc);
     assert!(!console.asked.contains(&Cmd::Quit));
+}
+
+/// A simulated world of so many brokers with a load and faults, and the screen on it.
+fn simulated(brokers: i32, columns: u16, rows: u16, keys: &str) -> String {
+    let mut stage = Stage::new(Run::open(11, brokers), 11);
+    let copies = brokers.min(3);
+    let mut say = |line: &str| {
+        let reply = stage.execute(parse_line(line).expect("a command"));
+        assert!(reply.is_done(), "{line}: {reply:?}");
+        for _ in 0..20 {
+            stage.pass(Duration::from_millis(50));
+            while stage.pass(Duration::ZERO) {}
+        }
+    };
+    say(&format!("topic create orders --partitions 6 --replicas {copies}"));
+    say("produce orders --rate 50/s");
+    say("disk slow 1 200ms");
+    say("link lose clients to 1 5%");
+    if brokers > 1 {
+        say("link cut 1 to 2");
+        say("link delay 2 3 120ms --jitter 40ms");
+    }
+    let palette = Arc::from(commands::palette(stage.commands()));
+    let mut model = Model::new(dark(), palette, ratatui::layout::Rect::new(0, 0, columns, rows));
+    let mut look = |model: &mut Model| {
+        for _ in 0..3 {
+            let view = stage.view(&model.view_request());
+            update(model, Msg::View(view));
+        }
+    };
+    look(&mut model);
+    for key in std::iter::once('7').chain(keys.chars()) {
+        update(&mut model, Msg::Key(KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE)));
+        look(&mut model);
+    }
+    let mut buffer = ratatui::buffer::Buffer::empty(model.area);
+    draw(&model, &model.view, &model.theme, model.area, &mut buffer);
+    let steps = kafkarium::tui::numbers::count(model.view.host.world.map_or(0, |world| world.steps));
+    screenshot::text(&buffer).replace(&format!("step {steps} "), &format!("step {} ", "n".repeat(steps.chars().count())))
+}
+
+#[test]
+fn one_three_and_nine_brokers_with_faults() {
+    for (columns, rows) in [(160, 45), (120, 36), (80, 24)] {
+        let pictures = [1, 3, 9].map(|brokers| simulated(brokers, columns, rows, ""));
+        insta::assert_snapshot!(format!("faults_simulated_{columns}x{rows}"), pictures.join("\n"));
+    }
+}
+
+#[test]
+fn what_is_not_known_does_not_look_harmless() {
+    let mut console = faults(dark(), 120, 36, "jjjj");
+    for is_told in [true, false] {
+        if !is_told {
+            Arc::make_mut(&mut console.model.view).link_faults = None;
+        }
+        let buffer = console.buffer();
+        let text = screenshot::text(&buffer);
+        let y = text.lines().position(|line| line.contains("not known")).expect("it says so");
+        let line: Vec<char> = text.lines().nth(y).expect("a line").chars().collect();
+        let x = line.windows(9).position(|window| window.iter().collect::<String>() == "not known").expect("there");
+        let style = buffer[(u16::try_from(x).expect("a column"), u16::try_from(y).expect("a row"))].style();
+        assert_eq!(style.fg, dark().fg(Role::Lag).fg, "told: {is_told}\n{text}");
+    }
+}
+
+#[test]
+fn a_link_is_set_by_a_form_that_sends_what_was_changed_only() {
+    let typed = |keys: &str, typed: &[(usize, &str)]| {
+        let mut console = faults(dark(), 120, 36, keys);
+        console.press(KeyCode::Enter);
+        let mut at = 1;
+        for (place, text) in typed {
+            for _ in at..*place {
+                console.press(KeyCode::Tab);
+            }
+            at = *place;
+            console.keys(text);
+        }
+        let shown = console.text();
+        console.cluster.submitted.clear();
+        console.press(KeyCode::Enter);
+        (std::mem::take(&mut console.cluster.submitted), shown)
+    };
+    let (lines, shown) = typed("l", &[(2, "120ms"), (3, "40ms"), (4, "5"), (5, "64KiB")]);
+    assert_eq!(lines, ["link delay 1 to 3 120ms --jitter 40ms", "link lose 1 to 3 5%", "link throttle 1 to 3 64KiB/s"]);
+    assert!(shown.contains("one of 20") && shown.contains("Does          link delay 1 to 3 120ms"), "{shown}");
+    assert_eq!(typed("l", &[]).0, Vec::<String>::new(), "nothing was changed");
+    assert_eq!(typed("l", &[(1, "h")]).0, ["link hold 1 to 3"]);
+    assert_eq!(typed("lll", &[(1, "d")]).0, ["link heal 1 to 5"], "a cut ends with the link's healing");
+    let (lines, shown) = typed("l", &[(2, "12 parsecs")]);
+    assert!(lines.is_empty() && shown.contains("fix delay"), "{shown}");
+    let (_, shown) = typed("l", &[(2, "31s")]);
+    assert!(shown.contains("followers leave the ISR"), "{shown}");
+}
+
+#[test]
+fn disks_and_clocks_are_set_by_forms_and_a_full_disk_is_told_first() {
+    let mut console = faults(dark(), 120, 36, "");
+    let mut does = |keys: &str, enter: bool| {
+        console.cluster.submitted.clear();
+        console.keys(keys);
+        if enter {
+            console.press(KeyCode::Enter);
+        }
+        std::mem::take(&mut console.cluster.submitted)
+    };
+    assert_eq!(does("W", true), ["disk slow 1 200ms"]);
+    assert_eq!(does("T", true), ["clock skew 1 +5s"]);
+    assert_eq!(does("C", true), ["disk corrupt 1"]);
+    assert_eq!(does("F", false), ["disk full 1"], "nothing severe is known of it");
+}
+
+#[test]
+fn one_fault_of_the_list_is_undone_alone() {
+    let mut console = faults(dark(), 160, 45, "");
+    console.press(KeyCode::BackTab);
+    console.cluster.submitted.clear();
+    console.keys("jj");
+    insta::assert_snapshot!("faults_chosen_160x45", console.text());
+    console.press(KeyCode::Enter);
+    assert_eq!(console.cluster.submitted, ["link heal 3 4"]);
+}
+
+#[test]
+fn the_mouse_selects_a_link_edits_it_and_scrolls_the_list() {
+    let mut console = faults(dark(), 160, 45, "");
+    let find = |console: &Console, wanted: &str| {
+        let text = console.text();
+        let y = text.lines().position(|line| line.contains(wanted)).expect("it is there");
+        let line = text.lines().nth(y).expect("a line");
+        let x = line[..line.find(wanted).expect("there")].chars().count();
+        (u16::try_from(x).expect("a column"), u16::try_from(y).expect("a row"))
+    };
+    let mouse = |console: &mut Console, kind, (column, row)| {
+        console.give(Msg::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
+    };
+    let cut = find(&console, "✕ cut");
+    mouse(&mut console, MouseEventKind::Down(MouseButton::Left), cut);
+    assert!(console.text().contains("Link 1 → 5"), "{}", console.text());
+    mouse(&mut console, MouseEventKind::Down(MouseButton::Left), cut);
+    assert!(console.text().contains("applies to"), "a double click edits\n{}", console.text());
+    console.press(KeyCode::Esc);
+    let fault = find(&console, "link 1 → 5 cut");
+    mouse(&mut console, MouseEventKind::ScrollDown, fault);
+    console.cluster.submitted.clear();
+    console.press(KeyCode::Enter);
+    assert_eq!(console.cluster.submitted, ["link heal 1 to 5"], "the wheel chose the second one");
+    mouse(&mut console, MouseEventKind::Down(MouseButton::Right), fault);
+    assert!(console.text().contains("undo this one"), "{}", console.text());
 }
