@@ -189,7 +189,8 @@ impl Ring {
         self.entry(id).is_some_and(fits)
     }
 
-    /// What has set out from one end to another (a broker, or the clients) in the last second, as far as the ring goes back.
+    /// What has set out from one end to another (a broker, or the clients) in the last second and was not lost, as far as the ring goes
+    /// back.
     pub fn traffic(&self, (from, to): Link, now: Instant) -> Traffic {
         let since = now.0.saturating_sub(1_000_000_000);
         let first = self.entries.front().filter(|_| self.entries.len() == CAPACITY).map_or(0, |entry| entry.sent.0);
@@ -200,7 +201,8 @@ impl Ring {
         let mut traffic = Traffic { over_ms: now.0.saturating_sub(since.max(first)) / 1_000_000, ..Traffic::default() };
         let mut messages = 0;
         for entry in self.entries.iter().rev().take_while(|entry| entry.sent.0 >= since) {
-            if is(&entry.from, from) && is(&entry.to, to) {
+            let passes = !matches!(entry.state, WireState::Dropped(..) | WireState::Held);
+            if passes && is(&entry.from, from) && is(&entry.to, to) {
                 messages += 1;
                 traffic.bytes += entry.facts().size;
             }

@@ -93,10 +93,8 @@ pub enum Group {
     Time,
     /// The Cluster screen.
     Cluster,
-    /// The Topics screen.
+    /// The Topics screen, and the broker of the Faults screen.
     Topics,
-    /// The Faults screen.
-    Faults,
     /// Understood, not listed (aliases).
     Unlisted,
 }
@@ -247,10 +245,10 @@ keymap! {
     Topics Nothing 0 Browse [key('b')] "b" "browse" "browse its records";
     Topics Nothing 0 Follow [key('f')] "f" "follow" "follow the newest records";
     Topics Nothing 0 Replay [key('r')] "r" "send again" "send a record like this";
-    Faults Faults 0 SlowDisk [key('W')] "W" "slow disk" "slow its disk";
-    Faults Faults 0 FillDisk [key('F')] "F" "disk full" "fill its disk, or heal it";
-    Faults Faults 0 CorruptDisk [key('C')] "C" "corrupt" "flip a byte on its disk";
-    Faults Faults 0 SkewClock [key('T')] "T" "clock" "set its clock wrong";
+    Topics Faults 0 SlowDisk [key('W')] "W" "slow disk" "slow its disk";
+    Topics Faults 0 FillDisk [key('F')] "F" "disk full" "fill its disk, heal it";
+    Topics Faults 0 CorruptDisk [key('C')] "C" "corrupt" "flip a byte on its disk";
+    Topics Faults 0 SkewClock [key('T')] "T" "clock" "set its clock wrong";
 }
 
 /// What a key press means; `None`: nothing.

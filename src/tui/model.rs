@@ -11,8 +11,8 @@ use super::overlays::toast::Toast;
 use super::screens;
 use super::theme::{Depth, Theme};
 use crate::cluster::view::{
-    BrokerId, ClusterView, CommandDoc, FaultsRequest, GroupState, GroupsRequest, PartitionName, PartitionRow, RowSort, TopicDetail,
-    TopicsRequest, ViewRequest, WhyAbout, WireRequest, XrayRequest,
+    BrokerId, ClusterView, CommandDoc, FaultsRequest, GroupState, GroupsRequest, PartitionName, PartitionRow, RowSort,
+    TopicDetail, TopicsRequest, ViewRequest, WhyAbout, WireRequest, XrayRequest,
 };
 use ratatui::layout::Rect;
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use crate::cluster::live::clock::LiveClock;
 use crate::cluster::live::history::{Ended, FactKind, FaultSort, History, HostFact};
 use crate::cluster::live::status::Phase;
 use crate::cluster::live::supervisor::Supervisor;
-use crate::cluster::observation::{found, DiskUse, Moment, Note, Observer};
+use crate::cluster::observation::{DiskUse, Moment, Note, Observer, found};
 use crate::cluster::options::Durability;
 use crate::cluster::view::{BrokerState, ClockMode, EventKind};
 use crate::engine::observe::Event;

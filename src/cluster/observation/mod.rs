@@ -34,9 +34,10 @@ mod why_quorum;
 mod xray;
 
 pub use broker::DiskUse;
+pub use outlook::LinkReport;
 
 use super::ledger::Report;
-use super::link::{Link, LinkFaults};
+use super::link::Link;
 use super::view::{
     ActiveFault, BrokerState, Capabilities, Change, ClockMode, ClusterView, EventKind, FaultChip, HostFacts, Ledger,
     PartitionName, PartitionSeverity, QuorumRole, Totals, ViewRequest,
@@ -50,7 +51,8 @@ use crate::protocol::ids::{BrokerId, PartitionId};
 use broker::Broker;
 use coordinated::Coordinated;
 use facts::{Facts, NewFact};
-use meter::{Rate, Samples};
+use meter::Samples;
+use outlook::LinkSeen;
 use partition::{Life, Lives, Partition};
 use partitions::{Partitions, Turned};
 use std::collections::BTreeMap;
@@ -124,29 +126,6 @@ pub struct Fault {
     pub active: ActiveFault,
     /// The chip on each broker it acts on.
     pub chips: Vec<(BrokerId, FaultChip)>,
-}
-
-/// What a host tells of a link now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LinkReport {
-    /// Sender and receiver.
-    pub link: Link,
-    /// What is set on it.
-    pub faults: LinkFaults,
-    /// Messages it holds.
-    pub held: usize,
-    /// Messages lost on it since it was healthy last.
-    pub lost: u64,
-    /// Messages and bytes that have set out on it so far; `None` where nobody counts.
-    pub passed: Option<(u64, u64)>,
-}
-
-/// A link as it was told last, and how much passes.
-#[derive(Debug, Clone)]
-struct LinkSeen {
-    report: LinkReport,
-    messages: Rate,
-    bytes: Rate,
 }
 
 /// What groups have to know of partitions.

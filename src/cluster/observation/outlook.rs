@@ -5,9 +5,10 @@
 //!
 //! Deliberately not here: the one or two sentences of a forecast (`forecast`), and how anything looks.
 
-use super::forecast::Impact;
+use super::Observer;
 use super::broker::Broker;
-use super::{LinkReport, LinkSeen, Observer};
+use super::forecast::Impact;
+use super::meter::Rate;
 use crate::cluster::command::values::duration_text;
 use crate::cluster::command::{Command, DiskCommand, Who, parse_line};
 use crate::cluster::link::{CLIENTS, Link, LinkFaults};
@@ -19,6 +20,29 @@ use std::time::Duration;
 
 /// What a broker said is of now if it is not older than this, in milliseconds.
 const FRESH_MS: u64 = 2_000;
+
+/// What a host tells of a link now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkReport {
+    /// Sender and receiver.
+    pub link: Link,
+    /// What is set on it.
+    pub faults: LinkFaults,
+    /// Messages it holds.
+    pub held: usize,
+    /// Messages lost on it since it was healthy last.
+    pub lost: u64,
+    /// Messages and bytes that have set out on it so far; `None` where nobody counts.
+    pub passed: Option<(u64, u64)>,
+}
+
+/// A link as it was told last, and how much passes.
+#[derive(Debug, Clone)]
+pub(super) struct LinkSeen {
+    report: LinkReport,
+    messages: Rate,
+    bytes: Rate,
+}
 
 /// How a broker would go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,11 +139,11 @@ impl Observer {
         let (up, voters, needed) = self.voters_without(gone);
         let had_quorum = self.voters_without(&[]).0 >= needed;
         if had_quorum && up < needed && voters > 0 {
-            let text = format!("quorum keeps {up} of {voters} voters: no controller");
+            let text = format!("no controller: quorum keeps {up} of {voters}");
             return Some(point(PointKind::NoQuorum, None, text));
         }
         let moves = self.controller.is_some_and(|controller| gone.contains(&controller));
-        moves.then(|| point(PointKind::Quorum, None, format!("the controller moves: {up} of {voters} voters stay")))
+        moves.then(|| point(PointKind::Quorum, None, format!("controller moves; {up} of {voters} voters up")))
     }
 
     /// What cannot be told, and why.
@@ -254,8 +278,8 @@ fn points_of_partitions(impact: &Impact, going: Going) -> Vec<Point> {
         points.push(point(PointKind::FewerCopies, impact.thinner as u64, format!("{text} one copy fewer{until}")));
     }
     if impact.at_risk > 0 && going != Going::InOrder {
-        let records = if impact.at_risk == 1 { "record is" } else { "records are" };
-        let text = format!("{records} not copied yet: lost if acks=1");
+        let text =
+            if impact.at_risk == 1 { "record not copied yet: at risk" } else { "records not copied yet: at risk" };
         points.push(point(PointKind::AtRisk, impact.at_risk, text));
     }
     points

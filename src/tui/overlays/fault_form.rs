@@ -94,7 +94,12 @@ fn fields(subject: Subject, set: LinkFaults) -> Vec<Field> {
             let rate = set.bytes_per_s.map(|rate| ByteRate(crate::cluster::command::values::Size(rate)).to_string());
             vec![
                 choice("applies to", WAYS, 0, "What the sender sends, or what both send. ← → change a choice."),
-                choice("traffic", TRAFFIC, traffic, "cut: lost, nobody is told. hold: kept until it is delivered again."),
+                choice(
+                    "traffic",
+                    TRAFFIC,
+                    traffic,
+                    "cut: lost, nobody is told. hold: kept until it is delivered again.",
+                ),
                 text("delay", written(set.delay), "Everything is so much later: 120ms, 2s. Empty: at once."),
                 text("jitter", written(set.jitter), "... and up to so much more, drawn anew for each message: 40ms."),
                 text("loss", loss, "So many of 100 messages are lost: 5%, 0.5%. Empty: none."),
@@ -102,14 +107,22 @@ fn fields(subject: Subject, set: LinkFaults) -> Vec<Field> {
             ]
         }
         Subject::SlowDisk(_) => {
-            vec![text("each write", "200ms".to_owned(), "Every write takes so much longer: 200ms, 2s. 0s: as fast as before.")]
+            vec![text(
+                "each write",
+                "200ms".to_owned(),
+                "Every write takes so much longer: 200ms, 2s. 0s: as fast as before.",
+            )]
         }
         Subject::Corrupt(_) => vec![
             text("partition", String::new(), "In which partition: orders-0. Empty: in the largest one."),
             text("offset", String::new(), "In the batch that holds this offset. Empty: in the last one."),
         ],
         Subject::Skew(_) => {
-            vec![text("ahead by", "+5s".to_owned(), "Its wall clock is ahead (+5s) or behind (-500ms). +0s: right again.")]
+            vec![text(
+                "ahead by",
+                "+5s".to_owned(),
+                "Its wall clock is ahead (+5s) or behind (-500ms). +0s: right again.",
+            )]
         }
     }
 }
@@ -162,7 +175,9 @@ impl FaultForm {
                 Err(said) => blocked(said),
                 Ok(Share { per_million: 1_000_000 }) => Verdict::Warns("all of them: like a cut".to_owned()),
                 Ok(Share { per_million: 0 }) => Verdict::Fine,
-                Ok(share) => Verdict::Means(format!("one of {}", (1_000_000 + share.per_million / 2) / share.per_million)),
+                Ok(share) => {
+                    Verdict::Means(format!("one of {}", (1_000_000 + share.per_million / 2) / share.per_million))
+                }
             },
             "rate" if !value.is_empty() => match value.parse::<ByteRate>() {
                 Err(said) => blocked(said),
@@ -218,15 +233,11 @@ impl FaultForm {
         let spec = format!("{}{between}{}", link_end(from), link_end(to));
         let time = |label| duration(self.get(label)).unwrap_or_default();
         let rate = self.get("rate").parse::<ByteRate>().ok().map(|rate| rate.0.0);
-        let after = LinkFaults {
-            is_cut: self.get("traffic") == "cut",
-            is_held: self.get("traffic") == "hold",
-            delay: time("delay"),
-            jitter: time("jitter"),
-            loss_per_million: share(self.get("loss")).map_or(0, |share| share.per_million),
-            bytes_per_s: rate,
-            ..self.before
-        };
+        let mut after = self.before;
+        (after.is_cut, after.is_held) = (self.get("traffic") == "cut", self.get("traffic") == "hold");
+        (after.delay, after.jitter) = (time("delay"), time("jitter"));
+        after.loss_per_million = share(self.get("loss")).map_or(0, |share| share.per_million);
+        after.bytes_per_s = rate;
         let mut before = self.before;
         let mut lines = Vec::new();
         // A cut and a limit end with the link's healing only: what else is set comes again after it.
@@ -323,7 +334,9 @@ impl FaultForm {
             self.focus = place;
             return Outcome::stay();
         }
-        Outcome { close: true, cmds: self.lines().into_iter().map(Cmd::Run).collect() }
+        // The form has told what it does: what cannot be undone is not asked about a second time.
+        let does = if matches!(self.subject, Subject::Corrupt(_)) { Cmd::Submit } else { Cmd::Run };
+        Outcome { close: true, cmds: self.lines().into_iter().map(does).collect() }
     }
 
     fn title(&self) -> String {

@@ -40,12 +40,11 @@ const SIGNS: &[(&str, Role, &str)] = &[
 ];
 
 /// The lists of keys.
-const TITLES: [(Group, &str); 5] = [
+const TITLES: [(Group, &str); 4] = [
     (Group::Everywhere, "Everywhere"),
     (Group::Time, "Time"),
     (Group::Cluster, "Cluster"),
-    (Group::Topics, "Topics"),
-    (Group::Faults, "Faults"),
+    (Group::Topics, "Topics, faults"),
 ];
 
 /// How the screen reads, in sentences.

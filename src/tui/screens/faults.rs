@@ -80,7 +80,8 @@ impl Panels {
         if frame.width < Width::Medium {
             let inside = Rect { x: body.x + 1, width: body.width.saturating_sub(2), ..body };
             let links = Rect { height: (ends + 1).min(body.height.saturating_sub(9).max(3)), ..inside };
-            let link = Rect { y: links.bottom(), height: 2.min(body.bottom().saturating_sub(links.bottom())), ..inside };
+            let link =
+                Rect { y: links.bottom(), height: 2.min(body.bottom().saturating_sub(links.bottom())), ..inside };
             let rest = body.bottom().saturating_sub(link.bottom());
             let broker = Rect { y: link.bottom(), height: rest.min((rest / 2).clamp(3, 5)), ..inside };
             let active = Rect { y: broker.bottom(), height: rest - broker.height, ..inside };
@@ -92,9 +93,10 @@ impl Panels {
         // Rows of three, two or one, as high as leaves the link its panel.
         let tall = |rows: u16, room: u16| (ends * rows + 3 + room <= body.height).then_some(ends * rows + 3);
         let height = tall(3, LINK_ROWS_EASY).or(tall(2, LINK_ROWS_EASY)).or(tall(2, LINK_ROWS)).or(tall(1, LINK_ROWS));
-        let links = Rect { height: height.unwrap_or(body.height.saturating_sub(LINK_ROWS).max(6)).min(body.height), ..left };
+        let links =
+            Rect { height: height.unwrap_or(body.height.saturating_sub(LINK_ROWS).max(6)).min(body.height), ..left };
         let link = Rect { y: links.bottom(), height: body.height - links.height, ..left };
-        let upper = (BROKER_ROWS + u16::from(body.height > BROKER_ROWS + 8)).min(body.height * 2 / 3);
+        let upper = (BROKER_ROWS + 3 * u16::from(body.height > BROKER_ROWS + 10)).min(body.height * 2 / 3);
         let broker = Rect { height: upper, ..side };
         let active = Rect { y: broker.bottom(), height: side.height - upper, ..side };
         Panels { links, link, broker, active, framed: true }
@@ -145,12 +147,7 @@ fn inner(panels: Panels, area: Rect) -> Rect {
     if !panels.framed {
         return area;
     }
-    Rect {
-        x: area.x + 2,
-        y: area.y + 1,
-        width: area.width.saturating_sub(4),
-        height: area.height.saturating_sub(2),
-    }
+    Rect { x: area.x + 2, y: area.y + 1, width: area.width.saturating_sub(4), height: area.height.saturating_sub(2) }
 }
 
 /// Draws the screen into the frame's body.
@@ -178,10 +175,12 @@ pub fn draw(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) 
     if panels.active.height < 2 {
         return;
     }
-    let keys = if model.faults.pane == FaultsPane::Active {
-        [("↵", " undo it   "), ("H", " heal all")]
-    } else {
-        [("u", " undo last   "), ("H", " heal all")]
+    let is_short = panels.active.width < 44;
+    let keys = match (model.faults.pane == FaultsPane::Active, is_short) {
+        (true, false) => [("↵", " undo it   "), ("H", " heal all")],
+        (false, false) => [("u", " undo last   "), ("H", " heal all")],
+        (true, true) => [("↵", " undo  "), ("H", " all")],
+        (false, true) => [("u", " undo  "), ("H", " all")],
     };
     let keys: Vec<Piece<'_>> = keys
         .into_iter()

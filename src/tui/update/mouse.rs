@@ -2,6 +2,7 @@
 
 use super::changes;
 use crate::tui::keymap::Action;
+use crate::tui::layout::Frame;
 use crate::tui::model::{Model, Pane, Screen};
 use crate::tui::msg::Cmd;
 use crate::tui::screens::cluster::{self, Hit};
@@ -66,27 +67,8 @@ fn click(model: &mut Model, x: u16, y: u16) -> Vec<Cmd> {
     if model.is_empty() {
         return Vec::new();
     }
-    if model.screen == Screen::Topics {
-        return super::topics::on_click(model, frame, (x, y), double);
-    }
-    if model.screen == Screen::Partition
-        && let Some(cmds) = super::partition::on_click(model, frame, x, y, double)
-    {
+    if let Some(cmds) = on_screen(model, frame, (x, y), double) {
         return cmds;
-    }
-    if model.screen == Screen::Faults
-        && let Some(cmds) = super::faults::on_click(model, frame, (x, y), double)
-    {
-        return cmds;
-    }
-    if model.screen == Screen::Quorum
-        && let Some(voter) = quorum::card_at(&view, frame, x, y)
-    {
-        model.cluster.broker = Some(voter);
-        return if double { super::on_action(model, Action::Open) } else { changes::select_consequence(model) };
-    }
-    if model.screen == Screen::Wire && super::wire::on_click(model, frame, (x, y), double) {
-        return Vec::new();
     }
     let hit = match cluster::hit(model, &view, frame, x, y) {
         // What stands there is another screen's.
@@ -125,6 +107,21 @@ fn click(model: &mut Model, x: u16, y: u16) -> Vec<Cmd> {
             Vec::new()
         }
         Hit::Nothing => Vec::new(),
+    }
+}
+
+/// What a press means on the screen that is shown; `None` where it means what it means on the Cluster screen.
+fn on_screen(model: &mut Model, frame: Frame, (x, y): (u16, u16), double: bool) -> Option<Vec<Cmd>> {
+    match model.screen {
+        Screen::Topics => Some(super::topics::on_click(model, frame, (x, y), double)),
+        Screen::Partition => super::partition::on_click(model, frame, x, y, double),
+        Screen::Faults => super::faults::on_click(model, frame, (x, y), double),
+        Screen::Wire => super::wire::on_click(model, frame, (x, y), double).then(Vec::new),
+        Screen::Quorum => {
+            model.cluster.broker = Some(quorum::card_at(&model.view, frame, x, y)?);
+            Some(if double { super::on_action(model, Action::Open) } else { changes::select_consequence(model) })
+        }
+        _ => None,
     }
 }
 

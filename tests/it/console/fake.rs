@@ -101,6 +101,8 @@ pub struct FakeCluster {
     pub submitted: Vec<String>,
     /// Everything produced by hand.
     pub produced: Vec<ProduceDraft>,
+    /// Faults of links beside the dead broker, and what is told of links and lines.
+    pub link_faults: bool,
     /// How many rows were built in all: drawing must not need more than what is in view.
     pub rows_built: usize,
     commands: Vec<CommandDoc>,
@@ -120,6 +122,7 @@ impl FakeCluster {
             paused: false,
             submitted: Vec::new(),
             produced: Vec::new(),
+            link_faults: false,
             rows_built: 0,
             commands: catalogue(),
             replies: Vec::new(),
@@ -448,7 +451,7 @@ impl ClusterPort for FakeCluster {
             quorum: None,
             xray: want.xray.as_ref().and_then(|want| fake_xray::view(want, self.scene)),
             wire: None,
-            link_faults: None,
+            link_faults: want.faults.clone().filter(|_| self.link_faults).map(super::faults::told),
             groups: want.groups.as_ref().map(|want| fake_groups::view(want, NOW_MS, self.scene)),
             topics: want.topics.as_ref().map(|want| fake_topics::view(want, self.scene)),
             placement: None,
@@ -481,6 +484,7 @@ impl ClusterPort for FakeCluster {
                     undo: "start 2".into(),
                     links: Vec::new(),
                 })
+                .chain(self.link_faults.then(super::faults::on_links).into_iter().flatten())
                 .collect(),
             brokers,
         })

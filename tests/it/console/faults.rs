@@ -8,7 +8,8 @@ use kafkarium::cluster::link::{CLIENTS, LinkFaults};
 use kafkarium::cluster::sim::run::Run;
 use kafkarium::cluster::sim::stage::Stage;
 use kafkarium::cluster::view::{
-    ActiveFault, BrokerId, ClusterPort, Copies, FaultKind, FaultsView, LinkView, Outlook, Point, PointKind, Traffic, Weight,
+    ActiveFault, BrokerId, ClusterPort, Copies, FaultKind, FaultsRequest, FaultsView, LinkView, Outlook, Point,
+    PointKind, Traffic, Weight,
 };
 use kafkarium::tui::commands;
 use kafkarium::tui::draw::draw;
@@ -22,9 +23,14 @@ use std::time::Duration;
 
 pub fn faults(theme: Theme, columns: u16, rows: u16, keys: &str) -> Console {
     let mut console = Console::new(Scene::Failover, theme, columns, rows);
+    console.cluster.link_faults = true;
     console.keys("7");
-    console.refresh();
     console.keys(keys);
+    console
+}
+
+/// What is wrong with links.
+pub fn on_links() -> Vec<ActiveFault> {
     let fault = |kind, text: &str, ago_ms, undo: &str, links| ActiveFault {
         kind,
         text: text.into(),
@@ -32,27 +38,26 @@ pub fn faults(theme: Theme, columns: u16, rows: u16, keys: &str) -> Console {
         undo: undo.into(),
         links,
     };
-    let want = console.model.view_request().faults;
     let (one, three, four, five) = (BrokerId(1), BrokerId(3), BrokerId(4), BrokerId(5));
-    let view = Arc::make_mut(&mut console.model.view);
-    view.faults.extend([
+    vec![
         fault(FaultKind::Cut, "link 1 → 5 cut", 8_400, "link heal 1 to 5", vec![(one, five)]),
         fault(FaultKind::Slow, "link 3 ⇄ 4 +120ms", 64_000, "link heal 3 4", vec![(three, four), (four, three)]),
         fault(FaultKind::Loss, "link clients → 3 loses 5 %", 69_000, "link heal clients to 3", vec![(CLIENTS, three)]),
-    ]);
-    view.link_faults = want.map(|want| Box::new(FaultsView { link: want.link.map(link), outlook: want.line.map(outlook) }));
-    console
+    ]
+}
+
+/// What is told of what the screen asks for.
+pub fn told(want: FaultsRequest) -> Box<FaultsView> {
+    Box::new(FaultsView { link: want.link.map(link), outlook: want.line.map(outlook) })
 }
 
 /// What is told of a link: the one from 1 to 5 is cut, and so on.
 fn link(ends: (BrokerId, BrokerId)) -> LinkView {
     let faults = match (ends.0.0, ends.1.0) {
         (1, 5) => LinkFaults { is_cut: true, ..LinkFaults::default() },
-        (3, 4) | (4, 3) => LinkFaults {
-            delay: Duration::from_millis(120),
-            jitter: Duration::from_millis(40),
-            ..LinkFaults::default()
-        },
+        (3, 4) | (4, 3) => {
+            LinkFaults { delay: Duration::from_millis(120), jitter: Duration::from_millis(40), ..LinkFaults::default() }
+        }
         (-1, 3) => LinkFaults { loss_per_million: 50_000, ..LinkFaults::default() },
         _ => LinkFaults::default(),
     };
@@ -148,7 +153,7 @@ fn keys_of_links_run_lines_of_the_language() {
     let mut console = faults(dark(), 120, 36, "");
     console.keys("X");
     assert!(console.cluster.submitted.contains(&"link cut 1 2".to_owned()), "{:?}", console.cluster.submitted);
-    console.press(KeyCode::Enter);
+    console.keys("x");
     assert!(console.text().contains("kept until released"), "{}", console.text());
     console.press(KeyCode::Esc);
     assert!(!console.asked.contains(&Cmd::Quit));
@@ -190,7 +195,8 @@ fn simulated(brokers: i32, columns: u16, rows: u16, keys: &str) -> String {
     let mut buffer = ratatui::buffer::Buffer::empty(model.area);
     draw(&model, &model.view, &model.theme, model.area, &mut buffer);
     let steps = kafkarium::tui::numbers::count(model.view.host.world.map_or(0, |world| world.steps));
-    screenshot::text(&buffer).replace(&format!("step {steps} "), &format!("step {} ", "n".repeat(steps.chars().count())))
+    screenshot::text(&buffer)
+        .replace(&format!("step {steps} "), &format!("step {} ", "n".repeat(steps.chars().count())))
 }
 
 #[test]

@@ -192,8 +192,9 @@ fn ways(pen: &mut Pen<'_>, view: &ClusterView, link: &LinkView, area: Rect) {
         pen.text(x, area.y, cells, &text, pen.theme.bold(role));
     }
     let line = Rect { x: area.x + cells + 1, width: area.width.saturating_sub(2 * cells + 2), ..area };
-    arrow(pen, line, there, link.faults.is_stopped(), true);
-    arrow(pen, Rect { y: line.y + 2, ..line }, and_back, is_back_cut, false);
+    let nobody = is_dead(from) || is_dead(to);
+    arrow(pen, line, there, nobody || link.faults.is_stopped(), true);
+    arrow(pen, Rect { y: line.y + 2, ..line }, and_back, nobody || is_back_cut, false);
 }
 
 /// `─── records ──►`, `◄── fetches ───`, with a cross where nothing gets through.
@@ -213,7 +214,7 @@ fn arrow(pen: &mut Pen<'_>, line: Rect, label: &str, is_stopped: bool, is_there:
 /// `12 messages and 3.4 kB a second`.
 fn passing(link: &LinkView) -> String {
     match link.traffic {
-        None => "how much passes: –".to_owned(),
+        None => "–".to_owned(),
         Some(traffic) => {
             let sum = |number: u64| number * 1_000 / traffic.over_ms.max(1);
             let size = format!("{} a second", bytes(sum(traffic.bytes)));
@@ -229,7 +230,7 @@ fn passing(link: &LinkView) -> String {
 fn effects(view: &ClusterView, link: &LinkView) -> Vec<(String, Role)> {
     let (from, to) = link.ends;
     let mut told = Vec::new();
-    let now = format!("Now: {}.", passing(link));
+    let now = format!("Passes now: {}.", passing(link));
     let lost = match (link.lost, link.since_ms) {
         (0, _) => String::new(),
         (lost, Some(since)) => {
@@ -249,8 +250,9 @@ fn effects(view: &ClusterView, link: &LinkView) -> Vec<(String, Role)> {
         let left = at_ms.saturating_sub(view.at_ms);
         let when = if left == 0 { "now".to_owned() } else { format!("in {}", span_ms(left)) };
         let of = plural(copies.in_sync.into(), "partition");
-        let text =
-            format!("{follower} cannot fetch from {leader}, so it leaves the ISR of the {of} {leader} leads {when} ({name}).");
+        let text = format!(
+            "{follower} cannot fetch from {leader}, so it leaves the ISR of the {of} {leader} leads {when} ({name})."
+        );
         told.push((text, Role::Lag));
     }
     for (copies, leader, follower) in [(link.copies, from, to), (link.asks, to, from)] {
@@ -262,7 +264,10 @@ fn effects(view: &ClusterView, link: &LinkView) -> Vec<(String, Role)> {
         _ => {}
     }
     if told.len() == 1 {
-        told.push((format!("Neither copies anything from the other, and neither of {from} and {to} is the controller."), Role::Dim));
+        told.push((
+            format!("Neither copies anything from the other, and neither of {from} and {to} is the controller."),
+            Role::Dim,
+        ));
     }
     told
 }
@@ -275,7 +280,8 @@ fn copying(copies: Copies, leader: BrokerId, follower: BrokerId) -> Option<(Stri
     let (text, role) = if copies.in_sync == copies.partitions {
         (format!("{follower} follows {leader} in {all}, in sync in all."), Role::Dim)
     } else {
-        let behind = if copies.behind > 0 { format!(", {} records behind", count(copies.behind)) } else { String::new() };
+        let behind =
+            if copies.behind > 0 { format!(", {} records behind", count(copies.behind)) } else { String::new() };
         (format!("{follower} follows {leader} in {all}, in sync in {}{behind}.", copies.in_sync), Role::Lag)
     };
     Some((text, role))

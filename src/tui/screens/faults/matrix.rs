@@ -129,6 +129,8 @@ fn link(pen: &mut Pen<'_>, view: &ClusterView, link: (BrokerId, BrokerId), cell:
         return;
     };
     let (text, role) = told(first);
+    // A narrow cell has no room for the space.
+    let text = if width(&text) > cell.width { text.replacen(' ', "", 1) } else { text };
     pen.text(cell.x, cell.y, cell.width, &cut_middle(&text, cell.width), theme.bold(role));
     if cell.height > 1 {
         let ago = span_ms(view.at_ms.saturating_sub(first.since_ms));

@@ -41,20 +41,32 @@ pub(super) fn actions(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, area
     };
     let chip = |text: &str| card.faults.iter().find(|chip| chip.text.starts_with(text));
     let is_frozen = card.state == BrokerState::Suspended;
-    let (suspend, note) =
-        if is_frozen { ("resume", "goes on where it stood") } else { ("suspend", "frozen, sockets stay open") };
-    let (restart, again) =
-        if card.state.is_dead() { ("start", "same id, port and log") } else { ("restart", "clean stop, then start") };
+    let short = |long: &str, short: &str| if area.width >= 44 { long.to_owned() } else { short.to_owned() };
+    let (suspend, note) = if is_frozen {
+        ("resume", short("goes on where it stood", "goes on"))
+    } else {
+        ("suspend", short("frozen, sockets stay open", "sockets stay open"))
+    };
+    let (restart, again) = if card.state.is_dead() {
+        ("start", short("same id, port and log", "with its log"))
+    } else {
+        ("restart", short("clean stop, then start", "stop, then start"))
+    };
     let slow = chip("+").filter(|_| view.faults.iter().any(|fault| fault.undo == format!("disk heal {}", card.id)));
     let full = chip("full").map_or("appends fail", |_| "full now: F heals it");
     let rows: [(&str, &str, String, bool); 8] = [
-        ("K", "kill −9", "process ends, cache stays".into(), true),
-        ("O", "power loss", "unsynced records go too".into(), true),
-        ("S", suspend, note.into(), true),
-        ("R", restart, again.into(), true),
-        ("W", "slow disk", slow.map_or("each write +200 ms".into(), |chip| format!("each write {} now", chip.text)), false),
+        ("K", "kill −9", short("process ends, cache stays", "the cache stays"), true),
+        ("O", "power loss", short("unsynced records go too", "unsynced is lost"), true),
+        ("S", suspend, note, true),
+        ("R", restart, again, true),
+        (
+            "W",
+            "slow disk",
+            slow.map_or("each write +200 ms".into(), |chip| format!("each write {} now", chip.text)),
+            false,
+        ),
         ("F", "disk full", full.into(), false),
-        ("C", "corrupt tail", "flip a byte at the end".into(), false),
+        ("C", "corrupt tail", short("flip a byte at the end", "flip a byte"), false),
         ("T", "clock skew", "+5 s, or behind".into(), false),
     ];
     let mut y = area.y;
@@ -95,7 +107,11 @@ pub(super) fn forecast(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, are
     let Some(line) = foretold(model) else {
         pen.rule(area.x, area.right(), area.y, &[piece("If you do it now", theme.bold(Role::Text))], &[]);
         let text = "Choose a broker: this tells what killing it would do.";
-        told(pen, &[piece(text, theme.fg(Role::Dim))], Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area });
+        told(
+            pen,
+            &[piece(text, theme.fg(Role::Dim))],
+            Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area },
+        );
         return;
     };
     let does_it = model.armed.as_ref().and_then(|_| {
@@ -230,10 +246,8 @@ pub(super) fn active(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, area:
         return;
     }
     if y + 2 < area.bottom() {
-        let keys = [
-            piece("Save what was done as a demo: ", theme.fg(Role::Dim)),
-            piece(":save", theme.bold(Role::Focus)),
-        ];
+        let keys =
+            [piece("Save what was done as a demo: ", theme.fg(Role::Dim)), piece(":save", theme.bold(Role::Focus))];
         pen.pieces(area.x, y + 1, area.width, &keys);
         if let Some(world) = view.host.world {
             let text = [
