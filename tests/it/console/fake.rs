@@ -3,6 +3,8 @@
 //! It answers like a host would, from a table; it runs nothing. Commands are written down for the test to read.
 
 // The benchmark of the console takes this file by its path, too.
+#[path = "fake_faults.rs"]
+mod fake_faults;
 #[path = "fake_groups.rs"]
 mod fake_groups;
 #[path = "fake_topics.rs"]
@@ -451,7 +453,7 @@ impl ClusterPort for FakeCluster {
             quorum: None,
             xray: want.xray.as_ref().and_then(|want| fake_xray::view(want, self.scene)),
             wire: None,
-            link_faults: want.faults.clone().filter(|_| self.link_faults).map(super::faults::told),
+            link_faults: want.faults.clone().filter(|_| self.link_faults).map(fake_faults::told),
             groups: want.groups.as_ref().map(|want| fake_groups::view(want, NOW_MS, self.scene)),
             topics: want.topics.as_ref().map(|want| fake_topics::view(want, self.scene)),
             placement: None,
@@ -484,7 +486,7 @@ impl ClusterPort for FakeCluster {
                     undo: "start 2".into(),
                     links: Vec::new(),
                 })
-                .chain(self.link_faults.then(super::faults::on_links).into_iter().flatten())
+                .chain(self.link_faults.then(fake_faults::on_links).into_iter().flatten())
                 .collect(),
             brokers,
         })
