@@ -15,6 +15,7 @@ mod groups;
 mod lesson;
 mod port;
 mod quorum;
+mod recorded;
 mod topics;
 mod wire;
 mod xray;
@@ -31,6 +32,7 @@ pub use quorum::{
     Ballot, Contest, MetadataLine, QuorumMessage, QuorumReplica, QuorumStanding, QuorumView, Reach, Term, Vote,
     VoteNote,
 };
+pub use recorded::Recorded;
 pub use topics::{
     PlaceView, PlacementRequest, PlacementView, SetBy, TopicDetail, TopicRow, TopicSetting, TopicSums, TopicsRequest,
     TopicsView,
@@ -78,8 +80,10 @@ pub struct ViewRequest {
     pub selected: Option<PartitionName>,
     /// Tell the causes of this in [`ClusterView::why`].
     pub why: Option<WhyAbout>,
-    /// View this moment of the recording and not the present. Hosts that cannot ([`Capabilities::rewind`]) ignore it.
+    /// View this moment of the recording and not the present. Hosts that do not record ([`Capabilities::recall`]) ignore it.
     pub at_ms: Option<u64>,
+    /// Where the timeline ends; `None`: at the moment that is viewed.
+    pub end_ms: Option<u64>,
     /// How much past the timeline shows.
     pub window_ms: u64,
     /// How many samples each timeline strip has.
@@ -114,6 +118,7 @@ impl Default for ViewRequest {
             selected: None,
             why: None,
             at_ms: None,
+            end_ms: None,
             window_ms: 60_000,
             strip_samples: 120,
             spark_samples: 16,
@@ -172,6 +177,8 @@ pub struct ClusterView {
     pub ledger: Option<Ledger>,
     /// Every fault that is active, newest first: what `undo` and `heal` end.
     pub faults: Vec<ActiveFault>,
+    /// What is recorded of the past, if anything is.
+    pub recorded: Option<Recorded>,
     /// The lesson that is read, if one is.
     pub lesson: Option<LessonView>,
     /// The consumer groups, as far as they were asked for.
@@ -255,8 +262,10 @@ pub struct Capabilities {
     pub slow: bool,
     /// Advance the world by one happening.
     pub step: bool,
-    /// Show the past.
+    /// Take the world itself back, and let it go on differently from there.
     pub rewind: bool,
+    /// Show what was recorded of the past ([`ViewRequest::at_ms`]); the cluster goes on meanwhile.
+    pub recall: bool,
     /// Kill, suspend, cut and so on.
     pub faults: bool,
     /// A demo workload can be started (`demo` on the empty screen).
@@ -539,9 +548,11 @@ pub enum ReplicaRole {
     Suspended,
 }
 
-/// What happened, on one axis of time that ends at [`ClusterView::at_ms`].
+/// What happened, on one axis of time.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Timeline {
+    /// Where the axis ends: at [`ClusterView::at_ms`], or later if that is in the past.
+    pub end_ms: u64,
     /// How much past it covers.
     pub window_ms: u64,
     /// Facts, oldest first. The newest are kept where there are too many; then `dropped` says how many are not shown.

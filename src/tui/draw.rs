@@ -22,7 +22,7 @@ use super::overlays::{self, Overlay, toast};
 use super::pen::{Pen, Piece, piece, pieces_width, width};
 use super::screens::{cluster, empty, faults, groups, messages, partition, quorum, start, topics, wire};
 use super::theme::{Ground, Role, Theme};
-use super::widgets::hints::space;
+use super::widgets::hints::{HintRow, space};
 use super::widgets::timeline;
 use crate::cluster::view::{ClockMode, ClusterView, Weight, WorldFacts};
 use ratatui::buffer::Buffer;
@@ -84,6 +84,9 @@ fn framed(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
         let focused = model.cluster.pane == Pane::Timeline;
         timeline::draw(pen, &frame, view, model.cluster.event, focused);
     }
+    if matches!(view.clock, ClockMode::Rewound { .. }) {
+        left_edge(pen, frame);
+    }
     hints(pen, model, view, frame);
     let below_header = Rect { y: frame.header + 1, height: frame.hints.saturating_sub(frame.header + 1), ..frame.area };
     let beside = model.shown_messages().and_then(|_| messages::beside_list(frame));
@@ -97,6 +100,35 @@ fn framed(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
         overlay.draw(pen, model, view, below_header);
     }
     toast::draw(pen, &model.toasts, below_header);
+}
+
+/// What is shown is not the present: the left edge of everything below the headline says so.
+fn left_edge(pen: &mut Pen<'_>, frame: Frame) {
+    let style = pen.theme.bold(Role::Lead);
+    for y in frame.body.y..frame.hints {
+        // The mark of the selected row stays.
+        if pen.buffer.cell((frame.area.x, y)).is_some_and(|cell| cell.symbol() != glyphs::SELECTED) {
+            pen.text(frame.area.x, y, 1, glyphs::BAR, style);
+        }
+    }
+}
+
+/// The keys of a recording, on every screen: nothing else can be done in the past.
+fn past_hints(pen: &mut Pen<'_>, model: &Model, frame: Frame) {
+    let plays = model.past.is_some_and(|past| past.played_at_ms.is_some());
+    HintRow::begin(pen, frame).keys(
+        pen,
+        &[
+            ("End", "live", true),
+            ("[ ]", "1 s", true),
+            (", .", "picture", true),
+            ("{ }", "event", true),
+            ("Space", if plays { "stop" } else { "play" }, true),
+            ("w", "why?", true),
+            ("m '", "mark", frame.width >= Width::Medium),
+            ("", "the past: changes are off", true),
+        ],
+    );
 }
 
 fn clock_chip(view: &ClusterView) -> (String, Role) {
@@ -319,6 +351,9 @@ fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
     pen.ground(Rect { y, height: 1, ..frame.area }, Ground::Raise);
     let end = frame.area.right().saturating_sub(1);
     let x = frame.area.x + 1;
+    if model.past.is_some() && model.cluster.filter_input.is_none() && model.topics.filter_input.is_none() {
+        return past_hints(pen, model, frame);
+    }
     if let Some(input) = &model.cluster.filter_input {
         filter_hint(pen, input, view.rows.total, " show all   ! inverts", frame);
         return;

@@ -55,6 +55,7 @@ pub enum Action {
     Faster,
     Live,
     GoThere,
+    Mark,
     Window,
     Kill,
     PowerLoss,
@@ -112,6 +113,10 @@ pub enum Need {
     Step,
     /// [`Capabilities::rewind`].
     Rewind,
+    /// [`Capabilities::rewind`] or [`Capabilities::recall`].
+    Past,
+    /// [`Capabilities::step`], or what was recorded picture by picture.
+    Pictures,
     /// [`Capabilities::faults`].
     Faults,
     /// [`Capabilities::demo`].
@@ -127,6 +132,8 @@ impl Need {
             Need::Slow => can.slow,
             Need::Step => can.step,
             Need::Rewind => can.rewind,
+            Need::Past => can.rewind || can.recall,
+            Need::Pictures => can.step || can.recall,
             Need::Faults => can.faults,
             Need::Demo => can.demo,
         }
@@ -206,18 +213,19 @@ keymap! {
     Unlisted Nothing 0 PageUp [code(K::PageUp), ctrl('u')] "PgUp" "page up" "a page up";
     Unlisted Nothing 0 PageDown [code(K::PageDown), ctrl('d')] "PgDn" "page down" "a page down";
     Time Pause 7 PauseOrRun [key(' ')] "Space" "pause" "pause, run";
-    Time Step 0 Step [key('.')] "." "step" "one step on";
+    Time Pictures 0 Step [key('.')] "." "step" "one step on";
     Time Step 0 Deliver [key('>')] ">" "deliver" "wire: deliver this one";
-    Time Step 0 StepBack [key(',')] "," "step back" "one step back";
-    Time Rewind 0 SecondBack [key('[')] "[" "back 1 s" "a second back";
-    Time Rewind 0 SecondOn [key(']')] "]" "on 1 s" "a second on";
+    Time Pictures 0 StepBack [key(',')] "," "step back" "one step back";
+    Time Past 0 SecondBack [key('[')] "[" "back 1 s" "a second back";
+    Time Past 0 SecondOn [key(']')] "]" "on 1 s" "a second on";
     Time Rewind 0 Branch [key('B')] "B" "branch" "branch from here";
     Time Nothing 0 PreviousEvent [key('{')] "{" "event" "previous event";
     Time Nothing 0 NextEvent [key('}')] "}" "event" "next event";
     Time Slow 0 Slower [key('-')] "-" "slower" "slower";
     Time Slow 0 Faster [key('='), key('+')] "=" "faster" "faster";
     Time Nothing 0 Live [code(K::End)] "End" "live" "back to now";
-    Time Nothing 0 GoThere [key('\'')] "'" "go there" "go where a message points";
+    Time Nothing 0 GoThere [key('\'')] "'" "go there" "where a message points, a mark";
+    Time Past 0 Mark [key('m')] "m" "mark" "mark this moment";
     Time Nothing 0 Window [key('Z')] "Z" "window" "length of the timeline";
     Cluster Nothing 0 Up [key('k'), code(K::Up)] "k ↑" "up" "partition above";
     Cluster Nothing 0 Down [key('j'), code(K::Down)] "j ↓" "down" "partition below (g G: ends)";

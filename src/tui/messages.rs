@@ -9,7 +9,7 @@ use crate::cluster::command::values::duration;
 use crate::cluster::query::{self, Query};
 use crate::cluster::view::{ClusterView, PartitionName, ReadRequest, TailBatch, TailFrom, TailRecord};
 use crate::tui::numbers::{clock, offset, span_ms};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::sync::Arc;
 use tui_input::Input;
 
@@ -76,6 +76,8 @@ pub struct Messages {
     pub detail_line: usize,
     /// The moment of the last picture, to notice that time went back.
     pub seen_at_ms: u64,
+    /// Only records up to this moment are shown, in milliseconds since 1970 UTC: the past is viewed.
+    pub until_ms: Option<i64>,
 }
 
 impl Messages {
@@ -98,6 +100,7 @@ impl Messages {
             on_detail: false,
             detail_line: 0,
             seen_at_ms: 0,
+            until_ms: None,
         }
     }
 
@@ -139,21 +142,39 @@ impl Messages {
 
     /// The records in the order in which they are listed.
     pub fn listed(&self) -> Box<dyn Iterator<Item = (&Place, &TailRecord)> + '_> {
-        if self.follows() { Box::new(self.records.iter().rev()) } else { Box::new(self.records.iter()) }
+        if self.follows() { Box::new(self.shown().rev()) } else { Box::new(self.shown()) }
+    }
+
+    /// The records that are shown, in the order of time: of the past, those that there were, as far as they were read.
+    fn shown(&self) -> btree_map::Range<'_, Place, TailRecord> {
+        match self.until_ms {
+            Some(until_ms) => self.records.range(..=(until_ms, i32::MAX, i64::MAX)),
+            None => self.records.range(..),
+        }
+    }
+
+    /// Whether there is nothing to show.
+    pub fn is_empty(&self) -> bool {
+        self.shown().next().is_none()
+    }
+
+    /// The selected record, if it is shown.
+    fn selected(&self) -> Option<Place> {
+        self.selected.filter(|(timestamp_ms, ..)| self.until_ms.is_none_or(|until_ms| *timestamp_ms <= until_ms))
     }
 
     /// Where the selected record stands in the list.
     pub fn selected_index(&self) -> usize {
-        match self.selected {
+        match self.selected() {
             None => 0,
-            Some(place) if self.follows() => self.records.range(place..).count().saturating_sub(1),
+            Some(place) if self.follows() => self.shown().rev().take_while(|(shown, _)| **shown > place).count(),
             Some(place) => self.records.range(..place).count(),
         }
     }
 
     /// Selects the record at an index of the list. The first one of a list that follows is whichever comes newest.
     pub fn select(&mut self, index: usize) {
-        let index = index.min(self.records.len().saturating_sub(1));
+        let index = index.min(self.shown().count().saturating_sub(1));
         let place = self.listed().nth(index).map(|(place, _)| *place);
         self.selected = place.filter(|_| index > 0);
         self.detail_line = 0;
@@ -161,7 +182,7 @@ impl Messages {
 
     /// The record in detail.
     pub fn record(&self) -> Option<&TailRecord> {
-        match self.selected {
+        match self.selected() {
             Some(place) => self.records.get(&place),
             None => self.listed().next().map(|(_, record)| record),
         }

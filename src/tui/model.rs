@@ -67,8 +67,23 @@ pub struct Model {
     pub asked_change: Option<String>,
     /// The newest fact that was looked at for toasts.
     pub seen_event: Option<u64>,
+    /// The moment of the recording that is viewed; `None`: the present.
+    pub past: Option<Past>,
+    /// Moments that were marked, in cluster time.
+    pub marks: Vec<u64>,
     /// When and where the mouse was pressed last, for the double click.
     pub last_click: Option<(u64, u16, u16)>,
+}
+
+/// A moment of the recording of a live cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Past {
+    /// The moment, in cluster time.
+    pub at_ms: u64,
+    /// Where the timeline ends, in cluster time: it stands still while one looks around.
+    pub end_ms: u64,
+    /// The recording plays: up to when it has, in real time.
+    pub played_at_ms: Option<u64>,
 }
 
 /// A consequence in the hint row: the key of this line acts at once now.
@@ -311,6 +326,8 @@ impl Model {
             armed: None,
             asked_change: None,
             seen_event: None,
+            past: None,
+            marks: Vec::new(),
             last_click: None,
         }
     }
@@ -348,7 +365,8 @@ impl Model {
             sort: self.cluster.sort,
             selected: self.cluster.selected.clone(),
             why,
-            at_ms: None,
+            at_ms: self.past.map(|past| past.at_ms),
+            end_ms: self.past.map(|past| past.end_ms),
             window_ms: self.cluster.window_ms,
             strip_samples: usize::from(self.area.width.clamp(60, 240)),
             spark_samples: 32,

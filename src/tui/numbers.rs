@@ -112,8 +112,9 @@ pub fn moment(view: &ClusterView, at_ms: u64, decimals: usize) -> String {
             decimals => format!("T {}.{} s", at_ms / 1_000, &thousandths[..decimals.min(3)]),
         };
     }
-    let ago = i64::try_from(view.at_ms.saturating_sub(at_ms)).unwrap_or(i64::MAX);
-    clock(view.wall_ms - ago, view.utc_offset_s, decimals)
+    // What is drawn of the past may have come later.
+    let signed = |moment: u64| i64::try_from(moment).unwrap_or(i64::MAX);
+    clock(view.wall_ms + (signed(at_ms) - signed(view.at_ms)), view.utc_offset_s, decimals)
 }
 
 #[cfg(test)]

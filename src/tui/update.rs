@@ -12,6 +12,7 @@ mod mouse;
 mod news;
 mod partition;
 mod quorum;
+mod time;
 mod topics;
 mod wire;
 
@@ -34,6 +35,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Cmd> {
             model.now_ms = now_ms;
             model.toasts.retain(|toast| !toast.is_over(now_ms));
             changes::expire(model);
+            time::on_tick(model);
             Vec::new()
         }
         Msg::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
@@ -206,6 +208,9 @@ pub(super) fn on_action(model: &mut Model, action: Action) -> Vec<Cmd> {
     if !keymap::binding(action).need.met(model.view.host.can) {
         return Vec::new();
     }
+    if let Some(cmds) = time::on_action(model, action) {
+        return cmds;
+    }
     if let Some(cmds) = on_screen(model, action) {
         return cmds;
     }
@@ -294,7 +299,8 @@ fn looks(model: &mut Model, action: Action) -> Vec<Cmd> {
                 return vec![Cmd::Submit("rewind --end".to_owned())];
             }
         }
-        Action::GoThere => go_there(model),
+        Action::GoThere => return go_there(model),
+        Action::Mark => time::mark(model),
         Action::Window => {
             const WINDOWS_MS: [u64; 6] = [10_000, 30_000, 60_000, 300_000, 900_000, 3_600_000];
             let now = WINDOWS_MS.iter().position(|window| *window == model.cluster.window_ms).unwrap_or(1);
@@ -428,9 +434,9 @@ fn move_event(model: &mut Model, forward: bool) {
     model.cluster.event = next.map(|place| events[place].id);
 }
 
-/// Goes where the newest message that leads somewhere points.
-fn go_there(model: &mut Model) {
-    let Some(place) = model.toasts.iter().rposition(Toast::leads_somewhere) else { return };
+/// Goes where the newest message that leads somewhere points; without one, to a mark.
+fn go_there(model: &mut Model) -> Vec<Cmd> {
+    let Some(place) = model.toasts.iter().rposition(Toast::leads_somewhere) else { return time::go_to_mark(model) };
     let toast = model.toasts.remove(place);
     if let Some(broker) = toast.broker {
         model.cluster.broker = Some(broker);
@@ -441,6 +447,7 @@ fn go_there(model: &mut Model) {
         model.cluster.find_name = false;
         model.cluster.find_place = true;
     }
+    Vec::new()
 }
 
 /// Resolves lines: the console's own verbs are done here, all others go to the cluster (after a question, if they
@@ -453,6 +460,7 @@ fn resolve(model: &mut Model, cmds: Vec<Cmd>) -> Vec<Cmd> {
             other => out.push(other),
         }
     }
+    time::keep_what_past_allows(model, &mut out);
     for cmd in &mut out {
         match (cmd, &mut model.messages) {
             (Cmd::OpenTail(topic, _), _) => {

@@ -41,6 +41,7 @@ impl LivePort {
     /// # Errors
     /// If the operating system gives no thread.
     pub fn open(cluster: &LiveCluster) -> std::io::Result<LivePort> {
+        cluster.inner.host.watch().begin_recording();
         let is_over = Arc::new(AtomicBool::new(false));
         let (weak, over) = (Arc::downgrade(&cluster.inner), Arc::clone(&is_over));
         std::thread::Builder::new().name("observer".to_owned()).spawn(move || {
@@ -90,7 +91,7 @@ impl Drop for LivePort {
 
 impl ClusterPort for LivePort {
     fn view(&mut self, want: &ViewRequest) -> Arc<ClusterView> {
-        Arc::new(self.cluster.inner.host.watch().observer.view(want))
+        Arc::new(self.cluster.inner.host.watch().view(want))
     }
 
     fn changed(&mut self) -> Change {

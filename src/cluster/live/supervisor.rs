@@ -652,7 +652,8 @@ fn cluster_config(options: &ClusterOptions, roster: &Roster) -> Result<ClusterCo
 }
 
 fn setup(options: &ClusterOptions, config: &ClusterConfig) -> Setup {
-    let can = Capabilities { pause: true, slow: true, step: false, rewind: false, faults: true, demo: true };
+    let can =
+        Capabilities { pause: true, slow: true, step: false, rewind: false, recall: true, faults: true, demo: true };
     let quit_loses =
         (options.durability == Durability::Memory).then(|| "The records of this run are in memory only.".to_owned());
     Setup {

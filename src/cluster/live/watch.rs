@@ -9,9 +9,10 @@ use crate::cluster::live::clock::LiveClock;
 use crate::cluster::live::history::{Ended, FactKind, FaultSort, History, HostFact};
 use crate::cluster::live::status::Phase;
 use crate::cluster::live::supervisor::Supervisor;
+use crate::cluster::observation::recorder::Recorder;
 use crate::cluster::observation::{DiskUse, Moment, Note, Observer, found};
 use crate::cluster::options::Durability;
-use crate::cluster::view::{BrokerState, ClockMode, EventKind};
+use crate::cluster::view::{BrokerState, ClockMode, ClusterView, EventKind, ViewRequest};
 use crate::engine::observe::Event;
 use crate::protocol::ids::BrokerId;
 use crate::protocol::peer::EventId;
@@ -21,6 +22,8 @@ use std::collections::BTreeMap;
 pub struct Watch {
     /// What is made of it all.
     pub observer: Observer,
+    /// What it was, while somebody looks.
+    recorder: Option<Recorder>,
     fed: u64,
     /// Faults that last, by the broker they act on and their words.
     lasting: BTreeMap<String, EventId>,
@@ -29,7 +32,25 @@ pub struct Watch {
 impl Watch {
     /// Nothing was told yet.
     pub fn new(observer: Observer) -> Watch {
-        Watch { observer, fed: 0, lasting: BTreeMap::new() }
+        Watch { observer, recorder: None, fed: 0, lasting: BTreeMap::new() }
+    }
+
+    /// Records from now on what the observer is at each moment.
+    pub fn begin_recording(&mut self) {
+        self.recorder.get_or_insert_default();
+    }
+
+    /// The present, or the moment of the recording that is wanted.
+    pub fn view(&mut self, want: &ViewRequest) -> ClusterView {
+        let Watch { observer, recorder, .. } = self;
+        let past = match (recorder.as_mut(), want.at_ms) {
+            (Some(recorder), Some(at_ms)) => recorder.recall(observer, want, at_ms),
+            _ => None,
+        };
+        past.unwrap_or_else(|| {
+            let recorded = recorder.as_mut().and_then(Recorder::until_now);
+            ClusterView { recorded, ..observer.view(want) }
+        })
     }
 
     /// Tells the moment and every fact of a broker that was not told yet.
@@ -184,7 +205,9 @@ impl Supervisor {
         let deleted = observer.take_deleted_topics();
         if deleted.is_empty() {
             observer.set_ledger(report);
-            return;
+        }
+        if let Watch { observer, recorder: Some(recorder), .. } = &mut *watch {
+            recorder.record(observer);
         }
         drop(watch);
         deleted.iter().for_each(|topic| self.workload.topic_deleted(topic));

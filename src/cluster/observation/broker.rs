@@ -12,11 +12,15 @@ use crate::cluster::view::{BrokerCard, BrokerState, Death, FaultChip, NextWake, 
 use crate::engine::controller::image::MetadataImage;
 use crate::engine::observe::{BrokerSnapshot, EventId, QuorumSnapshot};
 use crate::protocol::ids::BrokerId;
+use std::sync::Arc;
 
 /// A sample of a broker's rates stands for so long, in milliseconds.
 const HISTORY_EVERY_MS: u64 = 1_000;
 /// So many samples are kept.
 const HISTORY_LENGTH: usize = 128;
+
+/// What a record of the metadata takes in memory, about.
+const RECORD_BYTES: usize = 256;
 
 /// What a store takes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,7 +61,7 @@ pub(super) struct Broker {
     pub(super) is_back: bool,
     /// Records it cut since it came back.
     pub(super) cut: u64,
-    pub(super) quorum: Option<QuorumSnapshot>,
+    pub(super) quorum: Option<Arc<QuorumSnapshot>>,
     broker_epoch: Option<i64>,
     next_wake: Option<NextWake>,
     bytes_in: Rate,
@@ -130,7 +134,9 @@ impl Broker {
         let at_ms = snapshot.at.as_millis();
         self.seen_at_ms = at_ms;
         self.broker_epoch = snapshot.broker_epoch;
-        self.quorum = Some(snapshot.quorum.clone());
+        if self.quorum.as_deref() != Some(&snapshot.quorum) {
+            self.quorum = Some(Arc::new(snapshot.quorum.clone()));
+        }
         self.next_wake =
             snapshot.next_wake.map(|wake| NextWake { at_ms: wake.at.as_millis(), why: wake.why.to_owned() });
         self.bytes_in.read(at_ms, snapshot.bytes_in);
@@ -187,6 +193,25 @@ impl Broker {
             BrokerState::Suspended => Life::Suspended,
             _ => Life::Dead,
         }
+    }
+
+    /// What it takes in memory beyond what it shares with what it was before, the words of its quorum's records about.
+    pub(super) fn bytes_beyond(&self, before: Option<&Broker>) -> usize {
+        let is_shared = |quorum: &&Arc<QuorumSnapshot>| {
+            before.and_then(|before| before.quorum.as_ref()).is_some_and(|before| Arc::ptr_eq(before, quorum))
+        };
+        let quorum = self.quorum.as_ref().filter(|quorum| !is_shared(quorum)).map_or(0, |quorum| {
+            let lists =
+                quorum.epochs.capacity() * 16 + (quorum.voters.capacity() + quorum.votes_granted.capacity()) * 4;
+            size_of::<QuorumSnapshot>() + lists + quorum.recent.capacity() * RECORD_BYTES
+        });
+        let histories = match before {
+            Some(before) => {
+                self.in_history.bytes_beyond(&before.in_history) + self.out_history.bytes_beyond(&before.out_history)
+            }
+            None => self.in_history.bytes() + self.out_history.bytes(),
+        };
+        size_of::<Broker>() + histories + quorum + self.chips.len() * 64
     }
 
     /// Bytes a second in and out.

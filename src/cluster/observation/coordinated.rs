@@ -38,8 +38,8 @@ pub(super) struct KnownTransaction {
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Coordinated {
-    groups: BTreeMap<BrokerId, Vec<KnownGroup>>,
-    transactions: BTreeMap<BrokerId, Vec<KnownTransaction>>,
+    groups: BTreeMap<BrokerId, Arc<Vec<KnownGroup>>>,
+    transactions: BTreeMap<BrokerId, Arc<Vec<KnownTransaction>>>,
 }
 
 impl Coordinated {
@@ -49,24 +49,38 @@ impl Coordinated {
             let committed = group.offsets.iter().map(|(topic, partitions)| (topic.to_string(), partitions.len()));
             KnownGroup { name: Arc::clone(&group.group), members: group.members.len(), committed: committed.collect() }
         });
-        self.groups.insert(snapshot.broker, groups.collect());
+        keep(&mut self.groups, snapshot.broker, groups.collect());
         let transactions = snapshot.transactions.iter().map(|transaction| KnownTransaction {
             id: Arc::clone(&transaction.id),
             producer_id: transaction.state.producer_id,
             is_open: transaction.is_open(),
             partitions: transaction.state.partitions.len(),
         });
-        self.transactions.insert(snapshot.broker, transactions.collect());
+        keep(&mut self.transactions, snapshot.broker, transactions.collect());
+    }
+
+    /// What these take in memory beyond what they share with others, names about.
+    pub(super) fn bytes_beyond(&self, other: &Coordinated) -> usize {
+        let groups = self
+            .groups
+            .iter()
+            .filter(|(id, known)| !other.groups.get(id).is_some_and(|other| Arc::ptr_eq(other, known)));
+        let transactions = self
+            .transactions
+            .iter()
+            .filter(|(id, known)| !other.transactions.get(id).is_some_and(|other| Arc::ptr_eq(other, known)));
+        groups.map(|(_, known)| known.len() * 128).sum::<usize>()
+            + transactions.map(|(_, known)| known.len() * 64).sum::<usize>()
     }
 
     /// The groups that are coordinated by somebody who is up.
     fn groups<'a>(&'a self, lives: &'a Lives) -> impl Iterator<Item = &'a KnownGroup> {
-        self.groups.iter().filter(|(id, _)| is_up(lives, **id)).flat_map(|(_, groups)| groups)
+        self.groups.iter().filter(|(id, _)| is_up(lives, **id)).flat_map(|(_, groups)| groups.iter())
     }
 
     /// The transactional ids that are coordinated by somebody who is up.
     fn transactions<'a>(&'a self, lives: &'a Lives) -> impl Iterator<Item = &'a KnownTransaction> {
-        self.transactions.iter().filter(|(id, _)| is_up(lives, **id)).flat_map(|(_, known)| known)
+        self.transactions.iter().filter(|(id, _)| is_up(lives, **id)).flat_map(|(_, known)| known.iter())
     }
 
     /// A group by its name.
@@ -94,6 +108,13 @@ impl Coordinated {
             CompletionValue { text: known.id.to_string(), note: note.to_owned(), refused: false }
         };
         found.into_iter().take(limit).map(value).collect()
+    }
+}
+
+/// What is the same as before stays what copies share.
+fn keep<T: PartialEq>(known: &mut BTreeMap<BrokerId, Arc<Vec<T>>>, broker: BrokerId, told: Vec<T>) {
+    if known.get(&broker).is_none_or(|before| **before != told) {
+        known.insert(broker, Arc::new(told));
     }
 }
 

@@ -10,6 +10,7 @@ use crate::cluster::view::{EventKind, PartitionName, Timeline, TimelineEvent};
 use crate::engine::observe::EventId;
 use crate::protocol::ids::{BrokerId, PartitionId};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 /// The most facts that are kept.
 pub(super) const FACTS_MAX: usize = 4_096;
@@ -17,6 +18,8 @@ pub(super) const FACTS_MAX: usize = 4_096;
 const LINKS_MAX: usize = 65_536;
 /// The most facts in a timeline.
 const TIMELINE_MAX: usize = 200;
+/// What an entry of what lasts takes in memory, about.
+const OPEN_BYTES: usize = 48;
 /// Facts within this time may be one, in milliseconds.
 const ONE_MOMENT_MS: u64 = 300;
 
@@ -74,8 +77,9 @@ impl Fact {
         }
     }
 
-    pub(super) fn is_ongoing(&self) -> bool {
-        self.open > 0
+    /// Whether it still lasted at a moment.
+    fn is_ongoing_at(&self, now_ms: u64) -> bool {
+        self.open > 0 || self.until_ms.is_some_and(|until| until > now_ms)
     }
 }
 
@@ -105,8 +109,8 @@ pub(super) struct Facts {
     links: HashMap<EventId, Link>,
     order: VecDeque<EventId>,
     /// What lasts, by what it is about.
-    open: BTreeMap<(EventKind, PartitionId), u64>,
-    ongoing: BTreeSet<u64>,
+    open: Arc<BTreeMap<(EventKind, PartitionId), u64>>,
+    ongoing: Arc<BTreeSet<u64>>,
     last_host_event: u64,
     /// Rises with every change.
     pub(super) revision: u64,
@@ -160,9 +164,9 @@ impl Facts {
             None => self.push(&new),
         };
         if new.lasts {
-            self.ongoing.insert(id);
+            Arc::make_mut(&mut self.ongoing).insert(id);
             if let Some(partition) = partition {
-                self.open.insert((new.kind, partition), id);
+                Arc::make_mut(&mut self.open).insert((new.kind, partition), id);
             }
         }
         self.link(new.event, Link::Fact(id));
@@ -173,9 +177,10 @@ impl Facts {
         self.last_id += 1;
         if self.ring.len() == FACTS_MAX
             && let Some(gone) = self.ring.pop_front()
-            && self.ongoing.remove(&gone.id)
+            && self.ongoing.contains(&gone.id)
         {
-            self.open.retain(|_, id| *id != gone.id);
+            Arc::make_mut(&mut self.ongoing).remove(&gone.id);
+            Arc::make_mut(&mut self.open).retain(|_, id| *id != gone.id);
         }
         self.ring.push_back(Fact {
             id: self.last_id,
@@ -210,7 +215,9 @@ impl Facts {
 
     /// What lasted for a partition is over.
     pub(super) fn close(&mut self, kind: EventKind, partition: PartitionId, at_ms: u64) {
-        if let Some(id) = self.open.remove(&(kind, partition)) {
+        if self.open.contains_key(&(kind, partition))
+            && let Some(id) = Arc::make_mut(&mut self.open).remove(&(kind, partition))
+        {
             self.shut(id, at_ms);
         }
     }
@@ -237,7 +244,7 @@ impl Facts {
             fact.open -= 1;
             if fact.open == 0 {
                 fact.until_ms = Some(at_ms.max(fact.at_ms));
-                self.ongoing.remove(&id);
+                Arc::make_mut(&mut self.ongoing).remove(&id);
             }
         }
     }
@@ -275,20 +282,55 @@ impl Facts {
         facts.into_iter().find(|fact| fact.kind == EventKind::LinkCut)
     }
 
-    /// What happened in the last `window_ms`.
+    /// The number of the newest fact; 0 before the first.
+    pub(super) fn last_id(&self) -> u64 {
+        self.last_id
+    }
+
+    /// What lasts now, without what happened: for a recording, whose pictures share one ring of facts.
+    pub(super) fn standing(&self) -> Facts {
+        Facts {
+            ring: VecDeque::new(),
+            links: HashMap::new(),
+            order: VecDeque::new(),
+            last_id: self.last_id,
+            open: Arc::clone(&self.open),
+            ongoing: Arc::clone(&self.ongoing),
+            last_host_event: self.last_host_event,
+            revision: self.revision,
+        }
+    }
+
+    /// Lends what happened to what lasted at another time, or takes it back.
+    pub(super) fn swap_ring(&mut self, other: &mut Facts) {
+        std::mem::swap(&mut self.ring, &mut other.ring);
+        std::mem::swap(&mut self.links, &mut other.links);
+        std::mem::swap(&mut self.order, &mut other.order);
+    }
+
+    /// What it takes in memory to know what lasts, beyond what is shared with another.
+    pub(super) fn standing_bytes_beyond(&self, other: &Facts) -> usize {
+        let open = if Arc::ptr_eq(&self.open, &other.open) { 0 } else { self.open.len() * OPEN_BYTES };
+        let ongoing = if Arc::ptr_eq(&self.ongoing, &other.ongoing) { 0 } else { self.ongoing.len() * OPEN_BYTES };
+        open + ongoing
+    }
+
+    /// What happened in the `window_ms` before a moment, as it was told at that moment.
     pub(super) fn timeline(&self, now_ms: u64, window_ms: u64) -> Timeline {
         let from_ms = now_ms.saturating_sub(window_ms);
         let is_shown = |fact: &&Fact| {
             fact.at_ms <= now_ms
-                && (fact.at_ms >= from_ms || fact.is_ongoing() || fact.until_ms.is_some_and(|until| until >= from_ms))
+                && (fact.at_ms >= from_ms
+                    || fact.is_ongoing_at(now_ms)
+                    || fact.until_ms.is_some_and(|until| until >= from_ms))
         };
         let shown: Vec<&Fact> = self.ring.iter().filter(is_shown).collect();
         let dropped = shown.len().saturating_sub(TIMELINE_MAX);
         let event = |fact: &&Fact| TimelineEvent {
             id: fact.id,
             at_ms: fact.at_ms,
-            until_ms: fact.until_ms,
-            ongoing: fact.is_ongoing(),
+            until_ms: fact.until_ms.filter(|until| *until <= now_ms),
+            ongoing: fact.is_ongoing_at(now_ms),
             kind: fact.kind,
             text: fact.text(),
             broker: fact.broker,
@@ -297,6 +339,7 @@ impl Facts {
         let mut events: Vec<TimelineEvent> = shown[dropped..].iter().map(event).collect();
         events.sort_by_key(|event| event.at_ms);
         Timeline {
+            end_ms: now_ms,
             window_ms,
             events,
             dropped: u32::try_from(dropped).unwrap_or(u32::MAX),

@@ -14,6 +14,7 @@ use crate::cluster::view::{
 };
 use crate::engine::group::classic::GroupState as Classic;
 use crate::engine::group::consumer::image::ConsumerState;
+use crate::engine::group::record::CommittedOffset;
 use crate::engine::group::snapshot::{GroupSnapshot, MemberSnapshot};
 use crate::engine::observe::EventId;
 use crate::engine::time::Instant;
@@ -32,13 +33,17 @@ const EARLY_MAX: usize = 256;
 /// So many rebalances are remembered of each group.
 const REBALANCES_MAX: usize = 16;
 
+/// What an entry of a map takes, and what a member does, about.
+const PLACE_BYTES: usize = 64;
+const MEMBER_BYTES: usize = 512;
+
 /// A partition, by its topic's name and its number.
 type Place = (Arc<str>, i32);
 
 /// What is known of one group.
 #[derive(Debug, Clone)]
 struct Known {
-    told: GroupSnapshot,
+    told: Arc<GroupSnapshot>,
     coordinator: BrokerId,
     coordinator_before: Option<BrokerId>,
     state: GroupState,
@@ -47,11 +52,9 @@ struct Known {
     lag: Option<u64>,
     lag_history: Samples<u64>,
     /// The newest last.
-    rebalances: Vec<GroupRebalance>,
-    /// When its coordinator told of it last.
-    heard_ms: u64,
+    rebalances: Arc<Vec<GroupRebalance>>,
     /// Who read what when everybody did last.
-    owners: BTreeMap<Place, Arc<str>>,
+    owners: Arc<BTreeMap<Place, Arc<str>>>,
     /// Lag and end of each partition that something is committed for.
     histories: BTreeMap<Place, Samples<(u64, i64)>>,
 }
@@ -76,7 +79,9 @@ pub(super) trait Ends {
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Groups {
-    known: BTreeMap<Arc<str>, Known>,
+    known: BTreeMap<Arc<str>, Arc<Known>>,
+    /// When their coordinators told of them last.
+    heard: BTreeMap<Arc<str>, u64>,
     /// The events that told of their last rebalances; one may come before the group itself does.
     rebalancing: BTreeMap<Arc<str>, EventId>,
 }
@@ -128,6 +133,21 @@ pub fn facts_of(
 }
 
 impl Groups {
+    /// These without what only hearing the next account of them needs.
+    pub(super) fn frozen(&self) -> Groups {
+        let (known, rebalancing) = (self.known.clone(), self.rebalancing.clone());
+        Groups { known, rebalancing, heard: BTreeMap::new() }
+    }
+
+    /// What these take in memory beyond what they share with others.
+    pub(super) fn bytes_beyond(&self, other: &Groups) -> usize {
+        let is_own = |(name, known): &(&Arc<str>, &Arc<Known>)| {
+            !other.known.get(*name).is_some_and(|other| Arc::ptr_eq(other, known))
+        };
+        let own: usize = self.known.iter().filter(is_own).map(|(_, known)| known.bytes_held()).sum();
+        own + (self.known.len() + self.rebalancing.len()) * PLACE_BYTES
+    }
+
     /// A broker tells of the groups that it coordinates.
     pub(super) fn hear(&mut self, broker: BrokerId, at_ms: u64, told: &[GroupSnapshot], ends: &dyn Ends) {
         let names: BTreeSet<&str> = told.iter().map(|group| &*group.group).collect();
@@ -137,12 +157,18 @@ impl Groups {
                 || names.contains(&**name)
                 || ends.coordinator(known.told.partition) != Some(broker)
         });
+        self.heard.retain(|name, _| self.known.contains_key(name));
         for group in told {
             // A coordinator that has lost its office and does not know it yet is not believed.
             let is_in_office = ends.coordinator(group.partition).is_none_or(|coordinator| coordinator == broker);
-            let known = self.known.entry(Arc::clone(&group.group)).or_insert_with(|| Known::new(group, broker, at_ms));
-            if known.coordinator == broker || is_in_office {
-                known.hear(group, broker, at_ms, ends);
+            let new = || Arc::new(Known::new(group, broker, at_ms));
+            let known = self.known.entry(Arc::clone(&group.group)).or_insert_with(new);
+            if known.coordinator != broker && !is_in_office {
+                continue;
+            }
+            let heard_ms = self.heard.insert(Arc::clone(&group.group), at_ms).unwrap_or(at_ms);
+            if !known.is_still(group, broker, at_ms, ends) {
+                Arc::make_mut(known).hear(group, broker, heard_ms, at_ms, ends);
             }
         }
     }
@@ -210,7 +236,7 @@ impl Groups {
 impl Known {
     fn new(told: &GroupSnapshot, coordinator: BrokerId, at_ms: u64) -> Known {
         Known {
-            told: told.clone(),
+            told: Arc::new(told.clone()),
             coordinator,
             coordinator_before: None,
             state: state_of(told),
@@ -218,23 +244,53 @@ impl Known {
             stable_until_ms: None,
             lag: None,
             lag_history: Samples::new(SAMPLE_MS, SAMPLES),
-            rebalances: Vec::new(),
-            heard_ms: at_ms,
-            owners: owners_of(told),
+            rebalances: Arc::default(),
+            owners: Arc::new(owners_of(told)),
             histories: BTreeMap::new(),
         }
     }
 
-    fn hear(&mut self, told: &GroupSnapshot, broker: BrokerId, at_ms: u64, ends: &dyn Ends) {
+    /// Whether nothing would follow from hearing this, but that it was heard within a second again.
+    fn is_still(&self, told: &GroupSnapshot, broker: BrokerId, at_ms: u64, ends: &dyn Ends) -> bool {
+        let is_same = || self.coordinator == broker && *self.told == *told;
+        let lags = || told.offsets.iter().flat_map(|(topic, all)| all.iter().map(move |one| (topic, one)));
+        let is_read = |(topic, (partition, committed)): (&Arc<str>, (&i32, &CommittedOffset))| {
+            let known = self.histories.get(&(Arc::clone(topic), *partition));
+            match (ends.high_watermark(topic, *partition), known) {
+                (Some(end), Some(known)) => {
+                    u64::try_from((end - committed.offset).max(0)).is_ok_and(|lag| known.is_still(at_ms, (lag, end)))
+                }
+                (None, known) => known.is_none(),
+                (Some(_), None) => false,
+            }
+        };
+        is_same() && self.lag_history.is_still(at_ms, self.lag.unwrap_or(0)) && lags().all(is_read)
+    }
+
+    /// What it takes in memory, `told` and the names of members about.
+    fn bytes_held(&self) -> usize {
+        let histories: usize = self.histories.values().map(|history| PLACE_BYTES + history.bytes()).sum();
+        let (members, offsets) =
+            (self.told.members.len(), self.told.offsets.values().map(BTreeMap::len).sum::<usize>());
+        let rebalances = self.rebalances.capacity() * size_of::<GroupRebalance>();
+        size_of::<Known>()
+            + histories
+            + self.lag_history.bytes()
+            + members * MEMBER_BYTES
+            + offsets * 3 * PLACE_BYTES
+            + rebalances
+    }
+
+    /// Takes in what is told; its coordinator told of it last at `heard_ms`.
+    fn hear(&mut self, told: &GroupSnapshot, broker: BrokerId, heard_ms: u64, at_ms: u64, ends: &dyn Ends) {
         if self.coordinator != broker {
             let cause = format!("coordinator moved {} → {broker}", self.coordinator);
             self.coordinator_before = Some(std::mem::replace(&mut self.coordinator, broker));
             // Nobody moves: what it took is the time without one.
-            let took_ms = at_ms.saturating_sub(self.heard_ms);
+            let took_ms = at_ms.saturating_sub(heard_ms);
             let effect = Some(GroupEffect { took_ms, moved: 0, members: told.members.len() });
             self.remember(GroupRebalance { at_ms, generation: told.generation, cause, effect });
         }
-        self.heard_ms = at_ms;
         let state = state_of(told);
         if state != self.state {
             self.stable_until_ms = match (self.state, state) {
@@ -249,8 +305,8 @@ impl Known {
             let (generation, cause) = (rebalance.generation, rebalance.cause.clone());
             self.remember(GroupRebalance { at_ms, generation, cause, effect: None });
         }
-        if self.told != *told {
-            self.told = told.clone();
+        if *self.told != *told {
+            self.told = Arc::new(told.clone());
         }
         if matches!(state, GroupState::Stable | GroupState::Empty) {
             self.settle();
@@ -264,13 +320,15 @@ impl Known {
         let (since_ms, members) = (self.since_ms, self.told.members.len());
         let moved = owners.iter().filter(|(name, owner)| self.owners.get(*name) != Some(*owner)).count();
         let left = self.owners.keys().filter(|name| !owners.contains_key(*name)).count();
-        if let Some(last) = self.rebalances.last_mut()
-            && last.effect.is_none()
+        if self.rebalances.last().is_some_and(|last| last.effect.is_none())
+            && let Some(last) = Arc::make_mut(&mut self.rebalances).last_mut()
         {
             let took_ms = since_ms.saturating_sub(last.at_ms);
             last.effect = Some(GroupEffect { took_ms, moved: moved + left, members });
         }
-        self.owners = owners;
+        if *self.owners != owners {
+            self.owners = Arc::new(owners);
+        }
     }
 
     fn measure(&mut self, at_ms: u64, ends: &dyn Ends) {
@@ -314,10 +372,11 @@ impl Known {
             (known.at_ms, known.generation, &known.cause) == (rebalance.at_ms, rebalance.generation, &rebalance.cause)
         };
         if !self.rebalances.iter().any(is_same) {
-            self.rebalances.push(rebalance);
-            self.rebalances.sort_by_key(|rebalance| rebalance.at_ms);
-            let beyond = self.rebalances.len().saturating_sub(REBALANCES_MAX);
-            self.rebalances.drain(..beyond);
+            let rebalances = Arc::make_mut(&mut self.rebalances);
+            rebalances.push(rebalance);
+            rebalances.sort_by_key(|rebalance| rebalance.at_ms);
+            let beyond = rebalances.len().saturating_sub(REBALANCES_MAX);
+            rebalances.drain(..beyond);
         }
     }
 

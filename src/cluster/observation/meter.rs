@@ -6,6 +6,7 @@
 //! Deliberately not here: what is measured. Times are milliseconds of cluster time.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// After this long an anchor moves on: a rate is the mean over half a second to a second and a half.
 const ANCHOR_MS: u64 = 500;
@@ -58,53 +59,87 @@ pub(super) struct Samples<T> {
     length: usize,
     /// The slot of the last sample: its time divided by `every_ms`.
     last: Option<u64>,
-    ring: VecDeque<T>,
+    /// All but the newest, which changes as long as its slot lasts; copies share the rest.
+    ring: Arc<VecDeque<T>>,
+    newest: Option<T>,
 }
 
 impl<T: Copy + Default> Samples<T> {
     /// A ring of `length` samples, one each `every_ms`.
     pub(super) fn new(every_ms: u64, length: usize) -> Samples<T> {
-        Samples { every_ms, length, last: None, ring: VecDeque::new() }
+        Samples { every_ms, length, last: None, ring: Arc::default(), newest: None }
     }
 
     /// Takes a sample. Within one slot the last one counts; slots that were missed repeat it.
     pub(super) fn push(&mut self, at_ms: u64, sample: T) {
         let slot = at_ms / self.every_ms;
         let missed = self.last.map_or(1, |last| slot.saturating_sub(last));
-        if missed == 0 {
-            if let Some(newest) = self.ring.back_mut() {
-                *newest = sample;
+        if missed > 0 {
+            self.last = Some(slot);
+            let ring = Arc::make_mut(&mut self.ring);
+            let repeated = (missed - 1).min(self.length as u64);
+            for done in self.newest.into_iter().chain((0..repeated).map(|_| sample)) {
+                ring.push_back(done);
             }
-            return;
-        }
-        for _ in 0..missed.min(self.length as u64) {
-            if self.ring.len() == self.length {
-                self.ring.pop_front();
+            while ring.len() >= self.length {
+                ring.pop_front();
             }
-            self.ring.push_back(sample);
         }
-        self.last = Some(slot);
+        self.newest = Some(sample);
+    }
+
+    fn len(&self) -> usize {
+        self.ring.len() + usize::from(self.newest.is_some())
+    }
+
+    fn range(&self, from: usize, to: usize) -> impl Iterator<Item = T> {
+        let older = self.ring.range(from.min(self.ring.len())..to.min(self.ring.len()));
+        older.copied().chain(self.newest.filter(|_| from <= self.ring.len() && self.ring.len() < to))
     }
 
     /// The newest `count` samples, oldest first; fewer at the start.
     pub(super) fn newest(&self, count: usize) -> Vec<T> {
-        self.ring.range(self.ring.len().saturating_sub(count)..).copied().collect()
+        self.range(self.len().saturating_sub(count), self.len()).collect()
     }
 
-    /// The last `window_ms` as `columns` values, oldest first, each folded from the samples that fall into it. Columns before the
-    /// first sample are the default.
-    pub(super) fn columns(&self, window_ms: u64, columns: usize, fold: impl Fn(&[T]) -> T) -> Vec<T> {
+    /// What it takes in memory, itself aside, where nothing of it is shared.
+    pub(super) fn bytes(&self) -> usize {
+        self.ring.capacity() * size_of::<T>()
+    }
+
+    /// ... beyond what it shares with another.
+    pub(super) fn bytes_beyond(&self, other: &Samples<T>) -> usize {
+        if Arc::ptr_eq(&self.ring, &other.ring) { 0 } else { self.bytes() }
+    }
+
+    /// Whether another sample in this slot, of the same value, would change nothing.
+    pub(super) fn is_still(&self, at_ms: u64, sample: T) -> bool
+    where
+        T: PartialEq,
+    {
+        self.newest == Some(sample) && self.last.is_some_and(|last| at_ms / self.every_ms <= last)
+    }
+
+    /// The `window_ms` before a moment as `columns` values, oldest first, each folded from the samples that fall into it. Columns before
+    /// the first sample are the default.
+    pub(super) fn columns_until(&self, at_ms: u64, window_ms: u64, columns: usize, fold: impl Fn(&[T]) -> T) -> Vec<T> {
         let wanted = window_ms.div_ceil(self.every_ms).max(1);
-        let have = self.ring.len() as u64;
+        let later = self.last.map_or(0, |last| last.saturating_sub(at_ms / self.every_ms));
+        let have = (self.len() as u64).saturating_sub(later);
         let column = |index: u64| {
-            // Counted from the newest sample backwards, so that the right edge is now.
+            // Counted from the moment's sample backwards, so that the right edge is the moment.
             let back = |index: u64| wanted - wanted * index / columns as u64;
             let (from, to) = (back(index), back(index + 1).min(back(index).saturating_sub(1)));
             let place = |back: u64| usize::try_from(have.saturating_sub(back)).unwrap_or(0);
-            let samples: Vec<T> = self.ring.range(place(from)..place(to)).copied().collect();
+            let samples: Vec<T> = self.range(place(from), place(to)).collect();
             if from > have && samples.is_empty() { T::default() } else { fold(&samples) }
         };
         (0..columns as u64).map(column).collect()
+    }
+
+    /// The same up to the newest sample.
+    pub(super) fn columns(&self, window_ms: u64, columns: usize, fold: impl Fn(&[T]) -> T) -> Vec<T> {
+        self.columns_until(u64::MAX, window_ms, columns, fold)
     }
 }
 
@@ -158,5 +193,6 @@ mod tests {
         assert_eq!(samples.columns(1_000, 8, most), [36, 36, 37, 37, 38, 38, 39, 39]);
         let long = samples.columns(20_000, 8, most);
         assert_eq!(long, [0, 0, 0, 0, 9, 19, 29, 39]);
+        assert_eq!(samples.columns_until(7_400, 2_000, 4, most), [23, 25, 27, 29], "as it was then");
     }
 }

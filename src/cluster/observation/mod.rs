@@ -22,9 +22,12 @@ mod narrate;
 mod outlook;
 mod partition;
 mod partitions;
+mod past;
 mod quorum;
 mod ranking;
 mod record_words;
+pub mod recorder;
+mod shared;
 mod situation;
 #[cfg(test)]
 mod tests;
@@ -147,7 +150,7 @@ impl groups::Ends for Ends<'_> {
 /// See the module. A clone goes on from where it is, independent of the other.
 #[derive(Debug, Clone)]
 pub struct Observer {
-    setup: Setup,
+    setup: Arc<Setup>,
     moment: Moment,
     brokers: BTreeMap<BrokerId, Broker>,
     lives: Lives,
@@ -190,7 +193,7 @@ impl Observer {
             setup.brokers.iter().map(|(id, port)| (*id, Broker::new(*id, *port, 0))).collect();
         let lives = brokers.iter().map(|(id, broker)| (*id, broker.life())).collect();
         Observer {
-            setup,
+            setup: Arc::new(setup),
             moment: Moment::default(),
             brokers,
             lives,
@@ -256,7 +259,7 @@ impl Observer {
 
     /// What clients are told changed.
     pub fn set_bootstrap_servers(&mut self, servers: String) {
-        self.setup.bootstrap_servers = servers;
+        Arc::make_mut(&mut self.setup).bootstrap_servers = servers;
         self.revision += 1;
     }
 
@@ -417,7 +420,9 @@ impl Observer {
         for replica in &snapshot.replicas {
             bytes += replica.size_bytes;
             let partition = replica.partition;
-            self.change(partition, |partition| partition.hear(at_ms, id, replica).then_some(()));
+            if let Some(heard) = self.partitions.listen(at_ms, id, replica) {
+                self.change(partition, |partition| Some(partition.take(heard)));
+            }
         }
         if self.partitions.len() <= SMALL
             && let Some(broker) = self.brokers.get_mut(&id)
@@ -716,11 +721,7 @@ impl Observer {
             broker.card(self.partitions.share(broker.id), self.quorum_role(broker), fence_at_ms, want.spark_samples)
         });
         let brokers: Vec<_> = cards.collect();
-        let mut timeline = self.facts.timeline(now_ms, want.window_ms);
-        let most = |samples: &[u32]| samples.iter().copied().max().unwrap_or(0);
-        let mean = |samples: &[u64]| samples.iter().sum::<u64>() / (samples.len() as u64).max(1);
-        timeline.stalls = self.stalls.columns(want.window_ms, want.strip_samples, most);
-        timeline.bytes_in = self.bytes_in.columns(want.window_ms, want.strip_samples, mean);
+        let timeline = self.timeline(want.end_ms.unwrap_or(now_ms), want);
         ClusterView {
             at_ms: now_ms,
             wall_ms: self.moment.wall_ms,
@@ -748,8 +749,9 @@ impl Observer {
                 ..report.counts
             }),
             faults: self.faults.iter().map(|fault| fault.active.clone()).collect(),
-            // Whoever plays one puts it in.
+            // Whoever plays one puts it in, and whoever records says how far.
             lesson: None,
+            recorded: None,
             groups: want.groups.as_ref().map(|want| self.groups.view(want, &self.ends())),
             topics: (want.topics.as_ref())
                 .map(|want| self.partitions.topics().view(want, &self.image, &self.setup.cluster)),

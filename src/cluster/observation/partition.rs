@@ -57,6 +57,28 @@ pub(super) struct Seen {
     pub(super) gains: bool,
 }
 
+/// What the rates of a partition are measured with: not part of it, so that measuring alone changes nothing that is recorded.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Rates {
+    watermark: Rate,
+    end: Rate,
+}
+
+/// What a broker said of its replica, where something follows from it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heard {
+    seen: Seen,
+    of_leader: Option<OfLeader>,
+}
+
+/// What only the leader can say.
+#[derive(Debug, Clone, Copy)]
+struct OfLeader {
+    stalled_since_ms: Option<u64>,
+    watermark_per_s: u64,
+    end_per_s: u64,
+}
+
 /// A fact about a partition, kept with it whatever happens to the ring of facts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Told {
@@ -102,8 +124,8 @@ pub(super) struct Partition {
     pub(super) high_watermark: Option<i64>,
     pub(super) stalled_since_ms: Option<u64>,
     pub(super) severity_since_ms: u64,
-    watermark_rate: Rate,
-    end_rate: Rate,
+    watermark_per_s: u64,
+    end_per_s: u64,
     pub(super) counted: Counted,
 }
 
@@ -123,11 +145,20 @@ impl Partition {
             high_watermark: None,
             stalled_since_ms: None,
             severity_since_ms: at_ms,
-            watermark_rate: Rate::default(),
-            end_rate: Rate::default(),
+            watermark_per_s: 0,
+            end_per_s: 0,
             counted: Counted::default(),
             state,
         }
+    }
+
+    /// What it takes in memory.
+    pub(super) fn bytes_held(&self) -> usize {
+        let state = &self.state;
+        let lists = [&state.replicas, &state.isr, &state.elr, &state.last_known_elr, &state.adding, &self.isr_told];
+        let listed: usize = lists.iter().map(|list| list.capacity() * size_of::<BrokerId>()).sum();
+        let seen = self.seen.capacity() * size_of::<Seen>();
+        size_of::<Partition>() + listed + seen + self.counted.replicas.capacity() * size_of::<(BrokerId, bool, u64)>()
     }
 
     /// Takes the controller's decision over. Returns who led before, if a new leader took over from another broker.
@@ -164,11 +195,16 @@ impl Partition {
         self.state = state;
     }
 
-    /// Takes over what a broker says of its replica. False if nothing follows from it.
-    pub(super) fn hear(&mut self, at_ms: u64, broker: BrokerId, replica: &ReplicaSnapshot) -> bool {
+    /// What follows from what a broker says of its replica; `None`: nothing.
+    pub(super) fn listen(
+        &self,
+        rates: &mut Rates,
+        at_ms: u64,
+        broker: BrokerId,
+        replica: &ReplicaSnapshot,
+    ) -> Option<Heard> {
         let leader_end = self.reference_end();
-        let known = self.seen.iter_mut().find(|seen| seen.broker == broker);
-        let before = known.as_ref().map(|seen| **seen);
+        let before = self.seen_on(broker);
         let gap = |end: i64| leader_end.map(|leader_end| leader_end - end);
         let seen = Seen {
             broker,
@@ -183,29 +219,40 @@ impl Partition {
                 gap(replica.log_end) < gap(before.log_end) || (before.gains && replica.log_end > before.log_end)
             }),
         };
-        match known {
-            Some(known) => *known = seen,
-            None => self.seen.push(seen),
-        }
+        let is_same = before == Some(&seen);
         let leads = self.state.leader == Some(broker)
             && replica.role == observe::ReplicaRole::Leader
             && replica.leader_epoch >= self.state.leader_epoch;
         if !leads {
-            return before != Some(seen);
+            return (!is_same).then_some(Heard { seen, of_leader: None });
         }
         let unsigned = |offset: i64| u64::try_from(offset).unwrap_or(0);
         let (watermark, end) = (unsigned(replica.high_watermark), unsigned(replica.log_end));
-        let stalled = replica.stalled_since.map(|since| since.as_millis());
-        let is_still = before == Some(seen)
-            && self.watermark_rate.is_still(watermark)
-            && self.end_rate.is_still(end)
+        let stalled_since_ms = replica.stalled_since.map(|since| since.as_millis());
+        let is_still = is_same
+            && rates.watermark.is_still(watermark)
+            && rates.end.is_still(end)
             && self.stalled_since_ms.is_none()
-            && stalled.is_none();
-        self.high_watermark = Some(replica.high_watermark);
-        self.watermark_rate.read(at_ms, watermark);
-        self.end_rate.read(at_ms, end);
-        self.stalled_since_ms = stalled;
-        !is_still
+            && stalled_since_ms.is_none();
+        rates.watermark.read(at_ms, watermark);
+        rates.end.read(at_ms, end);
+        let (watermark_per_s, end_per_s) = (rates.watermark.per_second(), rates.end.per_second());
+        let of_leader = Some(OfLeader { stalled_since_ms, watermark_per_s, end_per_s });
+        (!is_still).then_some(Heard { seen, of_leader })
+    }
+
+    /// Takes it over.
+    pub(super) fn take(&mut self, heard: Heard) {
+        let seen = heard.seen;
+        match self.seen.iter_mut().find(|known| known.broker == seen.broker) {
+            Some(known) => *known = seen,
+            None => self.seen.push(seen),
+        }
+        if let Some(told) = heard.of_leader {
+            self.high_watermark = Some(seen.high_watermark);
+            self.stalled_since_ms = told.stalled_since_ms;
+            (self.watermark_per_s, self.end_per_s) = (told.watermark_per_s, told.end_per_s);
+        }
     }
 
     /// What a dead broker's store holds, read after its end.
@@ -278,8 +325,8 @@ impl Partition {
             severity,
             is_under_replicated,
             leader,
-            records_per_s: leader.map_or(0, |_| self.end_rate.per_second()),
-            watermark_per_s: leader.map_or(0, |_| self.watermark_rate.per_second()),
+            records_per_s: leader.map_or(0, |_| self.end_per_s),
+            watermark_per_s: leader.map_or(0, |_| self.watermark_per_s),
             behind_max: replicas.iter().map(|(_, _, behind)| *behind).max().unwrap_or(0),
             bytes: self.bytes(),
             replicas,
@@ -360,7 +407,7 @@ impl Partition {
             replicas: self.state.replicas.iter().map(replica).collect(),
             log_start: log_start.or_else(|| self.seen.iter().map(|seen| seen.log_start).min()).unwrap_or(0),
             high_watermark: self.high_watermark,
-            records_per_s: leader.and(self.high_watermark).map(|_| self.watermark_rate.per_second()),
+            records_per_s: leader.and(self.high_watermark).map(|_| self.watermark_per_s),
             stalled_since_ms: self.stalled_since_ms.filter(|_| severity == PartitionSeverity::Stalled),
             reason: self.reason(lives),
         }

@@ -6,15 +6,21 @@
 //!
 //! Deliberately not here: what happened and why (`facts`).
 
-use super::partition::{Lives, Partition};
+use super::partition::{Heard, Lives, Partition, Rates};
 use super::ranking::Ranking;
+use super::shared::SharedMap;
 use super::topics::{self, Topics};
 use crate::cluster::view::{
     PartitionName, PartitionRows, PartitionSeverity, RowSort, Totals, ViewRequest, WorstPartition,
 };
+use crate::engine::observe::ReplicaSnapshot;
 use crate::protocol::ids::{BrokerId, PartitionId, TopicId};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What a name in a sorted set takes, about.
+const NAME_BYTES: usize = 48;
 
 /// The order of the rows: the group first, then what the user sorts by, then the name, and of each group internal topics last.
 type RowKey = (u8, bool, Reverse<u64>, PartitionName);
@@ -73,7 +79,7 @@ struct Tally {
     totals: Totals,
     under_replicated: u32,
     /// Everything that is not healthy, worst first.
-    attention: BTreeSet<(PartitionSeverity, bool, PartitionName)>,
+    attention: Arc<BTreeSet<(PartitionSeverity, bool, PartitionName)>>,
     listing: Listing,
     topics: Topics,
 }
@@ -108,10 +114,11 @@ impl Tally {
         }
         if counted.severity != PartitionSeverity::Healthy {
             let key = (counted.severity, is_internal(&partition.name), partition.name.clone());
+            let attention = Arc::make_mut(&mut self.attention);
             if add {
-                self.attention.insert(key)
+                attention.insert(key)
             } else {
-                self.attention.remove(&key)
+                attention.remove(&key)
             };
         }
         self.topics.count(&partition.name.topic, counted, add);
@@ -129,9 +136,12 @@ impl Tally {
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Partitions {
-    map: BTreeMap<PartitionId, Partition>,
-    names: BTreeMap<PartitionName, PartitionId>,
+    map: SharedMap<PartitionId, Partition>,
+    /// Changes with the topics only: copies share it.
+    names: Arc<BTreeMap<PartitionName, PartitionId>>,
     tally: Tally,
+    /// What rates are measured with.
+    rates: BTreeMap<PartitionId, Rates>,
     /// How many rows were built or looked at for views: what a test holds against the size of the window.
     pub(super) rows_touched: usize,
 }
@@ -157,7 +167,7 @@ impl Partitions {
     }
 
     pub(super) fn ids(&self) -> Vec<PartitionId> {
-        self.map.keys().copied().collect()
+        self.map.iter().map(|(id, _)| *id).collect()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -198,7 +208,7 @@ impl Partitions {
     /// Puts a new partition in. The caller refreshes it.
     pub(super) fn add(&mut self, partition: Partition) {
         self.remove_one(partition.id);
-        self.names.insert(partition.name.clone(), partition.id);
+        Arc::make_mut(&mut self.names).insert(partition.name.clone(), partition.id);
         let mut partition = partition;
         partition.counted.severity = PartitionSeverity::Healthy;
         self.tally.count(&partition, true);
@@ -207,19 +217,33 @@ impl Partitions {
 
     /// Takes all partitions of a topic out.
     pub(super) fn remove_topic(&mut self, topic: TopicId) {
-        let range = PartitionId::new(topic, i32::MIN)..=PartitionId::new(topic, i32::MAX);
-        let gone: Vec<PartitionId> = self.map.range(range).map(|(id, _)| *id).collect();
+        let first = PartitionId::new(topic, i32::MIN);
+        let from = self.map.from(&first).map(|(id, _)| *id);
+        let gone: Vec<PartitionId> = from.take_while(|id| id.topic == topic).collect();
         gone.into_iter().for_each(|id| self.remove_one(id));
     }
 
     pub(super) fn remove_one(&mut self, id: PartitionId) {
+        self.rates.remove(&id);
         if let Some(partition) = self.map.remove(&id) {
             self.tally.count(&partition, false);
             self.tally.topics.forget_if_empty(&partition.name.topic);
             if self.names.get(&partition.name) == Some(&id) {
-                self.names.remove(&partition.name);
+                Arc::make_mut(&mut self.names).remove(&partition.name);
             }
         }
+    }
+
+    /// What follows from what a broker says of a replica; `None`: nothing, and nothing changes.
+    pub(super) fn listen(&mut self, at_ms: u64, broker: BrokerId, replica: &ReplicaSnapshot) -> Option<Heard> {
+        let partition = self.map.get(&replica.partition)?;
+        partition.listen(self.rates.entry(replica.partition).or_default(), at_ms, broker, replica)
+    }
+
+    /// These without what only measuring needs.
+    pub(super) fn frozen(&self) -> Partitions {
+        let (map, names, tally) = (self.map.clone(), Arc::clone(&self.names), self.tally.clone());
+        Partitions { map, names, tally, rates: BTreeMap::new(), rows_touched: 0 }
     }
 
     /// Changes a partition, and brings every count and order up to date. `None`: there is no such partition, or nothing follows.
@@ -306,5 +330,16 @@ impl Partitions {
     /// The partitions of the rows in a window of the order that was asked for last.
     pub(super) fn window(&self, first: usize, count: usize) -> impl Iterator<Item = PartitionId> {
         self.tally.listing.rows.from(first).take(count).filter_map(|(.., name)| self.names.get(name).copied())
+    }
+
+    /// What these take in memory beyond what they share with others.
+    pub(super) fn bytes_beyond(&self, other: &Partitions) -> usize {
+        let own = self.map.bytes_beyond(&other.map, Partition::bytes_held);
+        let names = if Arc::ptr_eq(&self.names, &other.names) { 0 } else { self.names.len() * 2 * NAME_BYTES };
+        let (tally, theirs) = (&self.tally, &other.tally);
+        let is_shared = Arc::ptr_eq(&tally.attention, &theirs.attention);
+        let attention = if is_shared { 0 } else { tally.attention.len() * NAME_BYTES };
+        let listed = tally.listing.rows.bytes_beyond(&theirs.listing.rows);
+        own + names + attention + listed + tally.shares.len() * 64 + tally.topics.bytes_beyond(&theirs.topics)
     }
 }

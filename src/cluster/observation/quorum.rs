@@ -13,9 +13,10 @@ use crate::cluster::view::{
     QuorumView, Reach, Term, Vote, VoteNote,
 };
 use crate::engine::observe::{BrokerSnapshot, EventId, QuorumRole, QuorumSnapshot};
-use crate::engine::quorum::{QuorumRequest, VoteAnswer, VoteRefusal};
+use crate::engine::quorum::{QuorumRequest, RecentRecord, VoteAnswer, VoteRefusal};
 use crate::protocol::ids::BrokerId;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::why::grouped;
 
@@ -38,18 +39,36 @@ struct Line {
 /// What is remembered beyond the last snapshots.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Memory {
-    records: BTreeMap<i64, Line>,
-    terms: Vec<Term>,
+    records: Arc<BTreeMap<i64, Line>>,
+    terms: Arc<Vec<Term>>,
     /// The event that told of the last election.
     pub(super) elected: Option<EventId>,
 }
 
 impl Memory {
+    /// What this takes in memory beyond what it shares with another, words about.
+    pub(super) fn bytes_beyond(&self, other: &Memory) -> usize {
+        let records = if Arc::ptr_eq(&self.records, &other.records) { 0 } else { self.records.len() * 160 };
+        let terms = if Arc::ptr_eq(&self.terms, &other.terms) { 0 } else { self.terms.capacity() * size_of::<Term>() };
+        records + terms
+    }
+
     /// Takes in the records that a broker knows.
     fn hear_records(&mut self, at_ms: u64, quorum: &QuorumSnapshot, applied: i64, names: Names<'_>) {
+        let is_known = |one: &RecentRecord| {
+            let known = self.records.get(&one.offset);
+            known.is_some_and(|known| known.epoch >= one.epoch && (known.is_final || one.offset >= applied))
+        };
+        let is_old = |one: &RecentRecord| {
+            self.records.len() >= RECORDS_MAX && self.records.keys().next().is_some_and(|first| one.offset < *first)
+        };
+        if quorum.recent.iter().all(|one| is_known(one) || is_old(one)) {
+            return;
+        }
+        let records = Arc::make_mut(&mut self.records);
         for one in &quorum.recent {
             let is_final = one.offset < applied;
-            match self.records.get_mut(&one.offset) {
+            match records.get_mut(&one.offset) {
                 Some(known) if known.epoch > one.epoch => {}
                 Some(known) if known.epoch == one.epoch => {
                     if is_final && !known.is_final {
@@ -58,12 +77,12 @@ impl Memory {
                 }
                 _ => {
                     let line = Line { epoch: one.epoch, at_ms, text: words(&one.record, names), is_final };
-                    self.records.insert(one.offset, line);
+                    records.insert(one.offset, line);
                 }
             }
         }
-        while self.records.len() > RECORDS_MAX {
-            self.records.pop_first();
+        while records.len() > RECORDS_MAX {
+            records.pop_first();
         }
     }
 
@@ -73,20 +92,22 @@ impl Memory {
         if self.terms.get(place).is_some_and(|term| term.epoch == epoch) {
             return;
         }
-        for term in &mut self.terms[..place] {
+        let terms = Arc::make_mut(&mut self.terms);
+        for term in &mut terms[..place] {
             term.until_ms = Some(term.until_ms.unwrap_or(at_ms).min(at_ms));
         }
-        let until_ms = self.terms.get(place).map(|next| next.from_ms);
-        self.terms.insert(place, Term { epoch, leader, from_ms: at_ms, until_ms });
-        if self.terms.len() > TERMS_MAX {
-            self.terms.remove(0);
+        let until_ms = terms.get(place).map(|next| next.from_ms);
+        terms.insert(place, Term { epoch, leader, from_ms: at_ms, until_ms });
+        if terms.len() > TERMS_MAX {
+            terms.remove(0);
         }
     }
 
     /// A broker leads no more.
     pub(super) fn ended(&mut self, leader: BrokerId, at_ms: u64) {
-        if let Some(term) = self.terms.iter_mut().rev().find(|term| term.leader == leader) {
-            term.until_ms = term.until_ms.or(Some(at_ms));
+        let last = self.terms.iter().rposition(|term| term.leader == leader);
+        if let Some(last) = last.filter(|last| self.terms[*last].until_ms.is_none()) {
+            Arc::make_mut(&mut self.terms)[last].until_ms = Some(at_ms);
         }
     }
 
@@ -245,14 +266,14 @@ impl Observer {
             ballots: self.ballots(&voters),
             answers: self.vote_notes(),
             messages: self.quorum_messages(),
-            terms: self.quorum.terms.clone(),
+            terms: self.quorum.terms.to_vec(),
             records: self.metadata_lines(&replicas, committed),
             replicas,
         }
     }
 
     fn known(&self, broker: BrokerId) -> Option<&QuorumSnapshot> {
-        self.brokers.get(&broker)?.quorum.as_ref()
+        self.brokers.get(&broker)?.quorum.as_deref()
     }
 
     fn quorum_epoch(&self, voters: &[BrokerId]) -> i32 {
@@ -277,7 +298,7 @@ impl Observer {
     fn nominees(&self, voters: &[BrokerId]) -> Vec<(&Broker, &QuorumSnapshot)> {
         let known = voters.iter().filter_map(|voter| self.brokers.get(voter)).filter(|broker| runs(broker));
         let mut nominees: Vec<(&Broker, &QuorumSnapshot)> = known
-            .filter_map(|broker| Some((broker, broker.quorum.as_ref()?)))
+            .filter_map(|broker| Some((broker, broker.quorum.as_deref()?)))
             .filter(|(_, known)| matches!(known.role, QuorumRole::Candidate | QuorumRole::Prospective))
             .collect();
         nominees.sort_by_key(|(broker, known)| std::cmp::Reverse((known.epoch, known.votes_granted.len(), broker.id)));

@@ -6,13 +6,16 @@
 //!
 //! Deliberately not here: what the members mean, and how they come to be sorted so.
 
+use std::sync::Arc;
+
 /// The most members of a chunk; one that grows beyond is halved.
 const CHUNK_MAX: usize = 512;
 
 /// See the module.
 #[derive(Debug, Clone)]
 pub(super) struct Ranking<K> {
-    chunks: Vec<Vec<K>>,
+    /// Copies share what neither has changed since.
+    chunks: Vec<Arc<Vec<K>>>,
     len: usize,
 }
 
@@ -32,13 +35,13 @@ impl<K: Ord> FromIterator<K> for Ranking<K> {
         let mut chunks = Vec::with_capacity(len / (CHUNK_MAX / 2) + 1);
         let mut members = members.into_iter().peekable();
         while members.peek().is_some() {
-            chunks.push(members.by_ref().take(CHUNK_MAX / 2).collect());
+            chunks.push(Arc::new(members.by_ref().take(CHUNK_MAX / 2).collect()));
         }
         Ranking { chunks, len }
     }
 }
 
-impl<K: Ord> Ranking<K> {
+impl<K: Ord + Clone> Ranking<K> {
     /// How many members there are.
     pub(super) fn len(&self) -> usize {
         self.len
@@ -52,18 +55,18 @@ impl<K: Ord> Ranking<K> {
     /// Puts a member in; false if it was there.
     pub(super) fn insert(&mut self, key: K) -> bool {
         if self.chunks.is_empty() {
-            self.chunks.push(vec![key]);
+            self.chunks.push(Arc::new(vec![key]));
             self.len = 1;
             return true;
         }
         let at = self.chunk_of(&key).min(self.chunks.len() - 1);
-        let chunk = &mut self.chunks[at];
-        let Err(place) = chunk.binary_search(&key) else { return false };
+        let Err(place) = self.chunks[at].binary_search(&key) else { return false };
+        let chunk = Arc::make_mut(&mut self.chunks[at]);
         chunk.insert(place, key);
         self.len += 1;
         if chunk.len() > CHUNK_MAX {
             let upper = chunk.split_off(CHUNK_MAX / 2);
-            self.chunks.insert(at + 1, upper);
+            self.chunks.insert(at + 1, Arc::new(upper));
         }
         true
     }
@@ -73,12 +76,21 @@ impl<K: Ord> Ranking<K> {
         let at = self.chunk_of(key);
         let Some(chunk) = self.chunks.get_mut(at) else { return false };
         let Ok(place) = chunk.binary_search(key) else { return false };
+        let chunk = Arc::make_mut(chunk);
         chunk.remove(place);
         self.len -= 1;
         if chunk.is_empty() {
             self.chunks.remove(at);
         }
         true
+    }
+
+    /// What this takes in memory beyond what it shares with another, what members point to aside.
+    pub(super) fn bytes_beyond(&self, other: &Ranking<K>) -> usize {
+        let mut theirs: Vec<*const Vec<K>> = other.chunks.iter().map(Arc::as_ptr).collect();
+        theirs.sort_unstable();
+        let own = self.chunks.iter().filter(|chunk| theirs.binary_search(&Arc::as_ptr(chunk)).is_err());
+        self.chunks.capacity() * size_of::<usize>() + own.map(|chunk| chunk.capacity() * size_of::<K>()).sum::<usize>()
     }
 
     /// How many members are less than a key: its index, if it is a member.
@@ -89,7 +101,7 @@ impl<K: Ord> Ranking<K> {
     /// How many members from the first on satisfy a condition that holds for a prefix of them.
     pub(super) fn count_while(&self, holds: impl Fn(&K) -> bool) -> usize {
         let at = self.chunks.partition_point(|chunk| holds(chunk.last().expect("no chunk is empty")));
-        let before: usize = self.chunks[..at].iter().map(Vec::len).sum();
+        let before: usize = self.chunks[..at].iter().map(|chunk| chunk.len()).sum();
         before + self.chunks.get(at).map_or(0, |chunk| chunk.partition_point(holds))
     }
 
@@ -102,7 +114,7 @@ impl<K: Ord> Ranking<K> {
             skip -= chunk.len();
             at += 1;
         }
-        self.chunks[at..].iter().flatten().skip(skip)
+        self.chunks[at..].iter().flat_map(|chunk| chunk.iter()).skip(skip)
     }
 }
 

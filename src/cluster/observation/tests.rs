@@ -19,6 +19,8 @@ use crate::engine::time::Instant;
 use crate::protocol::ids::{DirectoryId, LogId, TopicId};
 use uuid::Uuid;
 
+mod recording;
+
 /// A cluster as its host sees it: what the observer is fed comes from here.
 struct World {
     observer: Observer,

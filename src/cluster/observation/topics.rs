@@ -8,6 +8,7 @@
 use super::meter::Samples;
 use super::partition::Counted;
 use super::ranking::Ranking;
+use super::shared::SharedMap;
 use crate::cluster::view::{
     PartitionSeverity, PlacementRequest, PlacementView, SetBy, TopicDetail, TopicRow, TopicSetting, TopicSums,
     TopicsRequest, TopicsView,
@@ -108,7 +109,7 @@ fn key(name: &Arc<str>, severity: PartitionSeverity) -> Key {
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Topics {
-    known: BTreeMap<Arc<str>, Topic>,
+    known: SharedMap<Arc<str>, Topic>,
     own: TopicSums,
     internal: TopicSums,
     listing: Listing,
@@ -120,8 +121,11 @@ pub(super) struct Topics {
 impl Topics {
     /// Adds what a partition adds to its topic, or takes it back.
     pub(super) fn count(&mut self, name: &Arc<str>, counted: &Counted, add: bool) {
-        let is_new = !self.known.contains_key(name);
-        let topic = self.known.entry(Arc::clone(name)).or_default();
+        let is_new = self.known.get(name).is_none();
+        if is_new {
+            self.known.insert(Arc::clone(name), Topic::default());
+        }
+        let topic = self.known.get_mut(name).expect("it was put in");
         let before = topic.severity();
         let sums = if is_internal(name) { &mut self.internal } else { &mut self.own };
         let step = |number: &mut u32| *number = if add { *number + 1 } else { *number - 1 };
@@ -167,9 +171,18 @@ impl Topics {
             return;
         }
         self.sampled_at = Some(slot);
-        for topic in self.known.values_mut().filter(|topic| topic.is_sampled) {
+        let sampled = self.known.iter().filter(|(_, topic)| topic.is_sampled);
+        let names: Vec<Arc<str>> = sampled.map(|(name, _)| Arc::clone(name)).collect();
+        for name in &names {
+            let topic = self.known.get_mut(name).expect("it is known");
             topic.rates.push(at_ms, topic.records_per_s);
         }
+    }
+
+    /// What these take in memory beyond what they share with others.
+    pub(super) fn bytes_beyond(&self, other: &Topics) -> usize {
+        let known = self.known.bytes_beyond(&other.known, |topic| size_of::<Topic>() + topic.rates.bytes());
+        known + self.listing.rows.bytes_beyond(&other.listing.rows)
     }
 
     /// The topics that are wanted.

@@ -26,6 +26,7 @@ const CUT_SHOWN_MS: u64 = 1_500;
 struct Told {
     batches: Arc<[BatchHead]>,
     epochs: Arc<[(i32, i64)]>,
+    /// The rest of it.
     inside: Inside,
 }
 
@@ -43,7 +44,7 @@ struct Cut {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Xray {
     looked_into: Option<PartitionId>,
-    told: BTreeMap<BrokerId, Told>,
+    told: BTreeMap<BrokerId, Arc<Told>>,
     cuts: BTreeMap<PartitionId, Cut>,
 }
 
@@ -61,12 +62,31 @@ impl Xray {
         let Some(inside) = snapshot.inside.as_ref().filter(|inside| Some(inside.partition) == self.looked_into) else {
             return;
         };
-        let told = Told {
-            batches: inside.batches.as_slice().into(),
-            epochs: inside.epochs.as_slice().into(),
-            inside: inside.clone(),
+        let is_same = |told: &Arc<Told>| {
+            let known = &told.inside;
+            (known.partition, known.last_stable_offset, known.producer_count)
+                == (inside.partition, inside.last_stable_offset, inside.producer_count)
+                && known.producers == inside.producers
+                && *told.batches == *inside.batches
+                && *told.epochs == *inside.epochs
         };
-        self.told.insert(snapshot.broker, told);
+        if !self.told.get(&snapshot.broker).is_some_and(is_same) {
+            let (batches, epochs) = (inside.batches.as_slice().into(), inside.epochs.as_slice().into());
+            let inside = Inside { batches: Vec::new(), epochs: Vec::new(), ..inside.clone() };
+            self.told.insert(snapshot.broker, Arc::new(Told { batches, epochs, inside }));
+        }
+    }
+
+    /// What this takes in memory beyond what it shares with another.
+    pub(super) fn bytes_beyond(&self, other: &Xray) -> usize {
+        let is_own =
+            |(id, told): &(&BrokerId, &Arc<Told>)| !other.told.get(id).is_some_and(|other| Arc::ptr_eq(other, told));
+        let bytes_of = |told: &Arc<Told>| {
+            let producers = told.inside.producers.capacity() * 128;
+            size_of::<Told>() + size_of_val(&*told.batches) + size_of_val(&*told.epochs) + producers
+        };
+        let own: usize = self.told.iter().filter(is_own).map(|(_, told)| bytes_of(told)).sum();
+        own + self.cuts.len() * (size_of::<Cut>() + 32)
     }
 
     /// A log lost its end.

@@ -59,7 +59,15 @@ impl Watch {
         let setup = Setup {
             name: "simulated".to_owned(),
             bootstrap_servers: String::new(),
-            can: Capabilities { pause: true, slow: true, step: true, rewind: true, faults: true, demo: true },
+            can: Capabilities {
+                pause: true,
+                slow: true,
+                step: true,
+                rewind: true,
+                recall: false,
+                faults: true,
+                demo: true,
+            },
             quit_loses: None,
             utc_offset_s: 0,
             cluster,

@@ -190,8 +190,10 @@ fn list_of(pen: &mut Pen<'_>, messages: &Messages, view: &ClusterView, area: Rec
     for (x, head) in [(time_at, "TIME"), (key_at, "KEY"), (value_at, "VALUE")] {
         pen.text(x, area.y, area.right().saturating_sub(x), head, theme.fg(Role::Faint));
     }
-    if messages.records.is_empty() {
-        let text = if messages.is_filtered() {
+    if messages.is_empty() {
+        let text = if messages.until_ms.is_some() {
+            "No record of this moment was read while it was the present: not recorded."
+        } else if messages.is_filtered() {
             "No record meets the condition so far. / changes it, o and t begin elsewhere."
         } else {
             "Nothing has come yet. Records show up as soon as they are committed. p sends one."

@@ -14,7 +14,7 @@ mod strip;
 mod tables;
 mod tracks;
 
-use crate::cluster::view::{BrokerId, ClusterView, Truncation, XrayView};
+use crate::cluster::view::{BrokerId, ClockMode, ClusterView, Truncation, XrayView};
 use crate::tui::draw::armed_hint;
 use crate::tui::glyphs;
 use crate::tui::layout::{Frame, Height, Width};
@@ -197,11 +197,24 @@ pub fn draw(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) 
     let axis =
         Offsets { x: layout.x, cells: layout.cells, from: model.partition.from, per_cell: model.partition.per_cell };
     facts(pen, xray, &axis, &layout, frame);
+    not_recorded(pen, view, xray, &layout, frame);
     tracks::draw(pen, model, view, xray, &axis, &layout, frame);
     if let Some(truncation) = &xray.truncation {
         strip::draw(pen, xray, truncation, model.partition.frame(model.now_ms), layout.strip, frame);
     }
     tables::draw(pen, xray, model.partition.pane, layout.tables, frame);
+}
+
+/// What brokers tell on demand is known of the partition that was in view, and for other moments not at all.
+fn not_recorded(pen: &mut Pen<'_>, view: &ClusterView, xray: &XrayView, layout: &Layout, frame: Frame) {
+    let is_told = xray.replicas.iter().any(|replica| replica.batches.is_some());
+    if is_told || !view.host.can.recall || !matches!(view.clock, ClockMode::Rewound { .. }) {
+        return;
+    }
+    let text = " The inside of these logs was not in view at this moment: not recorded. ";
+    let x = frame.body.x + 1;
+    let style = pen.theme.fg(Role::Lag);
+    pen.text(x, layout.title + 1, frame.body.width.saturating_sub(2), text, style);
 }
 
 fn nothing(pen: &mut Pen<'_>, model: &Model, body: Rect) {

@@ -159,6 +159,11 @@ pub(super) fn on_paste(model: &mut Model, text: &str) -> bool {
 pub(super) fn on_view(model: &mut Model) -> Vec<Cmd> {
     let at_ms = model.view.at_ms;
     let Some(messages) = &mut model.messages else { return Vec::new() };
+    messages.until_ms = model.past.map(|_| model.view.wall_ms);
+    if model.past.is_some() {
+        // The picture went back, not the cluster.
+        return Vec::new();
+    }
     let went_back = at_ms < messages.seen_at_ms;
     messages.seen_at_ms = at_ms;
     if !went_back {

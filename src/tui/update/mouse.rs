@@ -9,6 +9,7 @@ use crate::tui::screens::cluster::{self, Hit};
 use crate::tui::screens::quorum;
 use crate::tui::widgets::timeline::Axis;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::layout::Position;
 use std::sync::Arc;
 
 /// Two presses within this time on one cell are a double click.
@@ -67,6 +68,11 @@ fn click(model: &mut Model, x: u16, y: u16) -> Vec<Cmd> {
     if model.is_empty() {
         return Vec::new();
     }
+    if frame.timeline.contains(Position { x, y }) {
+        model.cluster.pane = Pane::Timeline;
+        seek(model, x);
+        return Vec::new();
+    }
     if let Some(cmds) = on_screen(model, frame, (x, y), double) {
         return cmds;
     }
@@ -101,12 +107,7 @@ fn click(model: &mut Model, x: u16, y: u16) -> Vec<Cmd> {
         }
         Hit::More => super::on_action(model, Action::ShowAll),
         Hit::Headline => super::on_action(model, Action::Why),
-        Hit::Timeline => {
-            model.cluster.pane = Pane::Timeline;
-            seek(model, x);
-            Vec::new()
-        }
-        Hit::Nothing => Vec::new(),
+        Hit::Timeline | Hit::Nothing => Vec::new(),
     }
 }
 
@@ -125,7 +126,7 @@ fn on_screen(model: &mut Model, frame: Frame, (x, y): (u16, u16), double: bool) 
     }
 }
 
-/// Looks at the fact nearest to a column of the timeline.
+/// Looks at the fact nearest to a column of the timeline, and at the moment where that is recorded.
 fn seek(model: &mut Model, x: u16) {
     let Some(frame) = model.frame() else { return };
     let axis = Axis::of(frame.timeline, &model.view);
@@ -136,6 +137,7 @@ fn seek(model: &mut Model, x: u16) {
         .iter()
         .filter_map(|event| Some((axis.column(event.at_ms)?.abs_diff(x), event.id)))
         .min();
+    super::time::seek(model, &axis, x);
     if let Some((_, id)) = nearest {
         model.cluster.event = Some(id);
     }

@@ -44,6 +44,10 @@ pub(super) fn on_view(model: &mut Model, view: Arc<ClusterView>) {
 
 /// Turns new serious facts into messages, many of a kind into one.
 fn announce(model: &mut Model, view: &ClusterView) {
+    if model.past.is_some() {
+        // What happens meanwhile is told when the present is back.
+        return;
+    }
     let newest = view.timeline.events.iter().map(|event| event.id).max();
     let Some(seen) = model.seen_event else {
         model.seen_event = newest.or((view.at_ms > 0).then_some(0));

@@ -1,4 +1,5 @@
-//! The timeline: facts on one axis that ends now, lanes where there is room.
+//! The timeline: facts on one axis that ends now, lanes where there is room. While the past of a live cluster is viewed the axis stands still
+//! and the playhead moves on it.
 //!
 //! ```text
 //! Timeline ───────────────────────────────────────────── 60 s window  { } event  Space pause
@@ -39,11 +40,23 @@ impl Axis {
         let labelled = area.height > 1;
         let x = area.x + if labelled { 12 } else { 7 };
         let end = area.right().saturating_sub(if area.width >= 140 { 10 } else { 6 }).max(x + 1);
-        Axis { x, end, now_ms: view.at_ms, window_ms: view.timeline.window_ms.max(1) }
+        Axis { x, end, now_ms: view.timeline.end_ms.max(view.at_ms), window_ms: view.timeline.window_ms.max(1) }
     }
 
     fn cells(&self) -> u16 {
         self.end - self.x
+    }
+
+    /// The last moment of a column; `None` right of the axis.
+    pub fn moment(&self, x: u16) -> Option<u64> {
+        let from_right = (self.end - 1).checked_sub(x.max(self.x))?;
+        let ago = (u64::from(from_right) * self.window_ms).div_ceil(u64::from(self.cells()));
+        Some(self.now_ms.saturating_sub(ago))
+    }
+
+    /// Where the playhead stands: at the end, or where the past that is viewed is.
+    fn playhead(&self, view: &ClusterView) -> u16 {
+        if view.at_ms >= self.now_ms { self.end } else { self.column(view.at_ms).unwrap_or(self.x) }
     }
 
     /// The column of a moment, if it is in the window.
@@ -72,9 +85,9 @@ pub fn draw(pen: &mut Pen<'_>, frame: &Frame, view: &ClusterView, cursor: Option
                 strips(pen, area, view, axis);
             }
             axis_row(pen, area.bottom() - 1, view, axis, area);
-            let playhead = pen.theme.bold(if live(view) { Role::Sync } else { Role::Lag });
+            let playhead = pen.theme.bold(clock_role(view));
             for y in area.y + 1..area.bottom() {
-                pen.text(axis.end, y, 1, glyphs::BAR, playhead);
+                pen.text(axis.playhead(view), y, 1, glyphs::BAR, playhead);
             }
         }
     }
@@ -82,6 +95,14 @@ pub fn draw(pen: &mut Pen<'_>, frame: &Frame, view: &ClusterView, cursor: Option
 
 fn live(view: &ClusterView) -> bool {
     matches!(view.clock, ClockMode::Live { .. })
+}
+
+fn clock_role(view: &ClusterView) -> Role {
+    match view.clock {
+        ClockMode::Live { .. } => Role::Sync,
+        ClockMode::Rewound { .. } if view.host.can.recall => Role::Lead,
+        ClockMode::Paused { .. } | ClockMode::Rewound { .. } => Role::Lag,
+    }
 }
 
 fn now_word(view: &ClusterView) -> &'static str {
@@ -128,13 +149,16 @@ fn title(pen: &mut Pen<'_>, frame: &Frame, view: &ClusterView, chosen: Option<&T
 pub fn sentence(pen: &Pen<'_>, view: &ClusterView, event: &TimelineEvent) -> Vec<Piece<'static>> {
     let theme = pen.theme;
     let mark = mark::event(event.kind);
-    let ago = view.at_ms.saturating_sub(event.at_ms);
-    let moment = moment(view, view.at_ms.saturating_sub(ago), 1);
+    let moment = moment(view, event.at_ms, 1);
+    let distance = match view.at_ms.checked_sub(event.at_ms) {
+        Some(ago) => format!("  {} ago", span_ms(ago)),
+        None => format!("  {} later", span_ms(event.at_ms - view.at_ms)),
+    };
     vec![
         piece(format!("  {moment} "), theme.fg(Role::Dim)),
         piece(format!("{} ", mark.glyph), theme.bold(mark.role)),
         piece(event.text.clone(), theme.fg(Role::Text)),
-        piece(format!("  {} ago", span_ms(ago)), theme.fg(Role::Dim)),
+        piece(distance, theme.fg(Role::Dim)),
     ]
 }
 
@@ -164,7 +188,8 @@ fn lane_row(pen: &mut Pen<'_>, area: Rect, y: u16, view: &ClusterView, axis: Axi
         }
         taken[place] = true;
         let mark = mark::event(event.kind);
-        let mut style = theme.bold(mark.role);
+        let is_later = event.at_ms > view.at_ms;
+        let mut style = if is_later { theme.fg(Role::Faint) } else { theme.bold(mark.role) };
         if cursor == Some(event.id) {
             style = style.add_modifier(Modifier::REVERSED);
         }
@@ -242,7 +267,7 @@ fn axis_row(pen: &mut Pen<'_>, y: u16, view: &ClusterView, axis: Axis, area: Rec
         let text = format!("⊥ −{} ", round_span(ago));
         pen.text(x, y, axis.end.saturating_sub(x), &text, theme.fg(Role::Faint));
     }
-    let chip = theme.chip(if live(view) { Role::Sync } else { Role::Lag });
+    let chip = theme.chip(clock_role(view));
     let word = format!(" {} ", now_word(view));
     pen.text(axis.end + 1, y, area.right().saturating_sub(axis.end + 1), &word, chip);
 }
@@ -258,7 +283,7 @@ fn single(
 ) {
     let theme = pen.theme;
     let y = area.y;
-    let chip = theme.chip(if live(view) { Role::Sync } else { Role::Lag });
+    let chip = theme.chip(clock_role(view));
     if let Some(event) = chosen {
         let pieces = sentence(pen, view, event);
         pen.pieces(area.x, y, axis.end.saturating_sub(area.x), &pieces);
@@ -273,7 +298,11 @@ fn single(
             }
         }
     }
-    let x = pen.text(axis.end, y, 1, glyphs::BAR, theme.bold(if live(view) { Role::Sync } else { Role::Lag }));
+    let head = theme.bold(clock_role(view));
+    if chosen.is_none() && axis.playhead(view) < axis.end {
+        pen.text(axis.playhead(view), y, 1, glyphs::BAR, head);
+    }
+    let x = pen.text(axis.end, y, 1, glyphs::BAR, head);
     let word = now_word(view);
     let word = if area.right().saturating_sub(x) >= 5 { format!(" {word} ") } else { word.to_string() };
     pen.text(x, y, area.right().saturating_sub(x), &word, chip);
