@@ -168,7 +168,8 @@ fn header(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
         let needed = names + 2 + width(&time) + width(&chip) + pieces_width(faults);
         frame.width >= Width::Medium && at + needed <= end
     };
-    let (mut faults, bare) = (faults_chip(view, theme, frame.width >= Width::Medium), faults_chip(view, theme, false));
+    let has_key = frame.width >= Width::Medium && model.past.is_none();
+    let (mut faults, bare) = (faults_chip(view, theme, has_key), faults_chip(view, theme, false));
     let has_names = fits(&bare);
     if has_names && !fits(&faults) {
         faults = bare;

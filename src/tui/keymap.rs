@@ -224,7 +224,7 @@ keymap! {
     Time Slow 0 Slower [key('-')] "-" "slower" "slower";
     Time Slow 0 Faster [key('='), key('+')] "=" "faster" "faster";
     Time Nothing 0 Live [code(K::End)] "End" "live" "back to now";
-    Time Nothing 0 GoThere [key('\'')] "'" "go there" "where a message points, a mark";
+    Time Nothing 0 GoThere [key('\'')] "'" "go there" "message's place, mark";
     Time Past 0 Mark [key('m')] "m" "mark" "mark this moment";
     Time Nothing 0 Window [key('Z')] "Z" "window" "length of the timeline";
     Cluster Nothing 0 Up [key('k'), code(K::Up)] "k ↑" "up" "partition above";

@@ -7,6 +7,7 @@ mod faults;
 mod groups;
 mod messages;
 mod partition;
+mod past;
 mod pictures;
 mod plain;
 mod quorum;

@@ -421,7 +421,10 @@ impl Observer {
             bytes += replica.size_bytes;
             let partition = replica.partition;
             if let Some(heard) = self.partitions.listen(at_ms, id, replica) {
-                self.change(partition, |partition| Some(partition.take(heard)));
+                self.change(partition, |partition| {
+                    partition.take(heard);
+                    Some(())
+                });
             }
         }
         if self.partitions.len() <= SMALL

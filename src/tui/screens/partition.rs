@@ -196,8 +196,7 @@ pub fn draw(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) 
     let layout = layout_of(model, xray, frame);
     let axis =
         Offsets { x: layout.x, cells: layout.cells, from: model.partition.from, per_cell: model.partition.per_cell };
-    facts(pen, xray, &axis, &layout, frame);
-    not_recorded(pen, view, xray, &layout, frame);
+    facts(pen, xray, &axis, &layout, frame, is_not_recorded(view, xray));
     tracks::draw(pen, model, view, xray, &axis, &layout, frame);
     if let Some(truncation) = &xray.truncation {
         strip::draw(pen, xray, truncation, model.partition.frame(model.now_ms), layout.strip, frame);
@@ -205,16 +204,10 @@ pub fn draw(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) 
     tables::draw(pen, xray, model.partition.pane, layout.tables, frame);
 }
 
-/// What brokers tell on demand is known of the partition that was in view, and for other moments not at all.
-fn not_recorded(pen: &mut Pen<'_>, view: &ClusterView, xray: &XrayView, layout: &Layout, frame: Frame) {
+/// Whether the inside of the logs is not known, as nobody looked into them at the moment that is viewed.
+fn is_not_recorded(view: &ClusterView, xray: &XrayView) -> bool {
     let is_told = xray.replicas.iter().any(|replica| replica.batches.is_some());
-    if is_told || !view.host.can.recall || !matches!(view.clock, ClockMode::Rewound { .. }) {
-        return;
-    }
-    let text = " The inside of these logs was not in view at this moment: not recorded. ";
-    let x = frame.body.x + 1;
-    let style = pen.theme.fg(Role::Lag);
-    pen.text(x, layout.title + 1, frame.body.width.saturating_sub(2), text, style);
+    !is_told && view.host.can.recall && matches!(view.clock, ClockMode::Rewound { .. })
 }
 
 fn nothing(pen: &mut Pen<'_>, model: &Model, body: Rect) {
@@ -242,7 +235,7 @@ fn joined(brokers: &[BrokerId]) -> String {
 }
 
 /// `‹ orders-0 ›  ◆ leader 3  epoch 8 …`, and the legend of the fills at the right as far as there is room.
-fn facts(pen: &mut Pen<'_>, xray: &XrayView, axis: &Offsets, layout: &Layout, frame: Frame) {
+fn facts(pen: &mut Pen<'_>, xray: &XrayView, axis: &Offsets, layout: &Layout, frame: Frame, is_unknown: bool) {
     let theme = pen.theme;
     let (dim, strong) = (theme.fg(Role::Dim), theme.bold(Role::Text));
     let is_narrow = frame.width == Width::Narrow;
@@ -283,6 +276,17 @@ fn facts(pen: &mut Pen<'_>, xray: &XrayView, axis: &Offsets, layout: &Layout, fr
     let x = frame.body.x + 1;
     let end = frame.body.right().saturating_sub(1);
     let after = pen.pieces(x, layout.title, end.saturating_sub(x), &pieces);
+    if is_unknown {
+        let role = theme.fg(Role::Lag);
+        for text in
+            ["batches were not in view at this moment: not recorded", "not in view then: not recorded", "not recorded"]
+        {
+            if after + 2 + width(text) <= end {
+                pen.right(after + 2, end, layout.title, text, role);
+                return;
+            }
+        }
+    }
     let scale = format!("1 cell = {}", plural(axis.per_cell.max(1), "record"));
     let mut legend: Vec<Piece<'_>> = Vec::new();
     let mut epochs: Vec<i32> = tracks::epochs_in_view(xray, axis);

@@ -97,7 +97,8 @@ pub(super) fn keep_what_past_allows(model: &mut Model, cmds: &mut Vec<Cmd>) {
 }
 
 fn refuse(model: &mut Model) {
-    toast(model, Mood::Notice, "This is the past: nothing can be changed in it. End returns.".into(), String::new());
+    let body = "End returns to the present.".to_owned();
+    toast(model, Mood::Notice, "Nothing can be changed in the past.".into(), body);
 }
 
 fn no_further(model: &mut Model) {

@@ -12,6 +12,7 @@
 //! Invariants: a fact's glyph stands at its moment even where its text does not fit; the newest facts get their text
 //! first; the cost depends on the facts in the window and on the width alone.
 
+use super::hints;
 use super::mark::{self, Lane};
 use super::spark;
 use crate::cluster::view::{ClockMode, ClusterView, TimelineEvent};
@@ -125,14 +126,16 @@ fn title(pen: &mut Pen<'_>, frame: &Frame, view: &ClusterView, chosen: Option<&T
         left.push(piece(format!("  {} facts not shown", view.timeline.dropped), theme.fg(Role::Lag)));
     }
     let mut facts = vec![piece(format!("{} window", round_span(view.timeline.window_ms)), theme.fg(Role::Dim))];
+    let recalled = view.host.can.recall && matches!(view.clock, ClockMode::Rewound { .. });
+    let space = if recalled { "play" } else { hints::space(view) };
     let keys: [(&str, &str, Action); 4] = [
         ("{ }", "event", Action::NextEvent),
-        ("Space", if live(view) { "pause" } else { "run" }, Action::PauseOrRun),
+        ("Space", space, Action::PauseOrRun),
         ("- =", "speed", Action::Slower),
         ("End", "live", Action::Live),
     ];
     for (key, word, action) in keys {
-        let needed = keymap::binding(action).need.met(view.host.can);
+        let needed = keymap::binding(action).need.met(view.host.can) && !(recalled && action == Action::Slower);
         if needed && (action != Action::Live || chosen.is_some() || !live(view)) {
             facts.push(piece(format!("  {key}"), theme.bold(Role::Focus)));
             facts.push(piece(format!(" {word}"), theme.fg(Role::Dim)));
@@ -171,6 +174,10 @@ fn lane_row(pen: &mut Pen<'_>, area: Rect, y: u16, view: &ClusterView, axis: Axi
     };
     pen.text(area.x + 1, y, 10, label, theme.fg(Role::Dim));
     let mut taken = vec![false; usize::from(axis.cells())];
+    let playhead = axis.playhead(view);
+    if let Some(cell) = taken.get_mut(usize::from(playhead - axis.x)) {
+        *cell = true;
+    }
     let events: Vec<(&TimelineEvent, u16)> = view
         .timeline
         .events
@@ -196,7 +203,7 @@ fn lane_row(pen: &mut Pen<'_>, area: Rect, y: u16, view: &ClusterView, axis: Axi
         pen.text(*column, y, 1, mark.glyph, style);
     }
     for (event, column) in events.iter().rev() {
-        place_text(pen, y, axis, &mut taken, event, *column);
+        place_text(pen, y, axis, &mut taken, event, *column, event.at_ms > view.at_ms);
     }
     for (event, column) in events.iter().rev() {
         let until = match event.until_ms {
@@ -216,12 +223,24 @@ fn lane_row(pen: &mut Pen<'_>, area: Rect, y: u16, view: &ClusterView, axis: Axi
 }
 
 /// Writes a fact's text left or right of its glyph, where it fits between what stands there already.
-fn place_text(pen: &mut Pen<'_>, y: u16, axis: Axis, taken: &mut [bool], event: &TimelineEvent, column: u16) {
+fn place_text(
+    pen: &mut Pen<'_>,
+    y: u16,
+    axis: Axis,
+    taken: &mut [bool],
+    event: &TimelineEvent,
+    column: u16,
+    is_later: bool,
+) {
     let theme = pen.theme;
     let cells = usize::from(width(&event.text));
     let place = usize::from(column - axis.x);
     let role = mark::event(event.kind).role;
-    let style = if role == Role::Dead && event.ongoing { theme.bold(Role::Dead) } else { theme.fg(Role::Dim) };
+    let style = match role {
+        _ if is_later => theme.fg(Role::Faint),
+        Role::Dead if event.ongoing => theme.bold(Role::Dead),
+        _ => theme.fg(Role::Dim),
+    };
     let free = |from: usize, to: usize| to <= taken.len() && from < to && taken[from..to].iter().all(|taken| !taken);
     // Something that lasts reads from its glyph on; a moment reads towards it.
     let right = (place + 2, place + 2 + cells);

@@ -98,3 +98,64 @@ fn a_termination_stops_the_brokers_and_gives_the_terminal_back() {
     assert_eq!(terminal.ends(), 0);
     terminal.is_clean();
 }
+
+#[test]
+fn the_past_of_a_live_cluster_is_viewed_and_left() {
+    let home = tempfile::tempdir().expect("a folder");
+    let mut terminal = Terminal::start(up(home.path(), &["--ephemeral"]), 160, 45);
+    lives(&mut terminal);
+    let victim = leader_of(&terminal, "orders-0").expect("a leader");
+    terminal.keys(if victim == 1 { "lh" } else { &"ll"[..victim - 1] });
+    terminal.shows(&format!("K kill {victim}  ▲"));
+    terminal.keys("K");
+    terminal.until("another leader", |terminal| {
+        let leader = leader_of(terminal, "orders-0");
+        terminal.text().contains(" DEAD ") && leader.is_some_and(|leader| leader != victim)
+    });
+
+    // Fact by fact back to before the death and on to it.
+    terminal.keys("{");
+    terminal.shows("◂ REWOUND T−");
+    terminal.shows("the past: changes are off");
+    let walk = |terminal: &mut Terminal, key: &str, is_there: &dyn Fn(&Terminal) -> bool| {
+        while !is_there(terminal) {
+            let before = terminal.row_with("Timeline").expect("a timeline").1;
+            terminal.keys(key);
+            terminal.until("another fact", |terminal| terminal.row_with("Timeline").is_some_and(|row| row.1 != before));
+        }
+    };
+    walk(&mut terminal, "{", &|terminal| !terminal.text().contains(" DEAD "));
+    walk(&mut terminal, "}", &|terminal| terminal.text().contains(" DEAD "));
+    terminal.keys("w");
+    terminal.shows(&format!("Broker {victim} was killed (kill −9)."));
+    terminal.keys("\x1b");
+    terminal.until("the page gone", |terminal| !terminal.text().contains("was killed (kill −9)."));
+    // One picture before it the broker lives, and leads.
+    terminal.keys(",");
+    terminal.until("the broker alive and in its office", |terminal| {
+        let text = terminal.text();
+        !text.contains(" DEAD ") && text.contains("◂ REWOUND") && leader_of(terminal, "orders-0") == Some(victim)
+    });
+    assert_eq!(isr_of(&terminal, "orders-0").as_deref(), Some("3/3"));
+
+    // Other screens are of the same moment, and nothing can be changed in it.
+    terminal.keys("6");
+    terminal.until("the quorum of then", |terminal| {
+        let text = terminal.text();
+        text.contains("◂ REWOUND") && text.contains(" 6 Quorum ") && !text.contains(" DEAD ")
+    });
+    terminal.keys("1K");
+    terminal.shows("Nothing can be changed in the past.");
+
+    terminal.keys("\x1b[F");
+    terminal.until("the present", |terminal| {
+        let text = terminal.text();
+        text.contains("● LIVE") && text.contains(" DEAD ") && !text.contains("REWOUND")
+    });
+    terminal.shows("0 lost   0 duplicated");
+    terminal.keys("q");
+    terminal.shows("Quit");
+    terminal.keys("\x03");
+    assert_eq!(terminal.ends(), 0);
+    terminal.is_clean();
+}

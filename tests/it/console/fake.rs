@@ -99,6 +99,8 @@ pub struct FakeCluster {
     pub scene: Scene,
     /// Paused by a command.
     pub paused: bool,
+    /// It was recorded for ten seconds, four times a second, and at its facts.
+    pub recalls: bool,
     /// Every line that was submitted.
     pub submitted: Vec<String>,
     /// Everything produced by hand.
@@ -122,6 +124,7 @@ impl FakeCluster {
         FakeCluster {
             scene,
             paused: false,
+            recalls: false,
             submitted: Vec::new(),
             produced: Vec::new(),
             link_faults: false,
@@ -409,6 +412,7 @@ impl FakeCluster {
         }
         let samples = want.strip_samples as u64;
         Timeline {
+            end_ms: want.end_ms.unwrap_or(NOW_MS),
             window_ms: want.window_ms,
             events,
             dropped: 0,
@@ -441,15 +445,69 @@ impl FakeCluster {
     }
 }
 
+/// Moments that were recorded before now: every quarter of a second, and when something happened.
+fn moments() -> Vec<u64> {
+    let mut moments: Vec<u64> = (1..=40).map(|quarter| NOW_MS - quarter * 250).chain(FACTS.map(|(_, at)| at)).collect();
+    moments.sort_unstable();
+    moments.dedup();
+    moments
+}
+
+/// The facts of a failover that are in the recording, and when they happened.
+const FACTS: [(u64, u64); 3] = [(3, NOW_MS - 2_400), (4, NOW_MS - 1_200), (5, NOW_MS - 600)];
+
+fn recorded(at_ms: Option<u64>) -> Recorded {
+    let moments = moments();
+    let shown = at_ms.unwrap_or(NOW_MS);
+    let event_before = FACTS.into_iter().rfind(|(_, at)| *at < shown);
+    Recorded {
+        first_ms: moments[0],
+        last_ms: moments[moments.len() - 1],
+        previous_ms: moments.iter().copied().rfind(|at| *at < shown),
+        next_ms: at_ms.and_then(|at_ms| moments.iter().copied().find(|at| *at > at_ms)),
+        event_before,
+        event_after: at_ms.and_then(|at_ms| FACTS.into_iter().find(|(_, at)| *at > at_ms)),
+    }
+}
+
+impl FakeCluster {
+    /// The moment of the recording: before the death everything was well.
+    fn past(&self, at_ms: u64, want: &ViewRequest) -> ClusterView {
+        let at_ms = moments().into_iter().rfind(|at| *at <= at_ms).unwrap_or(moments()[0]);
+        let behind_ms = NOW_MS - at_ms;
+        let scene = if behind_ms > 2_400 { Scene::Healthy } else { self.scene };
+        let mut then = FakeCluster { recalls: true, ..FakeCluster::new(scene) };
+        let view = then.view(&ViewRequest { at_ms: None, ..want.clone() });
+        ClusterView {
+            at_ms,
+            wall_ms: WALL_MS - i64::try_from(behind_ms).expect("a few seconds"),
+            clock: ClockMode::Rewound { behind_ms },
+            recorded: Some(recorded(Some(at_ms))),
+            timeline: self.timeline(want),
+            xray: view.xray.clone().map(|mut xray| {
+                // Only the newest second was looked into.
+                let is_known = behind_ms <= 1_000;
+                xray.replicas.iter_mut().filter(|_| !is_known).for_each(|replica| replica.batches = None);
+                xray
+            }),
+            ..ClusterView::clone(&view)
+        }
+    }
+}
+
 impl ClusterPort for FakeCluster {
     fn view(&mut self, want: &ViewRequest) -> Arc<ClusterView> {
         let brokers = self.brokers();
         let servers: Vec<String> = brokers.iter().map(|card| format!("localhost:{}", card.port)).collect();
         let faults = self.dead_broker() as u64;
+        if let Some(at_ms) = want.at_ms.filter(|_| self.recalls) {
+            return Arc::new(self.past(at_ms, want));
+        }
         Arc::new(ClusterView {
             at_ms: NOW_MS,
             wall_ms: WALL_MS,
             lesson: None,
+            recorded: self.recalls.then(|| recorded(None)),
             quorum: None,
             xray: want.xray.as_ref().and_then(|want| fake_xray::view(want, self.scene)),
             wire: None,
@@ -469,7 +527,7 @@ impl ClusterPort for FakeCluster {
                     slow: true,
                     step: false,
                     rewind: false,
-                    recall: false,
+                    recall: self.recalls,
                     faults: true,
                     demo: false,
                 },
