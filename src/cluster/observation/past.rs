@@ -32,6 +32,7 @@ impl Observer {
             stalls: Samples::new(STRIP_EVERY_MS, 1),
             bytes_in: Samples::new(STRIP_EVERY_MS, 1),
             faults: self.faults.clone(),
+            links: self.links.clone(),
             ledger: self.ledger.clone(),
             notice: self.notice.clone(),
             unknown_since_ms: self.unknown_since_ms,
@@ -93,7 +94,8 @@ impl Observer {
     pub(super) fn bytes_beyond(&self, other: &Observer) -> usize {
         let brokers: usize =
             self.brokers.values().map(|broker| broker.bytes_beyond(other.brokers.get(&broker.id))).sum();
-        let small = (self.lives.len() + self.faults.len() * 4) * ENTRY_BYTES;
+        let links = self.links.len() * (size_of::<super::outlook::LinkSeen>() + ENTRY_BYTES);
+        let small = (self.lives.len() + self.faults.len() * 4) * ENTRY_BYTES + links;
         size_of::<Observer>()
             + brokers
             + small

@@ -57,8 +57,8 @@ pub(super) fn on_action(model: &mut Model, action: Action) -> Option<Vec<Cmd>> {
 /// What changes the cluster, or is answered by it as it is now.
 fn is_for_the_present(action: Action) -> bool {
     use Action::{
-        Actions, Browse, Consume, Cut, Delete, Demo, Edit, Faster, Heal, Kill, NewTopic, PowerLoss, Produce, Replay,
-        Restart, Slower, Suspend, Undo,
+        Actions, Browse, Consume, CorruptDisk, Cut, Delete, Demo, Edit, Faster, FillDisk, Heal, Kill, NewTopic,
+        PowerLoss, Produce, Replay, Restart, SkewClock, SlowDisk, Slower, Suspend, Undo,
     };
     matches!(
         action,
@@ -79,6 +79,10 @@ fn is_for_the_present(action: Action) -> bool {
             | Consume
             | Browse
             | Actions
+            | SlowDisk
+            | FillDisk
+            | CorruptDisk
+            | SkewClock
     )
 }
 

@@ -91,9 +91,30 @@ fn every_screen_shows_the_same_moment_and_the_end_of_the_axis_stays() {
 
 #[test]
 fn the_past_cannot_be_changed_and_says_so() {
-    for keys in
-        ["K", "R", "S", "O", "X", "H", "u", "p", "n", "D", "x", "c", "-", "=", "5e", "7X", ":kill 2\n", ":heal\n"]
-    {
+    for keys in [
+        "K",
+        "R",
+        "S",
+        "O",
+        "X",
+        "H",
+        "u",
+        "p",
+        "n",
+        "D",
+        "x",
+        "c",
+        "-",
+        "=",
+        "5e",
+        "7X",
+        "7W",
+        "7F",
+        "7C",
+        "7T",
+        ":kill 2\n",
+        ":heal\n",
+    ] {
         let mut console = console(160, 45);
         console.keys("[");
         for key in keys.chars() {
