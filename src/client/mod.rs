@@ -5,6 +5,7 @@
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub mod admin;
+pub mod anybody;
 pub mod consumer;
 pub mod group;
 pub mod member;

@@ -5,6 +5,7 @@
 //! goes out in the newest version that both sides know. A call that is not answered in time closes its connection, because a broker
 //! that is cut off says nothing.
 
+use crate::client::anybody::Anybody;
 use crate::client::{Answer, Call, Machine, Target, newest_version};
 use crate::protocol::api::ApiKey;
 use crate::protocol::codec::{self, Request, RequestHeader, Response};
@@ -64,10 +65,7 @@ pub struct Driver<M> {
     connections: BTreeMap<Place, Connection>,
     deadlines: BTreeMap<u64, (Instant, Place)>,
     began: Instant,
-    next_any: usize,
-    /// A connection has ended since anybody was asked: the next one is asked then, one step a question, so that no rhythm of connections that
-    /// end leads to the same broker for ever.
-    is_any_doubtful: bool,
+    anybody: Anybody,
     lives: u64,
     told: mpsc::UnboundedReceiver<Told>,
     tell: mpsc::UnboundedSender<Told>,
@@ -86,8 +84,7 @@ impl<M: Machine> Driver<M> {
             connections: BTreeMap::new(),
             deadlines: BTreeMap::new(),
             began: Instant::now(),
-            next_any: 0,
-            is_any_doubtful: false,
+            anybody: Anybody::default(),
             lives: 0,
             told,
             tell,
@@ -133,13 +130,12 @@ impl<M: Machine> Driver<M> {
         self.expire();
     }
 
-    fn place(&self, to: Target) -> Place {
+    fn place(&mut self, to: Target) -> Place {
         match to {
             Target::Broker(broker) => Place::Broker(broker),
             Target::Coordinator(broker) => Place::Coordinator(broker),
             Target::Any => {
-                // Whoever gives addresses may have put the best first.
-                let place = self.next_any % (self.bootstrap.len() + self.addresses.len());
+                let place = self.anybody.ask(self.bootstrap.len() + self.addresses.len());
                 let known = place.checked_sub(self.bootstrap.len()).and_then(|place| self.addresses.keys().nth(place));
                 known.map_or(Place::Bootstrap(place), |broker| Place::Broker(*broker))
             }
@@ -147,9 +143,6 @@ impl<M: Machine> Driver<M> {
     }
 
     fn dispatch(&mut self, call: Call) {
-        if call.to == Target::Any && std::mem::take(&mut self.is_any_doubtful) {
-            self.next_any = self.next_any.wrapping_add(1);
-        }
         let place = self.place(call.to);
         if !self.connections.contains_key(&place) {
             let address = match &place {
@@ -211,7 +204,7 @@ impl<M: Machine> Driver<M> {
     fn close(&mut self, place: &Place, reason: String) {
         let Some(connection) = self.connections.remove(place) else { return };
         connection.task.abort();
-        self.is_any_doubtful = true;
+        self.anybody.connection_ended();
         for call in connection.calls {
             self.fail(call, reason.clone());
         }

@@ -6,6 +6,7 @@
 //!
 //! Deliberately not here: how long anything is under way (`world/clients`), and what is asked (`workload`).
 
+use crate::client::anybody::Anybody;
 use crate::client::{Call, Target, newest_version};
 use crate::engine::time::Instant;
 use crate::protocol::api::ApiKey;
@@ -15,8 +16,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The attempt that asks for the versions: machines count their calls from 1.
 pub const NEGOTIATION: u64 = 0;
-/// Whoever asks anybody again before this is over was not helped, in milliseconds.
-const ASKED_AGAIN_MS: u64 = 1_000;
 
 /// Where a call goes: to a broker, or to it as a coordinator, on another connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,19 +86,14 @@ pub struct Dialer {
     addresses: BTreeSet<BrokerId>,
     connections: BTreeMap<Place, Connection>,
     deadlines: BTreeMap<u64, (Instant, Place)>,
-    next_any: usize,
-    /// When anybody was asked last.
-    asked_any_at: Option<Instant>,
-    /// Whoever would be asked now has let a connection end.
-    is_any_doubtful: bool,
+    anybody: Anybody,
 }
 
 impl Dialer {
     /// A client that knows these brokers' addresses.
     pub fn new(bootstrap: Vec<BrokerId>) -> Dialer {
         let (addresses, connections, deadlines) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
-        let (next_any, asked_any_at, is_any_doubtful) = (0, None, false);
-        Dialer { bootstrap, addresses, connections, deadlines, next_any, asked_any_at, is_any_doubtful }
+        Dialer { bootstrap, addresses, connections, deadlines, anybody: Anybody::default() }
     }
 
     /// Brokers' addresses that a machine has heard of.
@@ -107,27 +101,19 @@ impl Dialer {
         self.addresses.extend(addresses.into_iter().map(|(broker, _, _)| broker));
     }
 
-    /// Where a call goes; `None` if the broker's address is not known. Whoever asks anybody again soon was not helped: the next one is asked.
-    pub fn place(&mut self, now: Instant, to: Target, is_second: bool) -> Option<Place> {
+    /// Where a call goes; `None` if the broker's address is not known.
+    pub fn place(&mut self, to: Target, is_second: bool) -> Option<Place> {
         let plain = if is_second { Lane::Second } else { Lane::Plain };
         let (broker, lane) = match to {
-            Target::Any => {
-                let is_soon = self.asked_any_at.is_some_and(|asked| now < asked.plus_millis(ASKED_AGAIN_MS));
-                if is_soon || self.is_any_doubtful {
-                    self.next_any = self.next_any.wrapping_add(1);
-                }
-                (self.asked_any_at, self.is_any_doubtful) = (Some(now), false);
-                return self.any().map(|broker| Place { broker, lane: plain });
-            }
+            Target::Any => return self.any().map(|broker| Place { broker, lane: plain }),
             Target::Broker(broker) => (broker, plain),
             Target::Coordinator(broker) => (broker, Lane::Coordinator),
         };
         self.addresses.contains(&broker).then_some(Place { broker, lane })
     }
 
-    /// Who is asked while anybody may be.
-    fn any(&self) -> Option<BrokerId> {
-        let place = self.next_any % (self.bootstrap.len() + self.addresses.len()).max(1);
+    fn any(&mut self) -> Option<BrokerId> {
+        let place = self.anybody.ask(self.bootstrap.len() + self.addresses.len());
         let known = place.checked_sub(self.bootstrap.len()).and_then(|place| self.addresses.iter().nth(place));
         known.or(self.bootstrap.get(place)).copied()
     }
@@ -207,7 +193,7 @@ impl Dialer {
     /// A connection is over; the calls that have failed with it.
     pub fn close(&mut self, place: Place) -> Option<(Connection, Vec<u64>)> {
         let connection = self.connections.remove(&place)?;
-        self.is_any_doubtful |= self.any() == Some(place.broker);
+        self.anybody.connection_ended();
         let calls: Vec<u64> = connection.waiting.iter().map(|(call, _)| *call).collect();
         calls.iter().for_each(|call| _ = self.deadlines.remove(call));
         Some((connection, calls))

@@ -361,7 +361,7 @@ impl World {
         let now = self.now;
         let place = client
             .dialer
-            .place(now, call.to, client.is_second(call.id))
+            .place(call.to, client.is_second(call.id))
             .filter(|place| self.nodes.contains_key(&place.broker));
         let Some(place) = place else {
             if let Some(machine) = client.machine(now) {
