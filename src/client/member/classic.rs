@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What sort of group this is.
 const PROTOCOL_TYPE: &str = "consumer";
 /// A leader looks so often whether a topic has come that was not there, in milliseconds.
-const MISSING_TOPIC_MS: u64 = 1_000;
+pub(super) const MISSING_TOPIC_MS: u64 = 1_000;
 
 /// Where a member is between two generations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,7 +51,8 @@ enum Phase {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Watched {
     topics: Vec<String>,
-    partitions: BTreeMap<String, i32>,
+    /// Of the topics that were there; `None` if that is not known, because a life before this one made the assignment.
+    partitions: Option<BTreeMap<String, i32>>,
     look_at_ms: u64,
 }
 
@@ -189,7 +190,7 @@ impl Member {
             // A static leader that came back: the group keeps what it has, but somebody has to watch the topics (KIP-814).
             self.classic.phase = Phase::Syncing(Assignments::new());
             self.classic.watched =
-                Some(Watched { topics: wanted_topics(&candidates), partitions: BTreeMap::new(), look_at_ms: 0 });
+                Some(Watched { topics: wanted_topics(&candidates), partitions: None, look_at_ms: 0 });
             // What its life before had to give up in this generation, it may have gone without giving on: nobody has it, and nobody else
             // would notice. Sharing anew stops nobody in the cooperative protocol.
             self.classic.must_assign = self.options.is_cooperative();
@@ -209,7 +210,7 @@ impl Member {
         let Phase::Assigning(candidates) = std::mem::take(&mut self.classic.phase) else { return };
         self.classic.phase = Phase::Syncing(assignor.assign(&candidates, &partitions));
         let look_at_ms = now_ms + self.watch_interval_ms(&topics, &partitions);
-        self.classic.watched = Some(Watched { topics, partitions, look_at_ms });
+        self.classic.watched = Some(Watched { topics, partitions: Some(partitions), look_at_ms });
     }
 
     /// How many partitions each topic has, of those that are there.
@@ -378,10 +379,9 @@ impl Member {
         let Some(mut watched) = self.classic.watched.take() else { return };
         if let Some(response) = response {
             let found = self.count_partitions(&watched.topics, &response);
-            // A static leader that came back does not know what the assignment was based on.
-            let has_changed = !watched.partitions.is_empty() && found != watched.partitions;
+            let has_changed = watched.partitions.as_ref().is_some_and(|before| *before != found);
             watched.look_at_ms = now_ms + self.watch_interval_ms(&watched.topics, &found);
-            watched.partitions = found;
+            watched.partitions = Some(found);
             if has_changed {
                 self.classic.why = "topics have other partitions than before";
                 self.rejoin(now_ms);

@@ -284,6 +284,22 @@ fn the_leader_joins_again_when_a_topic_grows_or_appears() {
 }
 
 #[test]
+fn a_group_whose_topic_is_not_there_yet_shares_it_when_it_comes() {
+    let mut script = Script::new(|_| {});
+    script.find(2);
+    script.joins(1, "range", &[], true);
+    script.tells_topics(0);
+    script.syncs(&[]);
+    script.wait(super::classic::MISSING_TOPIC_MS);
+    script.tells_topics(0);
+    assert!(!script.asks(|request| matches!(request, Request::JoinGroup(_))), "it is not there yet");
+    script.wait(super::classic::MISSING_TOPIC_MS);
+    script.tells_topics(2);
+    let join = script.joins(2, "range", &[], true);
+    assert_eq!(join.reason.as_deref(), Some("topics have other partitions than before"));
+}
+
+#[test]
 fn in_an_eager_rebalance_everything_is_committed_and_given_up_before_joining_again() {
     let mut script = follower(&[0, 1], |_| {});
     script.member.processed(&part(0), at(25));
