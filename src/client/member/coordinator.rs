@@ -43,7 +43,8 @@ impl Verdict {
             | ErrorCode::NetworkException => Verdict::Elsewhere,
             ErrorCode::RebalanceInProgress => Verdict::Rejoin,
             ErrorCode::IllegalGeneration | ErrorCode::FencedMemberEpoch => Verdict::Outdated,
-            ErrorCode::UnknownMemberId => Verdict::Forgotten,
+            // A broker that does not know yet that another coordinates says so of a group that began there.
+            ErrorCode::UnknownMemberId | ErrorCode::GroupIdNotFound => Verdict::Forgotten,
             error => Verdict::Hopeless(error),
         }
     }

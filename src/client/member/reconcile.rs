@@ -187,7 +187,11 @@ impl Member {
             return;
         };
         self.reconciling.heartbeat_at_ms = now_ms + self.interval_ms();
-        let verdict = Verdict::of(response.error_code);
+        let verdict = match Verdict::of(response.error_code) {
+            // Whoever joins makes the group: it is there, but takes no member of this protocol.
+            Verdict::Forgotten if epoch < 0 => Verdict::Hopeless(ErrorCode::from_code(response.error_code)),
+            verdict => verdict,
+        };
         if let Verdict::Hopeless(error) = verdict {
             let words = response.error_message.map(|words| format!(": {words}")).unwrap_or_default();
             return self.fail(format!("{}: {}{words}", self.options.group, reason(error)));

@@ -278,7 +278,8 @@ impl World {
             Happening::LinkDown { at, life, peer } => self.input(at, life, Input::LinkDown { peer }, "link down"),
             Happening::Persisted { broker, life, seq, sync } => {
                 let node = self.nodes.get_mut(&broker).expect("a broker");
-                if node.life != life {
+                if node.life != life || node.broker.is_none() {
+                    // What was under way when it ended is decided: the crash has kept it or not, and steps are counted anew.
                     return StepOutcome::default();
                 }
                 let had_room = node.disk.has_room();

@@ -41,7 +41,7 @@ impl Broker {
             .flatten()
             .filter_map(|topic| topic.name.as_ref())
             .map(|name| name.0.to_string())
-            .filter(|name| !self.image.topic_ids.contains_key(name) && !self.auto_creating.contains_key(name))
+            .filter(|name| self.lacks_topic(cx, name))
             .filter(|name| crate::engine::controller::topics::is_valid_name(name))
             .collect();
         self.create_topics(cx, header, missing);
@@ -49,10 +49,15 @@ impl Broker {
 
     /// Makes a topic that coordinators live in, unless it is there or on its way.
     pub(in crate::engine) fn create_internal_topic(&mut self, cx: &mut Ctx, header: &RequestHeader, name: &str) {
-        let name = name.to_owned();
-        if !self.image.topic_ids.contains_key(&name) && !self.auto_creating.contains_key(&name) {
-            self.create_topics(cx, header, vec![name]);
+        if self.lacks_topic(cx, name) {
+            self.create_topics(cx, header, vec![name.to_owned()]);
         }
+    }
+
+    /// Whether a topic is neither there nor on its way: an attempt that has not led to it in time has failed, whether or not anybody said so.
+    fn lacks_topic(&self, cx: &Ctx, name: &str) -> bool {
+        let is_on_its_way = self.auto_creating.get(name).is_some_and(|until| *until > cx.now);
+        !is_on_its_way && !self.image.topic_ids.contains_key(name)
     }
 
     fn create_topics(&mut self, cx: &mut Ctx, header: &RequestHeader, names: Vec<String>) {

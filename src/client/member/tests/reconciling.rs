@@ -127,6 +127,21 @@ fn a_fenced_member_loses_everything_and_joins_under_its_id() {
 }
 
 #[test]
+fn a_member_whose_group_is_not_known_joins_anew_unless_it_was_joining() {
+    let mut script = settled(&[0], |_| {});
+    script.wait(5_000);
+    script.refused(ErrorCode::GroupIdNotFound);
+    assert_eq!(script.events(), [Event::Lost(parts(&[0]))], "a broker that no longer coordinates may say so");
+    script.wait(RETRY_BACKOFF_MS);
+    script.reconciles(1, Some(&[0]));
+    assert_eq!(script.member.failure(), None);
+    let mut script = Script::reconciling(|_| {});
+    script.find(2);
+    script.refused(ErrorCode::GroupIdNotFound);
+    assert!(script.member.failure().is_some(), "it is a group of the other protocol");
+}
+
+#[test]
 fn after_an_answer_that_was_lost_everything_is_said_again() {
     let mut script = settled(&[0], |_| {});
     script.wait(500);
