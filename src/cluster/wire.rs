@@ -13,7 +13,7 @@ use crate::cluster::view::{Traffic, WireEnd, WireMessage, WireRequest, WireState
 use crate::engine::time::Instant;
 use crate::protocol::codec::{Request, RequestHeader, Response};
 use crate::protocol::ids::{BrokerId, ConnectionId};
-use crate::protocol::peer::PeerMessage;
+use crate::protocol::peer::{PeerBody, PeerMessage};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, OnceLock};
 use words::Facts;
@@ -59,6 +59,33 @@ pub enum Body {
     Request(RequestHeader, Request),
     /// To a client, with the header of what it answers.
     Response(RequestHeader, Response),
+    /// A message whose contents are too large to be kept.
+    Outline(Outline),
+}
+
+/// What is known of a message without its contents.
+#[derive(Debug, Clone)]
+pub struct Outline {
+    api: &'static str,
+    version: Option<i16>,
+    correlation_id: u64,
+    is_response: bool,
+    size: u64,
+}
+
+impl Outline {
+    /// Of a message between brokers, of so many bytes.
+    pub fn of_peer(message: &PeerMessage, size: u64) -> Outline {
+        let (api, is_response) = (words::api_of_peer(message), matches!(message.body, PeerBody::Response(_)));
+        Outline { api, version: None, correlation_id: message.correlation_id, is_response, size }
+    }
+
+    /// Of a client's message with so many bytes of records.
+    pub fn of_client(header: &RequestHeader, is_response: bool, bytes: usize) -> Outline {
+        let correlation_id = u64::from(header.correlation_id.cast_unsigned());
+        let (api, version) = (header.api.name(), Some(header.version));
+        Outline { api, version, correlation_id, is_response, size: bytes as u64 }
+    }
 }
 
 #[derive(Debug)]
@@ -83,6 +110,7 @@ impl Entry {
         match &self.what.body {
             Body::Peer(message) => words::api_of_peer(message),
             Body::Request(header, _) | Body::Response(header, _) => header.api.name(),
+            Body::Outline(outline) => outline.api,
         }
     }
 
@@ -131,26 +159,35 @@ impl Ring {
         self.next_id += 1;
     }
 
-    /// A message is on its way, and arrives at that moment if nothing comes in between.
-    pub fn arrives(&mut self, key: Key, at: Instant) {
-        let _ = self.turn(key, WireState::InFlight(Some(at.0 / 1_000)));
+    /// A message is on its way, and arrives at that moment if nothing comes in between. False if the ring does not know it.
+    pub fn arrives(&mut self, key: Key, at: Instant) -> bool {
+        self.turn(key, WireState::InFlight(Some(at.0 / 1_000))).is_some()
     }
 
-    /// A link holds a message.
-    pub fn held(&mut self, key: Key) {
-        let _ = self.turn(key, WireState::Held);
+    /// A link holds a message. False if the ring does not know it.
+    pub fn held(&mut self, key: Key) -> bool {
+        self.turn(key, WireState::Held).is_some()
     }
 
-    /// A message has arrived.
-    pub fn delivered(&mut self, key: Key, at: Instant) {
-        if let Some(id) = self.turn(key, WireState::Delivered(at.0 / 1_000)) {
+    /// A message has arrived. False if the ring does not know it.
+    pub fn delivered(&mut self, key: Key, at: Instant) -> bool {
+        let id = self.turn(key, WireState::Delivered(at.0 / 1_000));
+        if let Some(id) = id {
             self.arrived = (self.arrived.0 + 1, id);
         }
+        id.is_some()
     }
 
-    /// A message will never arrive.
-    pub fn dropped(&mut self, key: Key, at: Instant, why: &'static str) {
-        let _ = self.turn(key, WireState::Dropped(at.0 / 1_000, why));
+    /// A message will never arrive. False if the ring does not know it.
+    pub fn dropped(&mut self, key: Key, at: Instant, why: &'static str) -> bool {
+        self.turn(key, WireState::Dropped(at.0 / 1_000, why)).is_some()
+    }
+
+    /// What is under way to somebody who is gone never arrives.
+    pub fn lose(&mut self, at: Instant, is_gone: impl Fn(&WireEnd) -> bool) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.state.is_under_way() && is_gone(&entry.to)) {
+            entry.state = WireState::Dropped(at.0 / 1_000, "connection reset");
+        }
     }
 
     /// What is known of a message under way changes; of one that the ring has lost, or that is over, nothing does. The message's number.
@@ -305,7 +342,7 @@ fn fits(message: &WireMessage, word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::peer::{BeginQuorumEpochRequest, PeerBody, PeerRequest};
+    use crate::protocol::peer::{BeginQuorumEpochRequest, PeerRequest};
 
     fn key(number: u64) -> Key {
         Key::Peer(BrokerId(1), BrokerId(2), number, Way::Request)

@@ -5,7 +5,9 @@ use kafkarium::cluster::command::{Execute, Reply, parse_line};
 use kafkarium::cluster::data_dir::DataDir;
 use kafkarium::cluster::live::{Ended, FactKind, HostFact, LiveCluster, LivePort};
 use kafkarium::cluster::options::{ClusterOptions, Durability, Place};
-use kafkarium::cluster::view::{BrokerState, ClusterPort, Outcome, ViewRequest};
+use kafkarium::cluster::view::{
+    BrokerState, ClusterPort, Outcome, ViewRequest, WireEnd, WireMessage, WireRequest, WireState,
+};
 use kafkarium::engine::observe::EventKind;
 use kafkarium::protocol::ids::BrokerId;
 use rdkafka::ClientConfig;
@@ -643,4 +645,42 @@ fn the_console_sees_what_happens() {
     assert_eq!(view.faults[0].undo, "start 2");
     assert_eq!(port.undo_of("kill 3").as_deref(), Some("start 3"));
     assert!(port.consequence("kill 3").is_some());
+}
+
+#[test]
+fn messages_are_recorded_while_somebody_looks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cluster = start(folder.path(), Durability::Memory);
+    done(&cluster, "topic create wired --partitions 1 --replicas 3");
+    let mut port = LivePort::open(&cluster).expect("opens");
+    let want = |filter: &str| {
+        let wire = WireRequest { filter: filter.to_owned(), ..WireRequest::default() };
+        ViewRequest { wire: Some(wire), ..ViewRequest::default() }
+    };
+    assert!(port.view(&want("")).wire.as_ref().is_some_and(|wire| wire.messages.is_empty()));
+    produce(&cluster, "wired", 10);
+    let until = Instant::now() + PATIENCE;
+    let seen = |port: &mut LivePort, filter: &str, what: &dyn Fn(&WireMessage) -> bool| loop {
+        assert!(Instant::now() < until, "{filter} was not recorded");
+        let wire = port.view(&want(filter)).wire.clone().expect("messages");
+        if let Some(message) = wire.messages.iter().find(|message| what(message)) {
+            break message.clone();
+        }
+        std::thread::yield_now();
+    };
+    let arrived = |message: &WireMessage| matches!(message.state, WireState::Delivered(_));
+    let produces = |message: &WireMessage| message.api == "Produce" && arrived(message);
+    let request = seen(&mut port, "produce", &|message| !message.is_response && produces(message));
+    assert!(matches!(&request.from, WireEnd::Client(_)) && request.size > 0, "{request:?}");
+    let answer = seen(&mut port, "produce", &|message| message.is_response && produces(message));
+    assert_eq!(answer.correlation_id, request.correlation_id);
+    let records = seen(&mut port, "fetch", &|message| message.summary.contains("record") && arrived(message));
+    assert!(matches!((&records.from, &records.to), (WireEnd::Broker(_), WireEnd::Broker(_))), "{records:?}");
+    // What is sent to a broker that has died never arrives.
+    done(&cluster, "kill 2");
+    seen(&mut port, "2 error routine", &|message| matches!(message.state, WireState::Dropped(..)));
+    // Who looks away and looks again sees nothing of what was sent meanwhile.
+    port.view(&ViewRequest::default());
+    produce(&cluster, "wired", 10);
+    assert!(port.view(&want("produce")).wire.as_ref().is_some_and(|wire| wire.messages.is_empty()));
 }

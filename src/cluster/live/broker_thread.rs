@@ -12,6 +12,7 @@ use crate::cluster::live::history::{Ended, HostFact};
 use crate::cluster::live::host::Host;
 use crate::cluster::live::mailbox::{Control, End, Item, Mailbox};
 use crate::cluster::live::status::{Phase, Status};
+use crate::cluster::live::wire::{Asked, Told};
 use crate::cluster::store::{BrokerStore, Crash, MemoryStore, Notify, StoreError, StoreNote, StoreOptions};
 use crate::engine::broker::Broker;
 use crate::engine::config::BrokerConfig;
@@ -244,7 +245,12 @@ impl Life {
     fn handle(&mut self, item: Item) {
         match item {
             Item::Request { connection, token, header, mut request } => {
-                if self.host.takes_client_drop(self.id, false, request.api().name()) {
+                let is_lost = self.host.takes_client_drop(self.id, false, request.api().name());
+                if self.host.wire.is_on() {
+                    let asked = Asked { header: &header, request: &request };
+                    self.host.wire.request(self.host.clock.now(), self.id, connection.id, asked, is_lost);
+                }
+                if is_lost {
                     return connection.close(true);
                 }
                 scale_waits(&mut request, self.host.clock.speed_permille());
@@ -262,7 +268,12 @@ impl Life {
                 self.held.retain(|held| held.connection != id);
                 self.step(None, Input::ConnectionClosed(id));
             }
-            Item::Peer { from, message } => self.step(message.cause, Input::Peer { from, message }),
+            Item::Peer { from, message } => {
+                if self.host.wire.is_on() {
+                    self.host.wire.peer_arrived(self.host.clock.now(), from, self.id, &message);
+                }
+                self.step(message.cause, Input::Peer { from, message });
+            }
             Item::LinkDown { peer, cause } => self.step(cause, Input::LinkDown { peer }),
             Item::Store(StoreNote::Persisted { seq }) => self.step(None, Input::Persisted { seq }),
             Item::Store(StoreNote::HasRoom) => {
@@ -358,7 +369,14 @@ impl Life {
 
     fn respond(&mut self, token: RequestToken, response: &Response) {
         let Some(connection) = self.awaited.remove(&token) else { return };
-        if self.host.takes_client_drop(self.id, true, response.api().name()) {
+        let is_lost = self.host.takes_client_drop(self.id, true, response.api().name());
+        if self.host.wire.is_on()
+            && let Some(header) = connection.header_of(token)
+        {
+            let told = Told { header: &header, response };
+            self.host.wire.response(self.host.clock.now(), self.id, connection.id, told, is_lost);
+        }
+        if is_lost {
             // A response that is lost takes its connection with it: nothing after it could arrive.
             return connection.close(true);
         }

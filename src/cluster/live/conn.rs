@@ -250,6 +250,13 @@ impl Connection {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The header of a request that waits for its answer.
+    pub fn header_of(&self, token: RequestToken) -> Option<RequestHeader> {
+        let state = self.lock();
+        let at = state.slots.binary_search_by_key(&token, |slot| slot.token).ok()?;
+        state.slots[at].header.clone()
+    }
+
     /// Answers a request; `None`: it has no response. What a response's version cannot say closes the connection.
     pub fn answer(&self, token: RequestToken, response: Option<&Response>) {
         let mut state = self.lock();

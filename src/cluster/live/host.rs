@@ -10,13 +10,15 @@ use crate::cluster::live::clock::LiveClock;
 use crate::cluster::live::history::{History, HostFact};
 use crate::cluster::live::mailbox::{Item, Mailbox};
 use crate::cluster::live::watch::Watch;
+use crate::cluster::live::wire::{Recorder, peer_key};
 use crate::cluster::observation::Observer;
+use crate::cluster::wire::Key;
 use crate::engine::io::RequestToken;
 use crate::engine::prng::Prng;
 use crate::engine::time::Instant;
 use crate::protocol::ids::BrokerId;
 use crate::protocol::peer::{EventId, PeerMessage};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -32,6 +34,8 @@ pub struct Host {
     has_faults: AtomicBool,
     peers: RwLock<BTreeMap<BrokerId, Arc<Mailbox>>>,
     numbers: AtomicU64,
+    /// What is told of messages while somebody looks.
+    pub wire: Recorder,
 }
 
 impl Host {
@@ -45,6 +49,7 @@ impl Host {
             has_faults: AtomicBool::new(false),
             peers: RwLock::default(),
             numbers: AtomicU64::new(1),
+            wire: Recorder::default(),
         }
     }
 
@@ -110,7 +115,13 @@ impl Host {
 
     /// A broker sends a message to another.
     pub fn send(&self, from: BrokerId, to: BrokerId, message: PeerMessage) {
-        let Some(mailbox) = self.mailbox(to) else { return };
+        let key = self.wire.is_on().then(|| {
+            self.wire.peer_sent(self.clock.now(), from, to, &message);
+            peer_key(from, to, &message)
+        });
+        let Some(mailbox) = self.mailbox(to) else {
+            return self.note_loss(key, from, "nobody listens");
+        };
         if !self.has_faults.load(Ordering::Acquire) {
             return mailbox.push_peer(from, message, &self.clock);
         }
@@ -124,8 +135,20 @@ impl Host {
         match links.send((from, to), message, now, rng) {
             Fate::Now(message) => mailbox.push_peer(from, message, &self.clock),
             Fate::At(at, message) => mailbox.push_at(at, Item::Peer { from, message }),
-            Fate::Held | Fate::Lost => {}
+            Fate::Held => key.into_iter().for_each(|key| self.wire.peer_held(now, from, key)),
+            Fate::Lost => self.note_loss(key, from, "lost on the link"),
         }
+    }
+
+    fn note_loss(&self, key: Option<Key>, from: BrokerId, why: &'static str) {
+        if let Some(key) = key {
+            self.wire.peer_lost(self.clock.now(), from, key, why);
+        }
+    }
+
+    /// The brokers that live.
+    pub fn living(&self) -> BTreeSet<BrokerId> {
+        self.peers.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 
     /// Changes a link's faults; what it held arrives if it holds no longer.

@@ -25,6 +25,7 @@ mod roster;
 mod status;
 mod supervisor;
 mod watch;
+mod wire;
 
 pub use handle::{LiveCluster, NotReady};
 pub use history::{Ended, Fact, FactKind, FaultSort, HostFact};

@@ -8,7 +8,7 @@
 use crate::cluster::command::{Execute, catalogue, complete, parse_line, pin};
 use crate::cluster::live::handle::LiveCluster;
 use crate::cluster::view::{
-    Change, ClusterPort, ClusterView, CommandDoc, CommandId, CommandReply, Completion, Consequence, Outcome,
+    Change, ClockMode, ClusterPort, ClusterView, CommandDoc, CommandId, CommandReply, Completion, Consequence, Outcome,
     ProduceDraft, ReadRequest, TailBatch, TailId, TopicSummary, ViewRequest,
 };
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 /// Verbs that a live cluster cannot do.
-const IN_WORLDS_ONLY: [&str; 3] = ["step", "rewind", "branch"];
+const IN_WORLDS_ONLY: [&str; 7] =
+    ["step", "rewind", "branch", "message deliver", "message drop", "message delay", "break"];
 
 /// How often the brokers are asked how they are while nothing is told.
 const ASK_EVERY: Duration = Duration::from_millis(200);
@@ -33,6 +34,8 @@ pub struct LivePort {
     /// Those that are open.
     tails: Vec<TailId>,
     is_over: Arc<AtomicBool>,
+    /// Whether messages are recorded for it.
+    looks_at_messages: bool,
 }
 
 impl LivePort {
@@ -61,6 +64,7 @@ impl LivePort {
             answers: channel(),
             tails: Vec::new(),
             is_over,
+            looks_at_messages: false,
         })
     }
 
@@ -82,16 +86,40 @@ impl LivePort {
     }
 }
 
+impl LivePort {
+    /// Messages are recorded as long as somebody looks at them.
+    fn look_at_messages(&mut self, looks: bool) {
+        let recorder = &self.cluster.inner.host.wire;
+        match (std::mem::replace(&mut self.looks_at_messages, looks), looks) {
+            (false, true) => recorder.begin(),
+            (true, false) => recorder.end(),
+            _ => {}
+        }
+    }
+}
+
 impl Drop for LivePort {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Relaxed);
+        self.look_at_messages(false);
         self.tails.iter().for_each(|tail| self.cluster.inner.workload.close_tail(*tail));
     }
 }
 
 impl ClusterPort for LivePort {
     fn view(&mut self, want: &ViewRequest) -> Arc<ClusterView> {
-        Arc::new(self.cluster.inner.host.watch().view(want))
+        self.look_at_messages(want.wire.is_some());
+        let host = &self.cluster.inner.host;
+        let mut view = host.watch().view(want);
+        if let Some(want) = &want.wire {
+            let clock = &host.clock;
+            let mut wire = host.wire.view(want, clock.now(), clock.is_paused(), &host.living());
+            if matches!(view.clock, ClockMode::Rewound { .. }) {
+                wire.go_back(view.at_ms * 1_000);
+            }
+            view.wire = Some(wire);
+        }
+        Arc::new(view)
     }
 
     fn changed(&mut self) -> Change {

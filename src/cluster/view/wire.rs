@@ -130,10 +130,29 @@ pub struct WireView {
     pub messages: Vec<WireMessage>,
     /// How many the ring holds.
     pub recorded: usize,
+    /// How many were not recorded, because more were sent than there was room for between two looks.
+    pub lost: u64,
     /// The selected one's contents.
     pub detail: Option<WireDetail>,
     /// What will be sent next if nothing else fails, from a copy of the simulated world; only while its time stands still.
     pub following: Vec<WireMessage>,
     /// The APIs at whose messages time stands still.
     pub breaks: Vec<&'static str>,
+}
+
+impl WireView {
+    /// Leaves what was known at a moment of the past, in microseconds: what was sent by then, and what had arrived.
+    pub fn go_back(&mut self, at_us: u64) {
+        self.at_us = at_us;
+        self.messages.retain(|message| message.sent_us <= at_us);
+        for message in &mut self.messages {
+            match message.state {
+                WireState::Delivered(then_us) if then_us > at_us => message.state = WireState::InFlight(Some(then_us)),
+                WireState::Dropped(then_us, _) if then_us > at_us => message.state = WireState::InFlight(None),
+                _ => {}
+            }
+        }
+        let messages = &self.messages;
+        self.detail.take_if(|detail| messages.iter().all(|message| message.id != detail.id));
+    }
 }

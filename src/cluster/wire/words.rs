@@ -4,7 +4,7 @@
 //!
 //! Deliberately not here: the fields of the message that is looked at (`fields`).
 
-use super::Body;
+use super::{Body, Outline};
 use crate::cluster::link::size_of;
 use crate::protocol::codec;
 use crate::protocol::error::ErrorCode;
@@ -34,14 +34,27 @@ pub(super) fn facts(body: &Body) -> Facts {
     match body {
         Body::Peer(message) => facts_of_peer(message),
         Body::Request(..) | Body::Response(..) => facts_of_client(body),
+        Body::Outline(outline) => facts_of_outline(outline),
     }
+}
+
+fn facts_of_outline(outline: &Outline) -> Facts {
+    let Outline { api, version, correlation_id, is_response, size } = *outline;
+    let kibibytes = size / 1_024;
+    let summary = match (api, is_response) {
+        ("Fetch", true) => format!("records {kibibytes} KiB"),
+        (_, true) => format!("{api} answer {kibibytes} KiB"),
+        (_, false) => format!("{api} {kibibytes} KiB"),
+    };
+    let summary = summary.into();
+    Facts { api, version, correlation_id, is_response, size, summary, error: None, is_routine: false }
 }
 
 fn facts_of_client(body: &Body) -> Facts {
     let (header, is_response) = match body {
         Body::Request(header, _) => (header, false),
         Body::Response(header, _) => (header, true),
-        Body::Peer(_) => unreachable!("a client's message"),
+        Body::Peer(_) | Body::Outline(_) => unreachable!("a client's message"),
     };
     let api = header.api.name();
     let (frame, tree) = frame_and_tree(body, FACTS_FIELDS);
@@ -115,7 +128,7 @@ impl Found {
 /// A client's message as it is on a wire, without its length, and its fields.
 pub(super) fn frame_and_tree(body: &Body, most: usize) -> (Vec<u8>, Option<FieldTree>) {
     let bytes = match body {
-        Body::Peer(_) => None,
+        Body::Peer(_) | Body::Outline(_) => None,
         Body::Request(header, request) => codec::encode_request(header, request).ok(),
         Body::Response(header, response) => codec::encode_response(header, response).ok(),
     };

@@ -69,6 +69,7 @@ pub(super) fn calm(view: &ClusterView) -> Option<Headline> {
     let many = plural(wire.messages.len() as u64, "message");
     let span = span_ms(last.sent_us.saturating_sub(first.sent_us) / 1_000);
     let fate = fate(wire);
+    let stops = if view.host.can.step { "b stops it at the next such message, " } else { "" };
     Some(headline(
         "MESSAGES",
         Mood::Good,
@@ -77,7 +78,7 @@ pub(super) fn calm(view: &ClusterView) -> Option<Headline> {
             vec![strong(format!("{many} in the last {span}, {fate}. ")), keys("Space stops them.")],
             vec![
                 strong(format!("{many} in the last {span}, {fate}. ")),
-                keys("Space stops time, b stops it at the next such message, / filters."),
+                keys(format!("Space stops time, {stops}/ filters.")),
             ],
         ],
     ))

@@ -19,7 +19,7 @@ use crate::tui::draw::filter_hint;
 use crate::tui::glyphs;
 use crate::tui::layout::{Frame, Height, Width};
 use crate::tui::model::Model;
-use crate::tui::numbers::span_ms;
+use crate::tui::numbers::{count, span_ms};
 use crate::tui::pen::{Pen, cut_middle, piece};
 use crate::tui::theme::Role;
 use crate::tui::widgets::hints::{HintRow, space};
@@ -109,7 +109,7 @@ pub fn hit(model: &Model, view: &ClusterView, frame: Frame, x: u16, y: u16) -> H
 pub fn draw(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
     let body = frame.body;
     let Some(wire) = &view.wire else {
-        let text = "Messages are recorded in simulated worlds only: kafkarium up --sim.";
+        let text = "Recording begins with the next picture.";
         pen.text(body.x + 2, body.y + body.height / 2, body.width, text, pen.theme.fg(Role::Dim));
         return;
     };
@@ -207,10 +207,11 @@ fn progress(wire: &WireView, message: &WireMessage) -> String {
 
 fn filter_text(model: &Model, wire: &WireView) -> String {
     let shown = wire.messages.len();
+    let lost = if wire.lost > 0 { format!("   {} not recorded", count(wire.lost)) } else { String::new() };
     let routine = if model.wire.routine { "" } else { "   heartbeats and empty fetches hidden" };
     match &model.wire.filter[..] {
-        "" => format!("{shown} of {}{routine}", wire.recorded),
-        filter => format!("/{filter}   {shown} of {}", wire.recorded),
+        "" => format!("{shown} of {}{lost}{routine}", wire.recorded),
+        filter => format!("/{filter}   {shown} of {}{lost}", wire.recorded),
     }
 }
 

@@ -127,7 +127,7 @@ impl World {
     }
 
     /// Lets the ring hear something, if there is one.
-    pub(super) fn on_wire(&mut self, hear: impl FnOnce(&mut Ring, Instant)) {
+    pub(super) fn on_wire<R>(&mut self, hear: impl FnOnce(&mut Ring, Instant) -> R) {
         let now = self.now;
         if let Some(ring) = self.wire.as_mut() {
             hear(ring, now);

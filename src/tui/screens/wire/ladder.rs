@@ -41,6 +41,8 @@ struct Lanes {
     ends: Vec<WireEnd>,
     first_x: u16,
     step: u16,
+    /// What makes the host's time wall time, in microseconds; nothing in a simulated world.
+    shift_us: i64,
 }
 
 impl Lanes {
@@ -67,7 +69,17 @@ impl Lanes {
         brokers.sort();
         let ends: Vec<WireEnd> = clients.into_iter().chain(brokers).collect();
         let step = room / u16::try_from(ends.len().max(1)).unwrap_or(1);
-        Lanes { ends, first_x: area.x + TIME_CELLS + step / 2, step }
+        let shift_us = match view.host.world {
+            Some(_) => 0,
+            None => (view.wall_ms - i64::try_from(view.at_ms).unwrap_or(0)) * 1_000,
+        };
+        Lanes { ends, first_x: area.x + TIME_CELLS + step / 2, step, shift_us }
+    }
+
+    /// `29.084`: seconds of the minute, since rows are close together.
+    fn time(&self, us: u64) -> String {
+        let us = us.saturating_add_signed(self.shift_us);
+        format!("{:02}.{:03}", us / 1_000_000 % 60, us / 1_000 % 1_000)
     }
 
     /// The column of an end's lifeline, if it has one.
@@ -217,11 +229,6 @@ fn lifelines(pen: &mut Pen<'_>, view: &ClusterView, lanes: &Lanes, y: u16) {
     }
 }
 
-/// `29.084`: seconds of the minute, since rows are close together.
-fn time(us: u64) -> String {
-    format!("{:02}.{:03}", us / 1_000_000 % 60, us / 1_000 % 1_000)
-}
-
 pub(super) fn role_of(message: &WireMessage) -> Role {
     match (&message.from, &message.to) {
         _ if message.error.is_some() || matches!(message.state, WireState::Dropped(..)) => Role::Dead,
@@ -236,7 +243,7 @@ fn arrow(pen: &mut Pen<'_>, wire: &WireView, lanes: &Lanes, message: &WireMessag
     let (Some(from), Some(to)) = (lanes.x(&message.from), lanes.x(&message.to)) else { return };
     let theme = pen.theme;
     let role = if faint.is_some() { Role::Faint } else { role_of(message) };
-    let when = faint.map_or_else(|| time(message.sent_us), str::to_owned);
+    let when = faint.map_or_else(|| lanes.time(message.sent_us), str::to_owned);
     pen.text(row.x, row.y, TIME_CELLS - 1, &when, theme.fg(Role::Faint));
     let (left, right) = (from.min(to) + 1, from.max(to));
     let cells = right.saturating_sub(left);
@@ -326,7 +333,7 @@ fn chip(pen: &mut Pen<'_>, lanes: &Lanes, event: &TimelineEvent, row: Rect) {
     let mark = mark::event(event.kind);
     let room = (row.right().saturating_sub(x)).saturating_mul(2).min(row.width.saturating_sub(TIME_CELLS)).max(8);
     let text = format!(" {} {} ", mark.glyph, cut_middle(&event.text, room.saturating_sub(4)));
-    pen.text(row.x, row.y, TIME_CELLS - 1, &time(event.at_ms * 1_000), pen.theme.fg(Role::Faint));
+    pen.text(row.x, row.y, TIME_CELLS - 1, &lanes.time(event.at_ms * 1_000), pen.theme.fg(Role::Faint));
     let start = x.saturating_sub(width(&text) / 2).max(row.x + TIME_CELLS);
     let start = start.min(row.right().saturating_sub(width(&text)));
     pen.text(start, row.y, width(&text), &text, pen.theme.chip(mark.role));
