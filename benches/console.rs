@@ -6,6 +6,9 @@ mod fake;
 
 use divan::Bencher;
 use fake::{FakeCluster, Scene};
+use kafkarium::cluster::command::parse_line;
+use kafkarium::cluster::sim::run::Run;
+use kafkarium::cluster::sim::stage::Stage;
 use kafkarium::cluster::view::{ClusterPort, TailBatch, TailRecord};
 use kafkarium::tui::commands;
 use kafkarium::tui::draw::draw;
@@ -116,4 +119,35 @@ fn frame_of_faults(bencher: Bencher<'_, '_>) {
     model.screen = Screen::Faults;
     let mut buffer = Buffer::empty(model.area);
     bencher.bench_local(|| draw(&model, &model.view, &model.theme, model.area, &mut buffer));
+}
+
+/// A simulated world that stands still with a full ring of messages, and the Wire screen on it.
+fn wire() -> (Stage, Model) {
+    let mut stage = Stage::new(Run::open(7, 3), 7);
+    for line in ["demo", "run 5s"] {
+        assert!(stage.execute(parse_line(line).expect("a command")).is_done(), "{line}");
+    }
+    let commands = commands::palette(stage.commands()).into();
+    let mut model = Model::new(Theme::new(ThemeName::Dark), commands, Rect::new(0, 0, 160, 45));
+    model.screen = Screen::Wire;
+    model.wire.routine = true;
+    let view = stage.view(&model.view_request());
+    update(&mut model, Msg::View(view));
+    (stage, model)
+}
+
+/// The Wire screen with a full ring.
+#[divan::bench]
+fn frame_of_a_full_ring(bencher: Bencher<'_, '_>) {
+    let (_, model) = wire();
+    let mut buffer = Buffer::empty(model.area);
+    bencher.bench_local(|| draw(&model, &model.view, &model.theme, model.area, &mut buffer));
+}
+
+/// The picture behind it, made anew of a full ring.
+#[divan::bench]
+fn picture_of_a_full_ring(bencher: Bencher<'_, '_>) {
+    let (mut stage, model) = wire();
+    let want = model.view_request();
+    bencher.bench_local(|| stage.view(&want));
 }
