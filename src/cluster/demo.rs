@@ -10,6 +10,7 @@ mod host;
 mod lesson;
 mod parse;
 mod play;
+mod saved;
 mod shipped;
 mod story;
 
@@ -17,5 +18,6 @@ pub use host::{Host, LiveHost, SimHost};
 pub use lesson::Lesson;
 pub use parse::Mistake;
 pub use play::{Mismatch, Next, Player, Told};
+pub use saved::{Deed, Deeds, with_answers};
 pub use shipped::{SHIPPED, shipped};
 pub use story::{Action, Block, Choice, Demo, Expected, Line, Paragraph, Part, Question, Scene, Span};

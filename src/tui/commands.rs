@@ -3,6 +3,7 @@
 //! They stand in the palette beside the cluster's commands and are written the same way. Deliberately not here:
 //! anything that touches the cluster; that is the command language's.
 
+use super::saving;
 use super::theme::ThemeName;
 use crate::cluster::view::{ArgumentDoc, CommandDoc, Completion, CompletionValue, PartitionName, RowSort};
 use std::path::PathBuf;
@@ -20,6 +21,13 @@ pub enum Own {
     Screenshot(PathBuf),
     /// `record FILE`; `None`: `record off`.
     Record(Option<PathBuf>),
+    /// `save NAME --force`; without a name a form asks.
+    Save {
+        /// The demo's name.
+        name: Option<String>,
+        /// A file of this name is written over.
+        overwrite: bool,
+    },
     /// `filter orders`.
     Filter(String),
     /// `sort rate`.
@@ -74,6 +82,7 @@ pub fn parse(line: &str) -> Option<Result<Own, String>> {
         "screenshot" => Ok(Own::Screenshot(PathBuf::from(rest))),
         "record" if rest.is_empty() => Err("record needs a file, or off: record session.cast".into()),
         "record" => Ok(Own::Record((rest != "off").then(|| PathBuf::from(rest)))),
+        "save" => save(rest),
         "filter" => Ok(Own::Filter(rest.to_string())),
         "sort" => SORTS
             .iter()
@@ -86,6 +95,23 @@ pub fn parse(line: &str) -> Option<Result<Own, String>> {
         "quit" | "q" | "exit" => Ok(Own::Quit),
         _ => return None,
     })
+}
+
+/// What `save` is about.
+fn save(rest: &str) -> Result<Own, String> {
+    let (flags, names): (Vec<&str>, Vec<&str>) = rest.split_whitespace().partition(|word| word.starts_with("--"));
+    if let Some(flag) = flags.iter().find(|flag| **flag != "--force") {
+        return Err(format!("save knows no {flag}: save NAME --force writes over a file"));
+    }
+    let name = match names[..] {
+        [] => None,
+        [name] => Some(name.strip_suffix(".md").unwrap_or(name).to_owned()),
+        _ => return Err("a demo's name is one word: save lost-leader".into()),
+    };
+    if let Some(name) = name.as_ref().filter(|name| !saving::is_name(name)) {
+        return Err(format!("“{name}” is no name of a demo: letters, digits, dot, dash and underscore"));
+    }
+    Ok(Own::Save { name, overwrite: !flags.is_empty() })
 }
 
 /// What `xray` is about.
@@ -140,7 +166,7 @@ pub fn palette(cluster: &[CommandDoc]) -> Vec<CommandDoc> {
 /// A verb of ours: name, usage, summary, text, example, argument and what it takes.
 type Text = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
 
-const TEXTS: [Text; 12] = [
+const TEXTS: [Text; 13] = [
     (
         "theme",
         "theme NAME",
@@ -178,6 +204,16 @@ const TEXTS: [Text; 12] = [
         "record session.cast",
         "FILE",
         "session.cast, off",
+    ),
+    (
+        "save",
+        "save [NAME] [--force]",
+        "save what was done as a demo",
+        "Writes what was done since the beginning, or since everything was healed last, to NAME.md as a demo: the set-up, \
+         then each fault in its time. In a simulated world it has the cluster's answers and passes play --check.",
+        "save lost-leader",
+        "NAME",
+        "a form asks for it if left out",
     ),
     (
         "filter",

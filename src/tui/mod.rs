@@ -22,6 +22,7 @@ pub mod pen;
 pub mod plain;
 pub mod recording;
 pub mod run;
+pub mod saving;
 pub mod screens;
 pub mod screenshot;
 pub mod terminal;

@@ -84,6 +84,13 @@ pub enum Cmd {
     Screenshot(PathBuf),
     /// Record what is shown to a file; `None`: end the recording.
     Record(Option<PathBuf>),
+    /// Write what was done to a file as a demo.
+    SaveDemo {
+        /// The demo's name: its file is `NAME.md`.
+        name: String,
+        /// A file of this name is written over.
+        overwrite: bool,
+    },
     /// Catch the mouse, or leave it to the terminal.
     Mouse(bool),
     /// Draw every cell again.

@@ -12,6 +12,7 @@ use super::model::Model;
 use super::msg::{Cmd, Forecast, Msg};
 use super::pen::Pen;
 use super::recording::{Recording, Tap, Tapped};
+use super::saving;
 use super::screens::start::{self, PortChoice, PortTaken};
 use super::screenshot;
 use super::terminal::{self, Answers, Signal};
@@ -366,6 +367,13 @@ impl Console {
             }
             Cmd::Screenshot(path) => return Ok(Some(self.screenshot(&path))),
             Cmd::Record(path) => return self.record(path).map(Some),
+            Cmd::SaveDemo { name, overwrite } => {
+                let (good, text) = match saving::save(port, Path::new(""), &name, overwrite) {
+                    Ok(text) => (true, text),
+                    Err(text) => (false, text),
+                };
+                return Ok(Some(Msg::Notice { good, text }));
+            }
             Cmd::Mouse(on) => terminal::catch_mouse(on)?,
             Cmd::Redraw => self.screen.terminal.clear()?,
             Cmd::ToShell => {

@@ -523,6 +523,8 @@ fn run_own(model: &mut Model, own: Own) -> Vec<Cmd> {
         }
         Own::Screenshot(path) => return vec![Cmd::Screenshot(path)],
         Own::Record(path) => return vec![Cmd::Record(path)],
+        Own::Save { name: Some(name), overwrite } => return vec![Cmd::SaveDemo { name, overwrite }],
+        Own::Save { name: None, .. } => faults::open_save(model),
         Own::Filter(text) => {
             model.cluster.filter = text;
             model.cluster.first_row = 0;

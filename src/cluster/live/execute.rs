@@ -13,6 +13,7 @@ use crate::cluster::command::{
     BrokerCommand, ClockCommand, Command, DiskCommand, Execute, Far, LinkCommand, Predicate, Reply, TopicCommand, Who,
     pin,
 };
+use crate::cluster::demo::Deed;
 use crate::cluster::link::CLIENTS;
 use crate::cluster::live::handle::LiveCluster;
 use crate::cluster::live::history::Ended;
@@ -41,6 +42,7 @@ impl Execute for LiveCluster {
             Ok(command) => command,
             Err(reason) => return Reply::failed(reason),
         };
+        let began = supervisor.host.clock.now();
         let outcome = match &command {
             Command::Stop { who }
             | Command::Kill { who }
@@ -87,6 +89,11 @@ impl Execute for LiveCluster {
         let takes_part = !matches!(command, Command::Undo | Command::Run { .. } | Command::Resume { .. });
         if let Some(undo) = command.undo().filter(|_| takes_part && reply.is_done()) {
             supervisor.faults().push_undo(undo);
+        }
+        if reply.is_done() && !command.is_question() {
+            let so_far = |moment: crate::engine::time::Instant| Duration::from_millis(moment.as_millis());
+            let until = so_far(supervisor.host.clock.now());
+            supervisor.faults().remember(Deed { at: so_far(began), until, command });
         }
         reply
     }

@@ -7,6 +7,7 @@
 //! Deliberately not here: what a fault does (`link.rs`, `store`, `supervisor.rs`).
 
 use crate::cluster::command::Command;
+use crate::cluster::demo::Deed;
 use crate::engine::time::Instant;
 use crate::protocol::ids::BrokerId;
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ use std::time::Duration;
 
 /// So many interventions can be undone.
 const UNDO_DEPTH: usize = 100;
+/// So many deeds are remembered: a demo of more is none that anybody would watch.
+const DEEDS_MAX: usize = 10_000;
 
 /// What is wrong with a broker's disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,6 +36,8 @@ pub struct Faults {
     /// Since when, by what the fault is called.
     since: BTreeMap<String, Instant>,
     undo: Vec<Command>,
+    /// What was done, the oldest first.
+    deeds: Vec<Deed>,
 }
 
 impl Faults {
@@ -78,6 +83,18 @@ impl Faults {
     /// What takes the last intervention back.
     pub fn pop_undo(&mut self) -> Option<Command> {
         self.undo.pop()
+    }
+
+    /// Something was done.
+    pub fn remember(&mut self, deed: Deed) {
+        if self.deeds.len() < DEEDS_MAX {
+            self.deeds.push(deed);
+        }
+    }
+
+    /// What was done, the oldest first.
+    pub fn deeds(&self) -> &[Deed] {
+        &self.deeds
     }
 
     /// How many interventions can be undone.

@@ -6,6 +6,7 @@
 //! Deliberately not here: what is shown (`observation`), what commands do (`execute.rs`).
 
 use crate::cluster::command::{Execute, catalogue, complete, parse_line, pin};
+use crate::cluster::demo::Deeds;
 use crate::cluster::live::handle::LiveCluster;
 use crate::cluster::view::{
     Change, ClockMode, ClusterPort, ClusterView, CommandDoc, CommandId, CommandReply, Completion, Consequence, Outcome,
@@ -151,6 +152,16 @@ impl ClusterPort for LivePort {
 
     fn complete(&self, line: &str) -> Completion {
         complete(line, &self.cluster.inner.host.watch().observer)
+    }
+
+    fn deeds(&self) -> Result<Deeds, String> {
+        let inner = &self.cluster.inner;
+        Ok(Deeds {
+            brokers: inner.options.brokers,
+            seed: None,
+            deeds: inner.faults().deeds().to_vec(),
+            now: Duration::from_millis(inner.host.clock.now().as_millis()),
+        })
     }
 
     fn commands(&self) -> &[CommandDoc] {

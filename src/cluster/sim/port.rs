@@ -6,6 +6,7 @@
 //! Deliberately not here: how much virtual time passes, and what is shown (`stage`).
 
 use crate::cluster::command::catalogue;
+use crate::cluster::demo::Deeds;
 use crate::cluster::sim::stage::Stage;
 use crate::cluster::view::{
     Change, ClusterPort, ClusterView, CommandDoc, CommandId, CommandReply, Completion, Consequence, ProduceDraft,
@@ -167,6 +168,10 @@ impl ClusterPort for SimPort {
 
     fn complete(&self, line: &str) -> Completion {
         self.shared.stage().complete(line)
+    }
+
+    fn deeds(&self) -> Result<Deeds, String> {
+        self.shared.stage().deeds()
     }
 
     fn commands(&self) -> &[CommandDoc] {

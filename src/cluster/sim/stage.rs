@@ -8,6 +8,7 @@
 
 use crate::cluster::command::values::MessageApi;
 use crate::cluster::command::{Command, Far, Predicate, Produce, ProduceCommand, Reply, catalogue, parse_line, pin};
+use crate::cluster::demo::Deeds;
 use crate::cluster::observation::Observer;
 use crate::cluster::sim::execute::resolve;
 use crate::cluster::sim::run::{Phase, Run};
@@ -424,6 +425,14 @@ impl ClusterPort for Stage {
         view.host.world =
             Some(WorldFacts { seed: self.seed, branch: self.timeline.branch() + 1, steps: self.timeline.steps() });
         Arc::new(view)
+    }
+
+    fn deeds(&self) -> Result<Deeds, String> {
+        if self.timeline.phase() != Phase::Open {
+            let seed = self.seed;
+            return Err(format!("this world's faults are its plan's: `kafkarium sim --seed {seed} --emit-demo FILE`"));
+        }
+        Ok(self.timeline.deeds(self.seed))
     }
 
     fn changed(&mut self) -> Change {

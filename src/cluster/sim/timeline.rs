@@ -10,6 +10,7 @@
 //! Deliberately not here: pacing. Whoever holds a timeline decides how much virtual time passes in how much real time.
 
 use crate::cluster::command::{BrokerCommand, Command, Reply, pin};
+use crate::cluster::demo::{Deed, Deeds};
 use crate::cluster::observation::Observer;
 use crate::cluster::sim::check::Violation;
 use crate::cluster::sim::execute;
@@ -19,6 +20,7 @@ use crate::cluster::sim::world::{StepOutcome, World};
 use crate::cluster::view::{ClockMode, ViewRequest, WireMessage, WireRequest};
 use crate::cluster::wire::Ring;
 use crate::engine::time::Instant;
+use std::time::Duration;
 
 /// How far apart checkpoints are, in virtual milliseconds.
 const CHECKPOINT_EVERY_MS: u64 = 1_000;
@@ -55,6 +57,8 @@ pub struct Given {
     pub at: Instant,
     /// What.
     pub command: Command,
+    /// When it was done, and whether it was: it may have let time pass, and may have been refused.
+    pub outcome: Option<(Instant, bool)>,
 }
 
 /// See the module.
@@ -185,6 +189,23 @@ impl Timeline {
         &self.commands
     }
 
+    /// What was done up to now, as a demo of it needs to know.
+    pub fn deeds(&self, seed: u64) -> Deeds {
+        let so_far = |moment: Instant| Duration::from_millis(moment.as_millis());
+        let deeds = self.commands.iter().take(self.next_command).filter_map(|given| {
+            let (until, _) = given.outcome.filter(|(_, is_done)| *is_done)?;
+            Some(Deed { at: so_far(given.at), until: so_far(until), command: given.command.clone() })
+        });
+        // Before the first checkpoint is only the beginning.
+        let first = self.checkpoints.first().map_or(self.world(), |point| &point.run.world);
+        Deeds {
+            brokers: u8::try_from(first.nodes.len()).unwrap_or(u8::MAX),
+            seed: Some(seed),
+            deeds: deeds.collect(),
+            now: so_far(self.now()),
+        }
+    }
+
     /// Lets the next thing happen, commands that were given at this point included; `None` at the end.
     pub fn step(&mut self) -> Option<StepOutcome> {
         self.repeat_commands(None);
@@ -255,7 +276,7 @@ impl Timeline {
         };
         self.keep_checkpoint();
         self.fork();
-        self.commands.push(Given { step: self.steps, at: self.now(), command });
+        self.commands.push(Given { step: self.steps, at: self.now(), command, outcome: None });
         self.repeat_commands(None).expect("a command was just given")
     }
 
@@ -316,7 +337,7 @@ impl Timeline {
     /// Carries out what was given at this point of history, as far as it was given by a moment.
     fn repeat_commands(&mut self, until: Option<Instant>) -> Option<Reply> {
         let mut reply = None;
-        while let Some(Given { step, at, command }) = self.commands.get(self.next_command).cloned()
+        while let Some(Given { step, at, command, .. }) = self.commands.get(self.next_command).cloned()
             && step <= self.steps
             && until.is_none_or(|until| at <= until)
         {
@@ -326,6 +347,7 @@ impl Timeline {
             let (now, line) = (self.now(), command.to_string());
             self.run.world.trace.line(now, format_args!("command {line}"));
             self.is_in_command = true;
+            let given = self.next_command - 1;
             let pinned = execute::pinned(self, &command);
             let (command, done) = match pinned {
                 Ok(pinned) => {
@@ -334,6 +356,10 @@ impl Timeline {
                 }
                 Err(reason) => (command, Reply::failed(reason)),
             };
+            let outcome = Some((self.now(), done.is_done()));
+            if let Some(given) = self.commands.get_mut(given) {
+                (given.outcome, given.command) = (outcome, command.clone());
+            }
             reply = Some(done);
             self.is_in_command = false;
             let undo = command.undo().filter(|_| !matches!(command, Command::Undo | Command::Resume { .. }));

@@ -7,6 +7,7 @@
 //! Deliberately not here: parsing of the language (`cluster::command`), drawing, and the hosts themselves.
 
 use super::{ClusterView, Turn, ViewRequest};
+use crate::cluster::demo::Deeds;
 use crate::cluster::query::Query;
 use std::sync::Arc;
 
@@ -36,6 +37,14 @@ pub trait ClusterPort {
 
     /// Every command there is, in the order of the manual.
     fn commands(&self) -> &[CommandDoc];
+
+    /// What was done so far, to be saved as a demo.
+    ///
+    /// # Errors
+    /// If the host does not remember it, in words.
+    fn deeds(&self) -> Result<Deeds, String> {
+        Err("this cluster does not remember what was done".to_owned())
+    }
 
     /// At most `limit` topics whose name contains `containing`, by name, internal ones last.
     fn topics(&self, containing: &str, limit: usize) -> Vec<TopicSummary>;

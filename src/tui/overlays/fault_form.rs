@@ -21,6 +21,7 @@ use crate::cluster::view::{BrokerId, ClusterView};
 use crate::tui::glyphs;
 use crate::tui::msg::{Cmd, Forecast, Outcome};
 use crate::tui::pen::{Pen, piece, wrap};
+use crate::tui::saving;
 use crate::tui::theme::{Ground, Role};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::layout::Rect;
@@ -38,6 +39,8 @@ pub enum Subject {
     Corrupt(BrokerId),
     /// How wrong a broker's clock is.
     Skew(BrokerId),
+    /// What the demo of what was done is called.
+    Save,
 }
 
 /// What a field takes.
@@ -67,6 +70,7 @@ pub struct FaultForm {
 }
 
 const TRAFFIC: &[&str] = &["deliver", "cut", "hold"];
+const FILE: &[&str] = &["leave one that is there", "write over it"];
 const WAYS: &[&str] = &["this direction", "both directions"];
 /// Cells for a field's label and for its value.
 const LABEL_CELLS: u16 = 14;
@@ -116,6 +120,14 @@ fn fields(subject: Subject, set: LinkFaults) -> Vec<Field> {
         Subject::Corrupt(_) => vec![
             text("partition", String::new(), "In which partition: orders-0. Empty: in the largest one."),
             text("offset", String::new(), "In the batch that holds this offset. Empty: in the last one."),
+        ],
+        Subject::Save => vec![
+            text(
+                "name",
+                "faults".to_owned(),
+                "It is written to NAME.md, here; kafkarium play NAME.md --check plays it.",
+            ),
+            choice("file", FILE, 0, "A file that is there already is left alone, or written over."),
         ],
         Subject::Skew(_) => {
             vec![text(
@@ -189,6 +201,10 @@ impl FaultForm {
                 Ok(skew) if skew.millis < 0 => Verdict::Means("behind".to_owned()),
                 Ok(_) => Verdict::Means("ahead".to_owned()),
             },
+            "name" if !saving::is_name(value) => {
+                Verdict::Blocks("letters, digits, dot, dash and underscore".to_owned())
+            }
+            "name" => Verdict::Means(format!("{value}.md")),
             "offset" if !value.is_empty() && self.get("partition").is_empty() => {
                 Verdict::Blocks("of which partition?".to_owned())
             }
@@ -222,6 +238,10 @@ impl FaultForm {
                     value => format!(" --{flag} {value}"),
                 };
                 vec![format!("disk corrupt {id}{}{}", named("partition", "partition"), named("offset", "offset"))]
+            }
+            Subject::Save => {
+                let force = if self.get("file") == FILE[1] { " --force" } else { "" };
+                vec![format!("save {}{force}", self.get("name"))]
             }
             Subject::Skew(id) => vec![format!("clock skew {id} {}", self.get("ahead by"))],
         }
@@ -273,7 +293,7 @@ impl FaultForm {
     /// What its last command would do is wanted: the last one is the gravest.
     pub fn asks(&self) -> Vec<Cmd> {
         match self.lines().pop() {
-            Some(line) if self.blocked().is_none() => vec![Cmd::AskConsequence(line)],
+            Some(line) if self.blocked().is_none() && self.subject != Subject::Save => vec![Cmd::AskConsequence(line)],
             _ => Vec::new(),
         }
     }
@@ -344,6 +364,7 @@ impl FaultForm {
             Subject::Link(from, to) => format!("Link {} → {}", link_end(from), link_end(to)),
             Subject::SlowDisk(id) => format!("Slow disk of broker {id}"),
             Subject::Corrupt(id) => format!("Flip a byte on the disk of broker {id}"),
+            Subject::Save => "Save what was done as a demo".to_owned(),
             Subject::Skew(id) => format!("Clock of broker {id}"),
         }
     }

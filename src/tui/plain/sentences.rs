@@ -186,7 +186,7 @@ pub fn reply(reply: &CommandReply) -> Vec<String> {
 }
 
 /// The commands that only plain mode has.
-pub const OWN: [(&str, &str); 9] = [
+pub const OWN: [(&str, &str); 10] = [
     ("help [COMMAND]", "list the commands, or explain one"),
     ("status", "say what is going on"),
     ("brokers", "describe every broker"),
@@ -194,6 +194,7 @@ pub const OWN: [(&str, &str); 9] = [
     ("groups", "describe the consumer groups"),
     ("why [PARTITION|BROKER|GROUP]", "tell the causes of what is going on, or of one thing's state"),
     ("screenshot FILE", "write the Cluster screen to a file: .svg, .ans, or plain text"),
+    ("save NAME", "write what was done to NAME.md as a demo; --force writes over a file"),
     ("record FILE", "record what is said from here on as an asciicast; record off ends it"),
     ("quit", "leave"),
 ];

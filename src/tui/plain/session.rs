@@ -13,8 +13,9 @@ use crate::cluster::view::{
     Change, ClusterPort, ClusterView, CommandId, GroupsRequest, Outcome, PartitionName, ViewRequest, Weight, WhyAbout,
 };
 use crate::tui::cast::{self, Recorder};
-use crate::tui::commands;
+use crate::tui::commands::{self, Own};
 use crate::tui::run;
+use crate::tui::saving;
 use crate::tui::theme::{Theme, ThemeName};
 use std::fs::File;
 use std::io::{self, BufRead, Read, Write};
@@ -241,6 +242,7 @@ impl<P: ClusterPort, W: Write> Session<'_, P, W> {
             }
             "screenshot" if !rest.is_empty() => self.screenshot(Path::new(rest)),
             "record" => self.record_line(rest),
+            "save" => self.save(line),
             verb if sentences::has_no_use(verb) => {
                 self.out.say_one(format!("{verb} changes a screen, and there is none here."))
             }
@@ -281,6 +283,17 @@ impl<P: ClusterPort, W: Write> Session<'_, P, W> {
             Ok(()) => self.out.say_one(format!("Wrote {name}.")),
             Err(error) => self.out.say_one(format!("Failed: {name}: {error}")),
         }
+    }
+
+    fn save(&mut self, line: &str) -> io::Result<()> {
+        let said = match commands::parse(line) {
+            Some(Ok(Own::Save { name: Some(name), overwrite })) => {
+                saving::save(self.port, Path::new(""), &name, overwrite)
+            }
+            Some(Err(reason)) => Err(reason),
+            _ => Err("save needs a name: save lost-leader".to_owned()),
+        };
+        self.out.say_one(said.unwrap_or_else(|reason| format!("Failed: {reason}")))
     }
 
     fn record_line(&mut self, rest: &str) -> io::Result<()> {

@@ -180,8 +180,15 @@ fn fault_menu(model: &mut Model) -> Vec<Cmd> {
         item('e', "undo this one", &fault.undo, &fault.undo),
         item('u', "undo the last", "whatever was done last", "undo"),
         item('H', "heal all", "brokers that are down stay down", "heal"),
+        item('s', "save as a demo", "what was done since all was well", "save"),
     ];
     changes::open_menu(model, fault.text.clone(), items)
+}
+
+/// Asks what the demo of what was done is to be called.
+pub(super) fn open_save(model: &mut Model) {
+    let form = FaultForm::new(Subject::Save, &model.view);
+    model.overlays.push(Overlay::Fault(Box::new(form)));
 }
 
 /// Moves what the pane has selected.

@@ -239,3 +239,23 @@ fn the_mouse_selects_a_link_edits_it_and_scrolls_the_list() {
     mouse(&mut console, MouseEventKind::Down(MouseButton::Right), fault);
     assert!(console.text().contains("undo this one"), "{}", console.text());
 }
+
+#[test]
+fn a_name_is_asked_for_and_judged_before_it_is_saved() {
+    let mut console = faults(dark(), 120, 36, "");
+    console.press(KeyCode::BackTab);
+    console.keys("xs");
+    for _ in 0..6 {
+        console.press(KeyCode::Backspace);
+    }
+    console.keys("a/b");
+    console.press(KeyCode::Enter);
+    insta::assert_snapshot!("faults_save_120x36", console.text());
+    assert!(console.asked.iter().all(|cmd| !matches!(cmd, Cmd::SaveDemo { .. })), "{:?}", console.asked);
+    console.press(KeyCode::Backspace);
+    console.press(KeyCode::Backspace);
+    console.press(KeyCode::Tab);
+    console.keys("w");
+    console.press(KeyCode::Enter);
+    assert!(console.asked.contains(&Cmd::SaveDemo { name: "a".into(), overwrite: true }), "{:?}", console.asked);
+}

@@ -1,11 +1,13 @@
 //! Plain mode: what a seeded world with a kill is told as, and the program in pipes, spoken to by lines.
 
 use kafkarium::cluster::command::parse_line;
+use kafkarium::cluster::demo::Demo;
 use kafkarium::cluster::sim::run::Run;
 use kafkarium::cluster::sim::stage::Stage;
 use kafkarium::cluster::view::{ClusterPort, ViewRequest};
 use kafkarium::tui::plain::Narrator;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -56,9 +58,13 @@ fn a_failover_in_lines() {
 
 /// The program with these lines at its input, which then ends.
 fn kafkarium(words: &[&str], input: &str) -> Output {
-    let home = tempfile::tempdir().expect("a folder");
+    kafkarium_in(tempfile::tempdir().expect("a folder").path(), words, input)
+}
+
+/// The same in a folder.
+fn kafkarium_in(home: &Path, words: &[&str], input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kafkarium"));
-    command.args(words).env_clear().env("HOME", home.path()).current_dir(home.path());
+    command.args(words).env_clear().env("HOME", home).current_dir(home);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     // It may end before it has read everything.
@@ -129,4 +135,39 @@ fn a_session_can_be_recorded() {
     assert_eq!(shown.replace("\r\n", "\n"), text(&output.stdout), "what was recorded is what was said");
     assert!(events.contains(&("m".into(), "pause".into())), "{events:?}");
     assert_eq!(events.last(), Some(&("x".into(), "0".into())));
+}
+
+#[test]
+fn what_was_done_is_saved_as_a_demo_that_passes_its_check() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = "save early\ntopic create orders --partitions 2 --replicas 3\nwait isr orders-0 = 1,2,3 --within 20s\n\
+                  link cut 1 to 2\nkill 3\nwait alive = 2 --within 20s\nsave two words\nsave done\nsave done\nquit\n";
+    let words = ["up", "--sim", "--seed", "7", "--empty", "--speed", "10", "--plain"];
+    let Output { status, stdout, stderr } = kafkarium_in(folder.path(), &words, script);
+    let (out, err) = (text(&stdout), text(&stderr));
+    assert_eq!((status.code(), &err[..]), (Some(0), ""), "{out}");
+    for part in [
+        "Failed: nothing was broken yet",
+        "Failed: a demo's name is one word",
+        "Wrote done.md; kafkarium play done.md --check passes.",
+        "Failed: done.md is there already: save done --force writes over it",
+    ] {
+        assert!(out.contains(part), "{part} is missing in\n{out}");
+    }
+    let Output { status, stdout, stderr } = kafkarium_in(folder.path(), &["play", "done.md", "--check"], "");
+    assert_eq!(status.code(), Some(0), "{}{}", text(&stdout), text(&stderr));
+    let saved = std::fs::read_to_string(folder.path().join("done.md")).expect("a file");
+    assert!(saved.contains("link cut 1 to 2\n----\n") && saved.contains("\nkill 3\n----\n"), "{saved}");
+}
+
+#[test]
+fn what_was_done_to_a_live_cluster_is_saved_as_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = "topic create orders --partitions 1 --replicas 3\nkill 2\nsave live-kill\n";
+    let words = ["--port", "0", "--ephemeral", "--empty"];
+    let Output { status, stdout, stderr } = kafkarium_in(folder.path(), &words, script);
+    assert_eq!((status.code(), text(&stderr)), (Some(0), String::new()), "{}", text(&stdout));
+    let saved = std::fs::read_to_string(folder.path().join("live-kill.md")).expect("a file");
+    assert!(saved.contains("live: true") && saved.contains("topic create orders") && saved.contains("\nkill 2\n"));
+    Demo::parse("live-kill.md", &saved).unwrap_or_else(|mistake| panic!("{mistake}\n{saved}"));
 }
