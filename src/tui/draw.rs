@@ -113,6 +113,17 @@ fn left_edge(pen: &mut Pen<'_>, frame: Frame) {
     }
 }
 
+/// The key that was pressed and what it means, for whoever looks on.
+fn echo(pen: &mut Pen<'_>, action: Action, frame: Frame) {
+    let theme = pen.theme;
+    let row = keymap::binding(action);
+    let pieces = [
+        piece(format!("   {}   ", row.shown), theme.chip(Role::Focus)),
+        piece(format!("  {}", row.help), theme.bold(Role::Text)),
+    ];
+    pen.pieces(frame.area.x + 1, frame.hints, frame.area.width.saturating_sub(2), &pieces);
+}
+
 /// The keys of a recording, on every screen: nothing else can be done in the past.
 fn past_hints(pen: &mut Pen<'_>, model: &Model, frame: Frame) {
     let plays = model.past.is_some_and(|past| past.played_at_ms.is_some());
@@ -352,6 +363,9 @@ fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
     pen.ground(Rect { y, height: 1, ..frame.area }, Ground::Raise);
     let end = frame.area.right().saturating_sub(1);
     let x = frame.area.x + 1;
+    if let Some((action, _)) = model.echo.filter(|_| model.armed.is_none()) {
+        return echo(pen, action, frame);
+    }
     if model.past.is_some() && model.cluster.filter_input.is_none() && model.topics.filter_input.is_none() {
         return past_hints(pen, model, frame);
     }

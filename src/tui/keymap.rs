@@ -39,6 +39,7 @@ pub enum Action {
     Actions,
     Copy,
     Screenshot,
+    Present,
     Quit,
     QuitNow,
     Redraw,
@@ -204,6 +205,7 @@ keymap! {
     Everywhere Nothing 0 Actions [key('x')] "x" "actions" "all actions on this";
     Everywhere Nothing 0 Copy [key('y')] "y" "copy" "copy the bootstrap servers";
     Everywhere Nothing 0 Screenshot [ctrl('s')] "Ctrl-S" "picture" "a picture of this, as SVG";
+    Everywhere Nothing 0 Present [key('P')] "P" "present" "presenter: show each key";
     Everywhere Nothing 0 Quit [key('q')] "q" "quit" "quit";
     Everywhere Nothing 0 QuitNow [ctrl('c')] "Ctrl-C" "quit" "quit (twice: at once)";
     Everywhere Nothing 0 ToShell [ctrl('z')] "Ctrl-Z" "shell" "to the shell (fg: back)";

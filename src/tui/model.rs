@@ -3,6 +3,7 @@
 //! Invariants: only [`super::update`] changes it; it holds names of what is selected, never positions in a list that
 //! may have changed meanwhile.
 
+use super::keymap::Action;
 use super::layout::Frame;
 use super::messages::Messages;
 use super::msg::Forecast;
@@ -71,6 +72,10 @@ pub struct Model {
     pub past: Option<Past>,
     /// Moments that were marked, in cluster time.
     pub marks: Vec<u64>,
+    /// Whether every key is shown with what it means, for whoever looks on.
+    pub presents: bool,
+    /// The key that is shown, and since when, in real time.
+    pub echo: Option<(Action, u64)>,
     /// When and where the mouse was pressed last, for the double click.
     pub last_click: Option<(u64, u16, u16)>,
 }
@@ -328,6 +333,8 @@ impl Model {
             seen_event: None,
             past: None,
             marks: Vec::new(),
+            presents: false,
+            echo: None,
             last_click: None,
         }
     }

@@ -466,9 +466,9 @@ impl Console {
         if self.wanted.as_ref() != Some(&self.model.view_request()) {
             self.waiting = Change::Facts;
         }
-        let toasts = self.model.toasts.len();
+        let shown = (self.model.toasts.len(), self.model.echo);
         let exit = self.tick(port)?;
-        if self.model.toasts.len() != toasts {
+        if (self.model.toasts.len(), self.model.echo) != shown {
             self.waiting = Change::Facts;
         }
         Ok(exit)

@@ -28,6 +28,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tui_input::Input;
 
+/// A key is shown to whoever looks on for so long, in real time.
+const ECHO_MS: u64 = 3_000;
+
 /// Applies a message.
 pub fn update(model: &mut Model, msg: Msg) -> Vec<Cmd> {
     let cmds = match msg {
@@ -36,6 +39,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Cmd> {
             model.toasts.retain(|toast| !toast.is_over(now_ms));
             changes::expire(model);
             time::on_tick(model);
+            model.echo = model.echo.filter(|(_, since_ms)| now_ms.saturating_sub(*since_ms) < ECHO_MS);
             Vec::new()
         }
         Msg::Key(key) if key.kind == KeyEventKind::Release => Vec::new(),
@@ -155,7 +159,10 @@ fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Cmd> {
         return wire::on_filter_key(model, key);
     }
     match keymap::action(key) {
-        Some(action) => on_action(model, action),
+        Some(action) => {
+            model.echo = model.presents.then_some((action, model.now_ms));
+            on_action(model, action)
+        }
         None => Vec::new(),
     }
 }
@@ -286,6 +293,14 @@ fn looks(model: &mut Model, action: Action) -> Vec<Cmd> {
         Action::Why => {
             let about = about(model);
             model.overlays.push(Overlay::Why(about));
+        }
+        Action::Present => {
+            model.presents = !model.presents;
+            let (title, body) = match model.presents {
+                true => ("Presenting: the last row shows each key.", "P ends it."),
+                false => ("Presented.", ""),
+            };
+            toast(model, Mood::Good, title.into(), body.into());
         }
         Action::Screenshot => return vec![Cmd::Screenshot(screenshot_name(model))],
         Action::Copy => return vec![Cmd::Copy(model.view.host.bootstrap_servers.clone())],

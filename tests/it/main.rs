@@ -6,6 +6,7 @@ mod console;
 mod kafka_clients;
 mod live;
 mod mutants;
+mod recording;
 mod sim;
 mod storage;
 mod support;

@@ -61,6 +61,11 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// What this thread holds, in bytes, beyond what it gave back for others.
+pub fn held() -> isize {
+    HELD.with(Cell::get)
+}
+
 /// What `work` held at most, in bytes, beyond what was held before.
 fn peak_of<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = HELD.with(Cell::get);

@@ -263,6 +263,21 @@ impl Facts {
         Err(())
     }
 
+    /// Facts that follow from one, however far, up to a moment: oldest first, each with what it follows from among them.
+    pub(super) fn following(&self, from: EventId, until_ms: u64) -> Vec<&Fact> {
+        let Ok(Some(first)) = self.behind(from) else { return Vec::new() };
+        let (mut known, mut found) = (BTreeSet::from([first.id]), Vec::new());
+        let later = self.index_of(first.id).map_or(self.ring.len(), |index| index + 1);
+        for fact in self.ring.range(later..).filter(|fact| fact.at_ms <= until_ms) {
+            let cause = fact.cause.and_then(|cause| self.behind(cause).ok().flatten());
+            if cause.is_some_and(|cause| known.contains(&cause.id)) {
+                known.insert(fact.id);
+                found.push(fact);
+            }
+        }
+        found
+    }
+
     /// What lasts for a partition.
     pub(super) fn open(&self, kind: EventKind, partition: PartitionId) -> Option<&Fact> {
         self.get(*self.open.get(&(kind, partition))?)

@@ -11,6 +11,7 @@ use crate::engine::controller::record::PartitionState;
 use crate::engine::observe::{self, ElectionReason, EventId, ReplicaSnapshot};
 use crate::protocol::ids::{BrokerId, PartitionId};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A high watermark that stands still for less than this, in milliseconds, waits for nothing but the next fetch.
 pub(super) const STALL_MS: u64 = 300;
@@ -109,7 +110,8 @@ pub(super) struct Counted {
 pub(super) struct Partition {
     pub(super) id: PartitionId,
     pub(super) name: PartitionName,
-    pub(super) state: PartitionState,
+    /// Shared by copies: it changes with decisions only.
+    pub(super) state: Arc<PartitionState>,
     pub(super) min_isr: u32,
     pub(super) seen: Vec<Seen>,
     pub(super) leader_since_ms: u64,
@@ -148,15 +150,13 @@ impl Partition {
             watermark_per_s: 0,
             end_per_s: 0,
             counted: Counted::default(),
-            state,
+            state: Arc::new(state),
         }
     }
 
-    /// What it takes in memory.
+    /// What it takes in memory, decisions aside.
     pub(super) fn bytes_held(&self) -> usize {
-        let state = &self.state;
-        let lists = [&state.replicas, &state.isr, &state.elr, &state.last_known_elr, &state.adding, &self.isr_told];
-        let listed: usize = lists.iter().map(|list| list.capacity() * size_of::<BrokerId>()).sum();
+        let listed = self.isr_told.capacity() * size_of::<BrokerId>();
         let seen = self.seen.capacity() * size_of::<Seen>();
         size_of::<Partition>() + listed + seen + self.counted.replicas.capacity() * size_of::<(BrokerId, bool, u64)>()
     }
@@ -170,7 +170,7 @@ impl Partition {
             state
         };
         let deposed = self.led_by(at_ms, state.leader, state.leader_epoch);
-        self.state = state;
+        self.state = Arc::new(state);
         deposed
     }
 
@@ -179,7 +179,8 @@ impl Partition {
         if epoch <= self.state.leader_epoch {
             return None;
         }
-        (self.state.leader, self.state.leader_epoch) = (leader, epoch);
+        let state = Arc::make_mut(&mut self.state);
+        (state.leader, state.leader_epoch) = (leader, epoch);
         self.leader_since_ms = at_ms;
         let before = self.last_leader;
         if leader.is_some() {
@@ -192,7 +193,7 @@ impl Partition {
     pub(super) fn fall_back(&mut self, state: PartitionState) {
         self.last_leader = state.leader.or(self.last_leader);
         self.isr_told.clone_from(&state.isr);
-        self.state = state;
+        self.state = Arc::new(state);
     }
 
     /// What follows from what a broker says of its replica; `None`: nothing.

@@ -46,6 +46,8 @@ pub struct Recorder {
     limits: Limits,
     pictures: VecDeque<Picture>,
     bytes: usize,
+    /// Up to where the older half has been thinned.
+    thinned: usize,
     /// The moment that was looked at last, as it was left: whoever scrolls in it sorts once.
     looked_at: Option<(u64, Observer)>,
 }
@@ -59,7 +61,7 @@ impl Default for Recorder {
 impl Recorder {
     /// A recorder that has nothing yet.
     pub fn new(limits: Limits) -> Recorder {
-        Recorder { limits, pictures: VecDeque::new(), bytes: 0, looked_at: None }
+        Recorder { limits, pictures: VecDeque::new(), bytes: 0, thinned: 0, looked_at: None }
     }
 
     /// How many pictures are kept.
@@ -101,6 +103,7 @@ impl Recorder {
         self.pictures.push_back(Picture { at_ms, last_fact, is_first_of_fact, bytes, observer });
         while self.pictures.front().is_some_and(|oldest| oldest.at_ms + self.limits.span_ms < at_ms) {
             self.remove(0);
+            self.thinned = self.thinned.saturating_sub(1);
         }
         while self.pictures.len() > self.limits.pictures || self.bytes > self.limits.bytes {
             self.thin();
@@ -127,27 +130,21 @@ impl Recorder {
         next.is_first_of_fact |= gone.is_first_of_fact;
     }
 
-    /// Makes room: every other picture of the older half goes. Where there is none to spare, the oldest does.
+    /// Makes room for one: of the older half, in turn, every other picture goes. Where there is none to spare, the oldest does.
     fn thin(&mut self) {
-        let before = self.pictures.len();
-        let mut index = 1;
-        let mut until = before / 2;
-        while index < until {
-            if self.pictures[index].is_first_of_fact {
-                index += 1;
-            } else {
-                self.remove(index);
-                until -= 1;
-                index += 1;
-            }
-        }
-        if self.pictures.len() == before && before > 1 {
-            self.remove(0);
-        } else if before <= 1 {
+        if self.pictures.len() <= 1 {
             // One picture alone is too large: nothing is recorded then.
             self.pictures.clear();
             self.bytes = 0;
+            return;
         }
+        let old = self.pictures.len() / 2;
+        let spare = |from: usize| (from..old).find(|index| !self.pictures[*index].is_first_of_fact);
+        // What is before this place has been thinned already; behind the end of the older half it begins anew.
+        let index = spare(self.thinned.max(1)).or_else(|| spare(1));
+        self.remove(index.unwrap_or(0));
+        // The one after it stays.
+        self.thinned = index.map_or(0, |index| index + 1);
     }
 
     /// What the moment wanted looks like: the last picture taken by then, the first one if it is older than all. `None` without pictures.

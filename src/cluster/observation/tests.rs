@@ -19,6 +19,7 @@ use crate::engine::time::Instant;
 use crate::protocol::ids::{DirectoryId, LogId, TopicId};
 use uuid::Uuid;
 
+mod causes;
 mod recording;
 
 /// A cluster as its host sees it: what the observer is fed comes from here.
@@ -325,7 +326,8 @@ fn a_death_is_the_cause_of_the_new_leaders() {
     assert_eq!(why[0], "Why is 2 not in sync in orders-1?");
     assert_eq!(why[1], "Broker 2 was killed (kill −9).");
     assert!(why[2].starts_with("No heartbeat of 2 reached the controller for 600ms"), "{why:?}");
-    assert_eq!(why.len(), 4);
+    assert_eq!(why.len(), 5);
+    assert_eq!(why[4], "2 joins the ISR when it is started and has copied what it missed.");
     assert_eq!(world.why(WhyAbout::Headline)[0], "Why is broker 2 down?");
 }
 

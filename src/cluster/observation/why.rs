@@ -131,7 +131,8 @@ impl Observer {
                     None => format!("Why does {name} miss a copy?"),
                 };
                 let fact = missing.and_then(|broker| self.brokers.get(&broker)).and_then(|broker| broker.fact);
-                self.answer(question, partition.isr_change.map(|told| told.event).or(fact), None)
+                let expected = missing.and_then(|broker| self.expected_rejoin(partition, broker));
+                self.answer(question, partition.isr_change.map(|told| told.event).or(fact), expected)
             }
             PartitionSeverity::Healthy => {
                 let leader = partition.counted.leader.map_or_else(|| "–".to_owned(), |leader| leader.to_string());
@@ -184,7 +185,11 @@ impl Observer {
             _ => (format!("Why is broker {id} down?"), broker.fencing.or(broker.fact)),
         };
         let from = from.or_else(|| self.facts.trouble_of(id).map(|fact| fact.event));
-        let mut why = self.answer(question, from, self.expected_fence(id));
+        let mut why = self.answer(question, from, None);
+        if let Some(fact) = broker.fact.filter(|_| broker.state.is_dead() || broker.state == BrokerState::Suspended) {
+            self.tell_effects(&mut why, fact);
+        }
+        why.steps.extend(self.expected_fence(id));
         if why.steps.is_empty() && !why.truncated {
             why.steps.push(WhyStep {
                 at_ms: broker.since_ms,
@@ -218,6 +223,48 @@ impl Observer {
         }
         let worst = situation.worst.first()?;
         Some(self.why_partition(self.partitions.by_name(&worst.name.topic, worst.name.partition)?))
+    }
+
+    /// What came of it, after what led to it: who noticed, who leads now, who is out of sync.
+    fn tell_effects(&self, why: &mut Why, event: EventId) {
+        use EventKind::{
+            ControllerElected, ControllerLost, Fenced, HighWatermarkStalled, IsrShrunk, LeaderElected, LeaderLost,
+        };
+        let is_told = |kind| {
+            matches!(
+                kind,
+                ControllerElected
+                    | ControllerLost
+                    | Fenced
+                    | HighWatermarkStalled
+                    | IsrShrunk
+                    | LeaderElected
+                    | LeaderLost
+            )
+        };
+        let following = self.facts.following(event, self.moment.at_ms);
+        for fact in following.into_iter().filter(|fact| is_told(fact.kind)) {
+            let step = self.step(fact);
+            if why.steps.len() < STEPS_MAX && !why.steps.contains(&step) {
+                why.steps.push(step);
+            }
+        }
+        why.steps.sort_by_key(|step| step.at_ms);
+    }
+
+    /// What a copy that is missing waits for.
+    fn expected_rejoin(&self, partition: &Partition, missing: BrokerId) -> Option<WhyStep> {
+        let text = match life(&self.lives, missing) {
+            Life::Up { .. } => {
+                let (behind, _) = partition.behind(missing);
+                let records = if behind == 1 { "1 record".to_owned() } else { format!("{behind} records") };
+                format!("{missing} copies what it misses, {records} now, and joins the ISR when it has caught up.")
+            }
+            Life::Starting => format!("{missing} starts: it copies what it misses, then it joins the ISR."),
+            Life::Suspended => format!("{missing} joins the ISR when it is resumed and has copied what it missed."),
+            Life::Dead => format!("{missing} joins the ISR when it is started and has copied what it missed."),
+        };
+        Some(WhyStep { at_ms: self.moment.at_ms, kind: EventKind::IsrExpanded, text, expected: true })
     }
 
     fn expected_fence(&self, broker: BrokerId) -> Option<WhyStep> {

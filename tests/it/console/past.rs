@@ -215,3 +215,19 @@ fn records_are_those_that_there_were_and_were_read() {
     console.press(KeyCode::End);
     assert_eq!(shown(&console), [true; 3], "nothing was read anew");
 }
+
+#[test]
+fn whoever_presents_shows_each_key_for_three_seconds() {
+    let mut console = console(120, 36);
+    console.keys("l");
+    assert!(console.model.echo.is_none());
+    console.give(Msg::Tick(1_000));
+    console.keys("P[");
+    let last_row = |console: &Console| console.text().lines().last().unwrap_or_default().to_owned();
+    assert!(last_row(&console).contains("   [     a second back"), "{}", last_row(&console));
+    console.give(Msg::Tick(4_000));
+    assert!(last_row(&console).contains("the past: changes are off"), "{}", last_row(&console));
+    console.keys("P");
+    console.press(KeyCode::End);
+    assert!(last_row(&console).contains("kill −9") && console.model.echo.is_none(), "{}", last_row(&console));
+}
