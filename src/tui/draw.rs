@@ -366,7 +366,8 @@ fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
     if let Some((action, _)) = model.echo.filter(|_| model.armed.is_none()) {
         return echo(pen, action, frame);
     }
-    if model.past.is_some() && model.cluster.filter_input.is_none() && model.topics.filter_input.is_none() {
+    let is_typing = [&model.cluster.filter_input, &model.topics.filter_input, &model.groups.filter_input];
+    if model.past.is_some() && is_typing.iter().all(|input| input.is_none()) {
         return past_hints(pen, model, frame);
     }
     if let Some(input) = &model.cluster.filter_input {
@@ -375,7 +376,7 @@ fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
     }
     match model.screen {
         Screen::Partition => return partition::hints(pen, model, view, frame),
-        Screen::Groups => return groups::hints(pen, view, frame),
+        Screen::Groups => return groups::hints(pen, model, view, frame),
         Screen::Topics => {
             return match &model.messages {
                 Some(shown) => messages::hints(pen, model, shown, view, frame),

@@ -12,8 +12,8 @@ use super::overlays::toast::Toast;
 use super::screens;
 use super::theme::{Depth, Theme};
 use crate::cluster::view::{
-    BrokerId, ClusterView, CommandDoc, FaultsRequest, GroupState, GroupsRequest, PartitionName, PartitionRow, RowSort,
-    TopicDetail, TopicsRequest, ViewRequest, WhyAbout, WireRequest, XrayRequest,
+    BrokerId, ClusterView, CommandDoc, FaultsRequest, GroupDetail, GroupState, GroupsRequest, PartitionName,
+    PartitionRow, RowSort, TopicDetail, TopicsRequest, ViewRequest, WhyAbout, WireRequest, XrayRequest,
 };
 use ratatui::layout::Rect;
 use std::sync::Arc;
@@ -189,6 +189,41 @@ pub struct GroupsScreen {
     pub first_row: usize,
     /// The row at `selected_index` is the selected one: the next picture tells its name.
     pub find_name: bool,
+    /// The filter in force.
+    pub filter: String,
+    /// The filter while it is typed.
+    pub filter_input: Option<Input>,
+    /// Those furthest behind stand first.
+    pub by_lag: bool,
+    /// What has the keys.
+    pub pane: GroupsPane,
+    /// The selected member, by its id; the first one if it has left.
+    pub member: Option<Arc<str>>,
+    /// All that is known of the selected member is shown.
+    pub is_open: bool,
+    /// The selected partition; the one furthest behind if there is none.
+    pub partition: Option<PartitionName>,
+    /// Readers that were told to stand still here and not yet to go on.
+    pub paused: Vec<Arc<str>>,
+}
+
+impl GroupsScreen {
+    /// The place of the selected member.
+    pub fn member_index(&self, detail: &GroupDetail) -> usize {
+        detail.members.iter().position(|member| Some(&member.id) == self.member.as_ref()).unwrap_or(0)
+    }
+}
+
+/// What has the keys on the Groups screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GroupsPane {
+    /// The list of groups.
+    #[default]
+    List,
+    /// The members of the group.
+    Members,
+    /// What it reads.
+    Partitions,
 }
 
 /// The state of the Topics screen.
@@ -379,6 +414,8 @@ impl Model {
             spark_samples: 32,
             xray: self.xray_request().filter(|_| self.screen == Screen::Partition),
             groups: (self.screen == Screen::Groups).then(|| GroupsRequest {
+                filter: self.groups.filter_input.as_ref().map_or(&self.groups.filter[..], Input::value).to_string(),
+                by_lag: self.groups.by_lag,
                 first_row: self.groups.first_row,
                 row_count: rows,
                 selected: self.groups.selected.clone(),

@@ -54,6 +54,8 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Cmd> {
             (None, None) => {
                 if model.screen == Screen::Wire {
                     wire::on_paste(model, &text);
+                } else if model.screen == Screen::Groups {
+                    groups::on_paste(model, &text);
                 } else if !messages::on_paste(model, &text) {
                     topics::on_paste(model, &text);
                 }
@@ -154,6 +156,9 @@ fn on_key(model: &mut Model, key: &KeyEvent) -> Vec<Cmd> {
     }
     if model.screen == Screen::Topics && model.topics.filter_input.is_some() {
         return topics::on_filter_key(model, key);
+    }
+    if model.screen == Screen::Groups && model.groups.filter_input.is_some() {
+        return groups::on_filter_key(model, key);
     }
     if model.screen == Screen::Wire && model.wire.filter_input.is_some() {
         return wire::on_filter_key(model, key);

@@ -173,21 +173,29 @@ impl Groups {
         }
     }
 
-    /// Their window, and one in detail.
+    /// Their window, and one in detail. Who is filtered out or beyond the window costs a comparison.
     pub(super) fn view(&self, want: &GroupsRequest, ends: &dyn Ends) -> GroupsView {
-        let is_selected = |name: &Arc<str>| want.selected.as_ref() == Some(name);
-        let selected_index = self.known.keys().position(is_selected).unwrap_or(0);
-        let rows = self.known.iter().skip(want.first_row).take(want.row_count);
+        let (is_inverted, wanted) = match want.filter.strip_prefix('!') {
+            Some(wanted) => (true, wanted),
+            None => (false, &want.filter[..]),
+        };
+        let wanted = wanted.to_lowercase();
+        let passes = |name: &str| wanted.is_empty() || name.to_lowercase().contains(&wanted) != is_inverted;
+        let mut shown: Vec<(&Arc<str>, &Arc<Known>)> = self.known.iter().filter(|(name, _)| passes(name)).collect();
+        if want.by_lag {
+            shown.sort_by_key(|(_, known)| std::cmp::Reverse(known.lag));
+        }
+        let is_selected = |(name, _): &(&Arc<str>, &Arc<Known>)| want.selected.as_ref() == Some(*name);
+        let selected_index = shown.iter().position(is_selected).unwrap_or(0);
+        let rows = shown.iter().skip(want.first_row).take(want.row_count);
+        let detail = shown.get(selected_index).map(|(_, known)| known.detail(want.spark_samples, ends));
         GroupsView {
             rows: rows.map(|(name, known)| known.row(name, want.spark_samples, ends)).collect(),
             first_row: want.first_row,
-            total: self.known.len(),
+            total: shown.len(),
+            known: self.known.len(),
             selected_index,
-            detail: self
-                .known
-                .values()
-                .nth(selected_index)
-                .map(|known| Box::new(known.detail(want.spark_samples, ends))),
+            detail: detail.map(Box::new),
         }
     }
 
@@ -429,6 +437,7 @@ impl Known {
             is_consumer_protocol: self.told.consumer.is_some(),
             assignor: self.told.protocol.clone(),
             generation: self.told.generation,
+            target_epoch: self.told.consumer.as_ref().map(|consumer| consumer.target_epoch),
             coordinator: self.coordinator,
             coordinator_before: self.coordinator_before,
             partitions: names.into_iter().map(partition).collect(),
@@ -458,6 +467,9 @@ fn member(told: &MemberSnapshot) -> GroupMember {
         instance: told.instance.clone(),
         seen_ms: told.expires_at.map(|at| at.as_millis().saturating_sub(told.session_timeout_ms)),
         session_timeout_ms: told.session_timeout_ms,
+        host: Arc::clone(&told.host),
+        subscribes: told.subscribes.clone(),
+        rebalance_timeout_ms: told.rebalance_timeout_ms,
         epoch: told.progress.as_ref().map(|progress| progress.epoch),
         gives_back: told.progress.as_ref().map(|progress| names(&progress.gives_back)).unwrap_or_default(),
         awaits: target.into_iter().filter(|name| !owns.contains(name)).collect(),
@@ -502,6 +514,9 @@ mod tests {
             instance: None,
             client_id: Arc::from("app"),
             expires_at: Some(Instant::from_millis(11_000)),
+            host: Arc::from("/127.0.0.1"),
+            subscribes: Vec::new(),
+            rebalance_timeout_ms: 60_000,
             session_timeout_ms: 10_000,
             owns: vec![("orders".to_owned(), *partition)],
             progress: None,
@@ -530,7 +545,7 @@ mod tests {
     }
 
     fn want() -> GroupsRequest {
-        GroupsRequest { first_row: 0, row_count: 10, selected: None, spark_samples: 8 }
+        GroupsRequest { row_count: 10, spark_samples: 8, ..GroupsRequest::default() }
     }
 
     #[test]
@@ -545,6 +560,23 @@ mod tests {
         assert_eq!((detail.since_ms, detail.stable_until_ms), (2_000, Some(2_000)));
         let lags: Vec<_> = detail.partitions.iter().map(|one| (one.name.partition, one.lag(), one.owner)).collect();
         assert_eq!(lags, [(0, Some(10), Some(0)), (1, Some(60), None)]);
+    }
+
+    #[test]
+    fn a_filter_and_an_order_decide_the_window() {
+        let (mut groups, world) = (Groups::default(), Growing(90));
+        let told = ["app-a", "app-b", "other"].map(|name| group(name, Classic::Stable, &[("m1", 0)]));
+        groups.hear(BrokerId(1), 1_000, &told[..1], &world);
+        groups.hear(BrokerId(1), 2_000, &told, &Growing(190));
+        let names = |filter: &str, by_lag| {
+            let view = groups.view(&GroupsRequest { filter: filter.to_owned(), by_lag, ..want() }, &world);
+            let names: Vec<String> = view.rows.iter().map(|row| row.name.to_string()).collect();
+            (names.join(" "), view.total, view.known)
+        };
+        assert_eq!(names("", false), ("app-a app-b other".to_owned(), 3, 3));
+        assert_eq!(names("APP", false), ("app-a app-b".to_owned(), 2, 3), "letters of any case");
+        assert_eq!(names("!app", false), ("other".to_owned(), 1, 3));
+        assert_eq!(names("none", true), (String::new(), 0, 3));
     }
 
     #[test]

@@ -10,7 +10,11 @@ use std::sync::Arc;
 /// What the console wants to see of groups.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GroupsRequest {
-    /// Index of the first wanted row, by name.
+    /// What a name has to contain, or with `!` before it must not; empty: all.
+    pub filter: String,
+    /// Those furthest behind come first, not those first by name.
+    pub by_lag: bool,
+    /// Index of the first wanted row.
     pub first_row: usize,
     /// How many rows are in view.
     pub row_count: usize,
@@ -23,12 +27,14 @@ pub struct GroupsRequest {
 /// The groups at one moment.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct GroupsView {
-    /// The window of rows, by name.
+    /// The window of rows, in the order that was asked for.
     pub rows: Vec<GroupRow>,
     /// Index of the first of them.
     pub first_row: usize,
-    /// How many groups there are.
+    /// How many groups pass the filter.
     pub total: usize,
+    /// How many there are.
+    pub known: usize,
     /// Index of the group in detail.
     pub selected_index: usize,
     /// That group.
@@ -91,6 +97,8 @@ pub struct GroupDetail {
     pub assignor: Option<Arc<str>>,
     /// Generation or group epoch.
     pub generation: i32,
+    /// The epoch that the targets of a group of KIP-848 are for.
+    pub target_epoch: Option<i32>,
     /// The broker that coordinates it, or did last.
     pub coordinator: BrokerId,
     /// Who coordinated it before.
@@ -116,6 +124,12 @@ pub struct GroupMember {
     pub seen_ms: Option<u64>,
     /// How long it may be silent, in milliseconds.
     pub session_timeout_ms: u64,
+    /// Where its client is.
+    pub host: Arc<str>,
+    /// Topics that it wants, or the expression for their names.
+    pub subscribes: Vec<Arc<str>>,
+    /// How long it may take to join again, or to give partitions back, in milliseconds.
+    pub rebalance_timeout_ms: u64,
     /// Its epoch, in a group of KIP-848.
     pub epoch: Option<i32>,
     /// What it reads.

@@ -14,7 +14,7 @@ use crate::engine::group::image::Offsets;
 use crate::engine::group::member::Member;
 use crate::engine::group::shard::Shard;
 use crate::engine::time::Instant;
-use crate::protocol::consumer_protocol::decode_assignment;
+use crate::protocol::consumer_protocol::{decode_assignment, decode_subscription};
 use std::sync::Arc;
 
 /// One member of a group.
@@ -26,10 +26,16 @@ pub struct MemberSnapshot {
     pub instance: Option<Arc<str>>,
     /// What its client calls itself.
     pub client_id: Arc<str>,
+    /// Where its client is.
+    pub host: Arc<str>,
+    /// Topics that it wants, sorted, or the expression for their names; nothing unless it is a consumer.
+    pub subscribes: Vec<Arc<str>>,
     /// When it is out unless it shows itself before; `None` while one of its requests waits, which shows it too.
     pub expires_at: Option<Instant>,
     /// How long it may be silent, in milliseconds.
     pub session_timeout_ms: u64,
+    /// How long it may take to join again, or to give partitions back, in milliseconds.
+    pub rebalance_timeout_ms: u64,
     /// Topics and partitions that it owns, if it is a consumer.
     pub owns: Vec<(String, i32)>,
     /// In a consumer group: how far it is.
@@ -134,6 +140,9 @@ fn snapshot_of_consumers(
             member: Arc::clone(id),
             instance: member.instance.clone(),
             client_id: Arc::clone(&member.client_id),
+            host: Arc::clone(&member.client_host),
+            subscribes: member.topics.iter().chain(&member.regex).cloned().collect(),
+            rebalance_timeout_ms: u64::try_from(member.rebalance_timeout_ms).unwrap_or(0),
             expires_at: timers.and_then(|timers| timers.time_of(id, Lateness::Session)),
             session_timeout_ms: classic_timeout_ms(member).unwrap_or(timeouts.session_timeout_ms),
             owns: named(&current.assigned),
@@ -168,12 +177,23 @@ fn snapshot_of_consumers(
     }
 }
 
+/// The topics that a consumer named under the protocol that it likes best.
+fn subscribes(member: &Member) -> Vec<Arc<str>> {
+    let told = member.protocols.first().and_then(|(_, told)| decode_subscription(told.clone()));
+    let mut topics: Vec<Arc<str>> = told.into_iter().flat_map(|told| told.topics).map(Arc::from).collect();
+    topics.sort();
+    topics
+}
+
 fn snapshot_of(shard: &Shard, group: &ClassicGroup) -> GroupSnapshot {
     let is_consumers = group.protocol_type().is_some_and(|kind| **kind == *CONSUMER);
     let member = |member: &Member| MemberSnapshot {
         member: Arc::clone(&member.id),
         instance: member.instance.clone(),
         client_id: Arc::clone(&member.client_id),
+        host: Arc::clone(&member.client_host),
+        subscribes: if is_consumers { subscribes(member) } else { Vec::new() },
+        rebalance_timeout_ms: member.rebalance_timeout_ms,
         expires_at: member.expires_at.filter(|_| !member.is_waiting()),
         session_timeout_ms: member.session_timeout_ms,
         owns: if is_consumers { decode_assignment(member.assignment.clone()).unwrap_or_default() } else { Vec::new() },

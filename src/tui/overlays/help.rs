@@ -59,7 +59,8 @@ const READING: &[&str] = &[
      ┊ the last stable offset, hatched what a copy will cut. h l: other partitions, j k: other copies.",
     "3 shows messages as a ladder, time downwards. There . goes on to the next message that arrives, > delivers the chosen \
      one, d drops it, t delays it, b stops time at the next of its API; ↵ decodes, / filters, z shows heartbeats too.",
-    "4 shows consumer groups: who reads which partition, and how far each is behind. There R resets offsets, D deletes.",
+    "4 shows consumer groups: who reads which partition, and how far each is behind. There ↵ tells all of a member, p makes \
+     a reader of ours stand still or go on, / filters, s sorts by lag, R resets offsets, D deletes.",
     "5 shows topics, the worst first, and the settings of one, those of its own on top. There e edits it, ↵ shows its \
      partitions, b its records: / says which, o and t where to begin, r sends one again.",
     "6 shows the metadata quorum: who votes and leads, what each log holds, who stands and who refuses. There v shows votes.",

@@ -12,18 +12,25 @@
 //! Invariants: draws the window of groups and the one in detail; members and partitions beyond the room are counted, never dropped in
 //! silence.
 
+mod areas;
+mod member;
+
+pub use areas::{Hit, hit, partition_beyond};
+
 use crate::cluster::view::{
     BEHIND_MAX_MS, ClusterView, GroupDetail, GroupEffect, GroupMember, GroupPartition, GroupRebalance, GroupRow,
     GroupState, GroupsView, PartitionName,
 };
+use crate::tui::draw::filter_hint;
 use crate::tui::glyphs;
-use crate::tui::layout::{Frame, Height, Width};
-use crate::tui::model::Model;
+use crate::tui::layout::{Frame, Width};
+use crate::tui::model::{GroupsPane, Model};
 use crate::tui::numbers::{UNKNOWN, count, lag, offset, plural, span_ms};
 use crate::tui::pen::{Pen, Piece, cut_middle, piece, width};
 use crate::tui::theme::{Ground, Role};
 use crate::tui::widgets::hints::{self, HintRow};
 use crate::tui::widgets::spark;
+use areas::{Areas, Grid};
 use ratatui::layout::Rect;
 
 /// A member reads a partition.
@@ -84,33 +91,53 @@ fn list_rows(frame: Frame) -> u16 {
 }
 
 /// Draws the screen into the frame's body.
-pub fn draw(pen: &mut Pen<'_>, _model: &Model, view: &ClusterView, frame: Frame) {
+pub fn draw(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
     let Some(groups) = &view.groups else { return };
     let Some(detail) = &groups.detail else {
-        nobody(pen, frame.body);
+        nobody(pen, groups, frame.body);
         return;
     };
+    let areas = Areas::of(&model.groups, groups, detail, frame);
     if has_list(frame) {
-        let list = Rect { width: LIST_CELLS.min(frame.body.width / 3), ..frame.body };
-        let title = [piece("Groups", pen.theme.bold(Role::Focus))];
-        let facts = [piece(count(groups.total as u64), pen.theme.fg(Role::Dim))];
-        let inside = pen.frame(list, pen.theme.fg(Role::Focus), false, &title, &facts);
-        list_of(pen, groups, Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside });
-        let x = list.right() + 1;
-        let area = Rect { x, width: frame.body.right().saturating_sub(x), ..frame.body };
-        panels(pen, view, detail, area);
+        let title = [piece("Groups", pen.theme.bold(title_role(model, GroupsPane::List)))];
+        let facts = [piece(sums(model, groups), pen.theme.fg(Role::Dim))];
+        let border = border_role(model, GroupsPane::List);
+        let inside = pen.frame(areas.list, pen.theme.fg(border), false, &title, &facts);
+        list_of(pen, model, groups, Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside });
+        panels(pen, model, view, detail, areas);
     } else {
-        let rows = (list_rows(frame) + 1).min(groups.total as u16 + 1);
-        let list = Rect { x: frame.body.x + 1, width: frame.body.width.saturating_sub(2), height: rows, ..frame.body };
-        list_of(pen, groups, list);
-        let y = list.bottom();
-        let area = Rect { y, height: frame.body.bottom().saturating_sub(y), ..list };
-        rows_only(pen, view, detail, area, frame);
+        list_of(pen, model, groups, areas.list);
+        rows_only(pen, model, view, detail, areas);
     }
 }
 
-fn nobody(pen: &mut Pen<'_>, body: Rect) {
+/// The border of a pane says whether it has the keys.
+fn border_role(model: &Model, pane: GroupsPane) -> Role {
+    if model.groups.pane == pane { Role::Focus } else { Role::Line }
+}
+
+fn title_role(model: &Model, pane: GroupsPane) -> Role {
+    if model.groups.pane == pane { Role::Focus } else { Role::Text }
+}
+
+/// How many there are, how many of them are shown, and in which order.
+fn sums(model: &Model, groups: &GroupsView) -> String {
+    let order = if model.groups.by_lag { "by lag   " } else { "" };
+    if groups.total == groups.known {
+        return format!("{order}{}", count(groups.known as u64));
+    }
+    let filter = model.groups.filter_input.as_ref().map_or(&model.groups.filter[..], |input| input.value());
+    format!("{order}/{} {} of {}", cut_middle(filter, 12), count(groups.total as u64), count(groups.known as u64))
+}
+
+fn nobody(pen: &mut Pen<'_>, groups: &GroupsView, body: Rect) {
     let theme = pen.theme;
+    if groups.known > 0 {
+        let text = format!("None of {} matches: Esc shows all.", plural(groups.known as u64, "group"));
+        let x = body.x + body.width.saturating_sub(width(&text)) / 2;
+        pen.text(x, body.y + body.height / 2, body.width, &text, theme.bold(Role::Text));
+        return;
+    }
     let lines = [
         ("No consumer group has come yet.", theme.bold(Role::Text)),
         ("A group appears as soon as a client joins it or commits an offset:", theme.fg(Role::Dim)),
@@ -124,12 +151,13 @@ fn nobody(pen: &mut Pen<'_>, body: Rect) {
     }
 }
 
-fn list_of(pen: &mut Pen<'_>, groups: &GroupsView, area: Rect) {
+fn list_of(pen: &mut Pen<'_>, model: &Model, groups: &GroupsView, area: Rect) {
     let theme = pen.theme;
     let state_at = area.x + area.width.saturating_sub(17).max(10);
     pen.text(area.x + 2, area.y, 12, "GROUP", theme.fg(Role::Faint));
     pen.text(state_at, area.y, 10, "STATE", theme.fg(Role::Faint));
-    pen.right(area.x, area.right(), area.y, "LAG", theme.fg(Role::Faint));
+    let order = if model.groups.by_lag { "▼ LAG" } else { "LAG" };
+    pen.right(area.x, area.right(), area.y, order, theme.fg(Role::Faint));
     let room = usize::from(area.height.saturating_sub(1));
     let skip = (groups.selected_index + 1).saturating_sub(groups.first_row + room);
     for (at, row) in groups.rows.iter().enumerate().skip(skip).take(room) {
@@ -184,57 +212,51 @@ fn list_row(pen: &mut Pen<'_>, row: &GroupRow, is_selected: bool, area: Rect, st
     pen.text(state_at, y, from.saturating_sub(state_at + 1), word, theme.fg(role));
 }
 
-/// The detail with borders: state, members, lag, rebalances.
-fn panels(pen: &mut Pen<'_>, view: &ClusterView, group: &GroupDetail, area: Rect) {
+/// The detail with borders: state, members, lag, rebalances, or the selected member.
+fn panels(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, group: &GroupDetail, areas: Areas) {
     let theme = pen.theme;
-    let members = u16::try_from(group.members.len()).unwrap_or(u16::MAX);
-    let partitions = u16::try_from(group.partitions.len()).unwrap_or(u16::MAX);
-    let state = 5.min(area.height);
-    let left = area.height.saturating_sub(state);
-    let who = members.saturating_add(4).min(left * 2 / 5).max(4.min(left));
-    let rebalances = if left >= 18 { 7 } else { 0 };
-    let lags = partitions.saturating_add(3).min(left.saturating_sub(who + rebalances));
-    let mut y = area.y;
-    let mut panel = |pen: &mut Pen<'_>, height: u16, title: &str, facts: &[Piece<'_>]| {
-        let outside = Rect { y, height, ..area };
-        y += height;
-        let title = [piece(title.to_owned(), theme.bold(Role::Text))];
-        let inside = pen.frame(outside, theme.fg(Role::Line), false, &title, facts);
+    let panel = |pen: &mut Pen<'_>, outside: Rect, pane: Option<GroupsPane>, title: &str, facts: &[Piece<'_>]| {
+        let (line, name) =
+            pane.map_or((Role::Line, Role::Text), |pane| (border_role(model, pane), title_role(model, pane)));
+        let title = [piece(title.to_owned(), theme.bold(name))];
+        let inside = pen.frame(outside, theme.fg(line), false, &title, facts);
         Rect { x: inside.x + 1, width: inside.width.saturating_sub(2), ..inside }
     };
-    let facts = facts_of(pen, group, area.width >= 90);
-    let inside = panel(pen, state, &group.name, &facts);
+    let facts = facts_of(pen, group, areas.state.width >= 90);
+    let inside = panel(pen, areas.state, None, &group.name, &facts);
     machine(pen, view, group, inside);
     let legend = format!("{READS} reads  {GIVES_BACK} pauses or gives back  {AWAITS} will read");
-    let inside = panel(pen, who, "Who reads what", &[piece(legend, theme.fg(Role::Dim))]);
-    matrix(pen, view, group, inside);
-    if lags >= 4 {
-        let inside = panel(pen, lags, "Lag per partition", &[piece("committed → end", theme.fg(Role::Dim))]);
-        lag_table(pen, group, inside);
+    let legend = [piece(legend, theme.fg(Role::Dim))];
+    let inside = panel(pen, areas.who, Some(GroupsPane::Members), "Who reads what", &legend);
+    matrix(pen, model, view, group, inside);
+    if areas.lags.height > 0 {
+        let facts = [piece("committed → end", theme.fg(Role::Dim))];
+        let inside = panel(pen, areas.lags, Some(GroupsPane::Partitions), "Lag per partition", &facts);
+        lag_table(pen, model, group, inside);
     }
-    let rest = area.bottom().saturating_sub(area.y + state + who + lags);
-    if rest >= 3 {
-        let inside = panel(pen, rest, "Rebalances", &[piece("newest first", theme.fg(Role::Dim))]);
+    if areas.rebalances.height > 0 {
+        let inside = panel(pen, areas.rebalances, None, "Rebalances", &[piece("newest first", theme.fg(Role::Dim))]);
         rebalances_of(pen, view, group, inside);
+    }
+    if let Some(member) = group.members.get(model.groups.member_index(group)).filter(|_| areas.member.height > 2) {
+        let inside = panel(pen, areas.member, None, &member.label(), &[piece("Esc closes", theme.fg(Role::Dim))]);
+        member::draw(pen, view, group, member, inside);
     }
 }
 
 /// The detail without borders, for a narrow terminal.
-fn rows_only(pen: &mut Pen<'_>, view: &ClusterView, group: &GroupDetail, area: Rect, frame: Frame) {
+fn rows_only(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, group: &GroupDetail, areas: Areas) {
     let facts = facts_of(pen, group, false);
-    let title = [piece(group.name.to_string(), pen.theme.bold(Role::Text))];
-    let mut y = area.y;
-    pen.rule(area.x, area.right(), y, &title, &facts);
-    y += 1;
-    let is_short = frame.height == Height::Short;
-    let state = Rect { y, height: if is_short { 1 } else { 2 }, ..area };
-    machine(pen, view, group, state);
-    y = state.bottom();
-    let left = area.bottom().saturating_sub(y);
-    let members = u16::try_from(group.members.len()).unwrap_or(u16::MAX).saturating_add(1).min(left / 2);
-    matrix(pen, view, group, Rect { y, height: members, ..area });
-    y += members;
-    lag_table(pen, group, Rect { y, height: area.bottom().saturating_sub(y), ..area });
+    let opened = group.members.get(model.groups.member_index(group)).filter(|_| areas.member.height > 0);
+    let name = opened.map_or_else(|| group.name.to_string(), |member| format!("{}: {}", group.name, member.label()));
+    let title = [piece(name, pen.theme.bold(Role::Text))];
+    pen.rule(areas.list.x, areas.list.right(), areas.list.bottom(), &title, &facts);
+    machine(pen, view, group, areas.state);
+    matrix(pen, model, view, group, areas.who);
+    lag_table(pen, model, group, areas.lags);
+    if let Some(member) = opened {
+        member::draw(pen, view, group, member, areas.member);
+    }
 }
 
 fn facts_of(pen: &Pen<'_>, group: &GroupDetail, is_long: bool) -> Vec<Piece<'static>> {
@@ -315,9 +337,8 @@ fn machine(pen: &mut Pen<'_>, view: &ClusterView, group: &GroupDetail, area: Rec
 }
 
 /// Members and partitions, and a mark where they meet.
-fn matrix(pen: &mut Pen<'_>, view: &ClusterView, group: &GroupDetail, area: Rect) {
+fn matrix(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, group: &GroupDetail, area: Rect) {
     let theme = pen.theme;
-    let is_paused = !group.reads_on && matches!(group.state, GroupState::Preparing | GroupState::Completing);
     if area.height == 0 {
         return;
     }
@@ -325,59 +346,57 @@ fn matrix(pen: &mut Pen<'_>, view: &ClusterView, group: &GroupDetail, area: Rect
         pen.text(area.x, area.y, area.width, "no members", theme.fg(Role::Dim));
         return;
     }
-    let name_cells =
-        group.members.iter().map(|member| width(&member.label())).max().unwrap_or(8).clamp(8, area.width / 3);
-    // What each member is doing stands beside its name where there is room.
-    let has_doing = area.width >= 90;
-    let doing_at = area.x + name_cells + 2;
-    let x = if has_doing { doing_at + DOING_CELLS } else { doing_at };
-    let names: Vec<String> = group.partitions.iter().map(|partition| partition.name.to_string()).collect();
-    let longest = names.iter().map(|name| width(name)).max().unwrap_or(6);
-    let room = area.right().saturating_sub(x);
-    let fits = |cells: u16| (room / (cells + 1)) as usize >= names.len();
-    // Full names where they fit, else the numbers alone, else single marks.
-    let cells = [longest, 4, 1].into_iter().find(|cells| fits(*cells)).unwrap_or(1);
-    let gap = u16::from(cells > 1);
-    let shown = names.len().min((room / (cells + gap)).into());
-    let has_topics = cells != longest && area.height >= 3;
-    let area = if has_topics {
-        topics_of(pen, group, x, area.y, cells + gap, shown);
+    let grid = Grid::of(group, area);
+    let area = if grid.has_topics {
+        topics_of(pen, group, grid.x, area.y, grid.cells + grid.gap, grid.shown);
         Rect { y: area.y + 1, height: area.height - 1, ..area }
     } else {
         area
     };
-    for (at, partition) in group.partitions.iter().take(shown).enumerate() {
-        let at = x + at as u16 * (cells + gap);
-        let text = if cells == longest { names_of(&partition.name) } else { partition.name.partition.to_string() };
-        if cells > 1 {
-            pen.text(at, area.y, cells, &text, theme.fg(Role::Faint));
-        }
+    for (at, partition) in (0..).zip(group.partitions.iter().take(grid.shown)).filter(|_| grid.cells > 1) {
+        let at = grid.x + at * (grid.cells + grid.gap);
+        let name = &partition.name;
+        let text = if grid.is_named { name.to_string() } else { name.partition.to_string() };
+        pen.text(at, area.y, grid.cells, &text, theme.fg(Role::Faint));
     }
-    if cells == 1 || shown < names.len() {
-        let text = format!("{} of {}", shown, plural(names.len() as u64, "partition"));
-        pen.text(area.x, area.y, name_cells + 2, &text, theme.fg(Role::Faint));
+    let count = group.partitions.len();
+    if grid.cells == 1 || grid.shown < count {
+        let text = format!("{} of {}", grid.shown, plural(count as u64, "partition"));
+        pen.text(area.x, area.y, grid.name_cells + 2, &text, theme.fg(Role::Faint));
     }
     let rows = usize::from(area.height.saturating_sub(1));
-    let is_cut = group.members.len() > rows;
-    for (at, member) in group.members.iter().take(rows).enumerate() {
-        let y = area.y + 1 + at as u16;
-        if is_cut && at + 1 == rows {
+    let selected = model.groups.member_index(group);
+    let first = Grid::first(rows, selected);
+    for (at, member) in group.members.iter().enumerate().skip(first).take(rows) {
+        let row = Rect { y: area.y + 1 + (at - first) as u16, height: 1, ..area };
+        if at + 1 - first == rows && at + 1 < group.members.len() {
             let more = format!("and {} more", plural((group.members.len() - at) as u64, "member"));
-            pen.text(area.x, y, area.width, &more, theme.fg(Role::Dim));
+            pen.text(row.x, row.y, row.width, &more, theme.fg(Role::Dim));
             break;
         }
-        pen.text(area.x, y, name_cells, &cut_middle(&member.label(), name_cells), theme.bold(Role::Client));
-        if has_doing {
-            let (glyph, role, word) = doing(view, group, member);
-            let at = pen.text(doing_at, y, 2, &format!("{glyph} "), theme.fg(role));
-            pen.text(at, y, DOING_CELLS - 3, &word, theme.fg(if role == Role::Sync { Role::Dim } else { role }));
+        if at == selected && model.groups.pane == GroupsPane::Members {
+            pen.ground(row, Ground::Raise);
+            pen.text(row.x.saturating_sub(1), row.y, 1, glyphs::SELECTED, theme.fg(Role::Focus));
         }
-        for (at, partition) in group.partitions.iter().take(shown).enumerate() {
-            let at = x + at as u16 * (cells + gap);
-            let (glyph, role) = relation(member, &partition.name, is_paused);
-            let marks = if glyph == glyphs::MISSING { 1 } else { cells.min(8) };
-            pen.repeat(at, y, marks, glyph, theme.fg(role));
-        }
+        member_row(pen, view, group, member, grid, row);
+    }
+}
+
+fn member_row(pen: &mut Pen<'_>, view: &ClusterView, group: &GroupDetail, member: &GroupMember, grid: Grid, row: Rect) {
+    let theme = pen.theme;
+    let is_paused = !group.reads_on && matches!(group.state, GroupState::Preparing | GroupState::Completing);
+    let label = cut_middle(&member.label(), grid.name_cells).into_owned();
+    pen.text(row.x, row.y, grid.name_cells, &label, theme.bold(Role::Client));
+    if let Some(doing_at) = grid.doing_at {
+        let (glyph, role, word) = doing(view, group, member);
+        let at = pen.text(doing_at, row.y, 2, &format!("{glyph} "), theme.fg(role));
+        pen.text(at, row.y, DOING_CELLS - 3, &word, theme.fg(if role == Role::Sync { Role::Dim } else { role }));
+    }
+    for (at, partition) in (0..).zip(group.partitions.iter().take(grid.shown)) {
+        let at = grid.x + at * (grid.cells + grid.gap);
+        let (glyph, role) = relation(member, &partition.name, is_paused);
+        let marks = if glyph == glyphs::MISSING { 1 } else { grid.cells.min(8) };
+        pen.repeat(at, row.y, marks, glyph, theme.fg(role));
     }
 }
 
@@ -413,10 +432,6 @@ fn topics_of(pen: &mut Pen<'_>, group: &GroupDetail, x: u16, y: u16, step: u16, 
     }
 }
 
-fn names_of(name: &PartitionName) -> String {
-    name.to_string()
-}
-
 fn relation(member: &GroupMember, name: &PartitionName, is_paused: bool) -> (&'static str, Role) {
     if member.gives_back.contains(name) {
         (GIVES_BACK, Role::Lag)
@@ -432,7 +447,7 @@ fn relation(member: &GroupMember, name: &PartitionName, is_paused: bool) -> (&'s
 }
 
 /// A row a partition, the one that is most behind first.
-fn lag_table(pen: &mut Pen<'_>, group: &GroupDetail, area: Rect) {
+fn lag_table(pen: &mut Pen<'_>, model: &Model, group: &GroupDetail, area: Rect) {
     let theme = pen.theme;
     if area.height < 2 {
         return;
@@ -457,13 +472,18 @@ fn lag_table(pen: &mut Pen<'_>, group: &GroupDetail, area: Rect) {
     }
     pen.text(reader_at, area.y, 12, "READ BY", head);
     let bar_at = reader_at + 20;
-    let mut rows: Vec<_> = group.partitions.iter().collect();
-    rows.sort_by_key(|one| std::cmp::Reverse(one.lag()));
+    let rows = areas::by_lag(group);
     let most = rows.iter().filter_map(|one| one.lag()).max().unwrap_or(0).max(1);
     let room = usize::from(area.height - 1);
-    for (at, one) in rows.iter().take(room).enumerate() {
-        let y = area.y + 1 + at as u16;
-        if rows.len() > room && at + 1 == room {
+    let selected = areas::partition_index(&model.groups, &rows);
+    let first = Grid::first(room, selected);
+    for (at, one) in rows.iter().enumerate().skip(first).take(room) {
+        let y = area.y + 1 + (at - first) as u16;
+        if at == selected && model.groups.pane == GroupsPane::Partitions {
+            pen.ground(Rect { y, height: 1, ..area }, Ground::Raise);
+            pen.text(area.x.saturating_sub(1), y, 1, glyphs::SELECTED, theme.fg(Role::Focus));
+        }
+        if at + 1 - first == room && at + 1 < rows.len() {
             let more = format!("and {} less behind", plural((rows.len() - at) as u64, "partition"));
             pen.text(area.x, y, area.width, &more, theme.fg(Role::Dim));
             break;
@@ -585,16 +605,45 @@ fn effect_of(view: &ClusterView, group: &GroupDetail, rebalance: &GroupRebalance
 }
 
 /// The hint row of this screen.
-pub fn hints(pen: &mut Pen<'_>, view: &ClusterView, frame: Frame) {
+pub fn hints(pen: &mut Pen<'_>, model: &Model, view: &ClusterView, frame: Frame) {
+    if let Some(input) = &model.groups.filter_input {
+        let found = view.groups.as_ref().map_or(0, |groups| groups.total);
+        return filter_hint(pen, input, found, " show all   ! inverts", frame);
+    }
     let row = HintRow::begin(pen, frame);
-    let time = hints::space(view);
-    let keys = [
-        ("j k", "group", true),
-        ("R", "reset offsets", true),
-        ("D", "delete", true),
-        ("↵", "describe", true),
-        ("Space", time, view.host.can.pause),
-        ("Esc", "cluster", true),
-    ];
-    row.keys(pen, &keys);
+    let (time, can) = (hints::space(view), view.host.can);
+    let has_members = view.groups.iter().flat_map(|groups| &groups.detail).any(|group| !group.members.is_empty());
+    let has_paused = !model.groups.paused.is_empty();
+    let sort = if model.groups.by_lag { "by name" } else { "by lag" };
+    let keys: &[(&str, &str, bool)] = match model.groups.pane {
+        GroupsPane::List => &[
+            ("j k", "group", true),
+            ("Tab", "pane", true),
+            (glyphs::ENTER, "member", has_members),
+            ("R", "reset offsets", true),
+            ("D", "delete", true),
+            ("p", "go on", has_paused),
+            ("/", "filter", true),
+            ("s", sort, true),
+            ("Space", time, can.pause),
+        ],
+        GroupsPane::Members => &[
+            ("j k", "member", true),
+            ("Tab", "pane", true),
+            (glyphs::ENTER, if model.groups.is_open { "close" } else { "detail" }, true),
+            ("p", if has_paused { "pause, go on" } else { "pause" }, true),
+            ("x", "actions", true),
+            ("Space", time, can.pause),
+            ("Esc", "back", true),
+        ],
+        GroupsPane::Partitions => &[
+            ("j k", "partition", true),
+            ("Tab", "pane", true),
+            (glyphs::ENTER, "x-ray", true),
+            ("R", "reset offsets", true),
+            ("Space", time, can.pause),
+            ("Esc", "groups", true),
+        ],
+    };
+    row.keys(pen, keys);
 }

@@ -33,6 +33,12 @@ pub(super) fn on_mouse(model: &mut Model, mouse: MouseEvent) -> Vec<Cmd> {
             super::partition::on_wheel(model, code == KeyCode::Up, mouse.modifiers.contains(KeyModifiers::CONTROL));
             Vec::new()
         }
+        (Some(code), _) if model.screen == Screen::Groups => {
+            if let Some(frame) = model.frame() {
+                super::groups::on_wheel(model, frame, (mouse.column, mouse.row), code == KeyCode::Up);
+            }
+            Vec::new()
+        }
         (Some(code), _) if model.screen == Screen::Faults => match model.frame() {
             Some(frame) => super::faults::on_wheel(model, frame, (mouse.column, mouse.row), code == KeyCode::Up),
             None => Vec::new(),
@@ -116,6 +122,7 @@ fn on_screen(model: &mut Model, frame: Frame, (x, y): (u16, u16), double: bool) 
     match model.screen {
         Screen::Topics => Some(super::topics::on_click(model, frame, (x, y), double)),
         Screen::Partition => super::partition::on_click(model, frame, x, y, double),
+        Screen::Groups => super::groups::on_click(model, frame, (x, y), double),
         Screen::Faults => super::faults::on_click(model, frame, (x, y), double),
         Screen::Wire => super::wire::on_click(model, frame, (x, y), double).then(Vec::new),
         Screen::Quorum => {

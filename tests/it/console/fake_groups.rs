@@ -27,6 +27,9 @@ fn member(number: u32, owns: &[i32], awaits: &[i32], seen_ms: Option<u64>) -> Gr
         instance: None,
         seen_ms,
         session_timeout_ms: 6_000,
+        host: Arc::from("/10.0.0.17"),
+        subscribes: vec![Arc::from("orders")],
+        rebalance_timeout_ms: 60_000,
         epoch: None,
         owns: names(owns),
         gives_back: Vec::new(),
@@ -46,6 +49,7 @@ fn billing(now_ms: u64) -> GroupDetail {
         is_consumer_protocol: false,
         assignor: Some(Arc::from("range")),
         generation: 43,
+        target_epoch: None,
         coordinator: BrokerId(4),
         coordinator_before: Some(BrokerId(2)),
         members: vec![
@@ -100,6 +104,11 @@ pub fn view(want: &GroupsRequest, now_ms: u64, scene: Scene) -> GroupsView {
         let more = if scene == Scene::Large { MANY } else { 0 };
         rows.extend((0..more).map(|n| row(&format!("team-{n:03}"), GroupState::Stable, 2, Some(n as u64))));
     }
+    let known = rows.len();
+    rows.retain(|row| row.name.contains(&want.filter));
+    if want.by_lag {
+        rows.sort_by_key(|row| std::cmp::Reverse(row.lag));
+    }
     let total = rows.len();
     let selected = rows.iter().position(|row| want.selected.as_ref() == Some(&row.name)).unwrap_or(0);
     let detail = rows.get(selected).map(|row| {
@@ -111,5 +120,5 @@ pub fn view(want: &GroupsRequest, now_ms: u64, scene: Scene) -> GroupsView {
         })
     });
     let rows = rows.into_iter().skip(want.first_row).take(want.row_count).collect();
-    GroupsView { rows, first_row: want.first_row, total, selected_index: selected, detail }
+    GroupsView { rows, first_row: want.first_row, total, known, selected_index: selected, detail }
 }
