@@ -120,14 +120,13 @@ fn title_role(model: &Model, pane: GroupsPane) -> Role {
     if model.groups.pane == pane { Role::Focus } else { Role::Text }
 }
 
-/// How many there are, how many of them are shown, and in which order.
+/// How many there are, and how many of them are shown by which filter.
 fn sums(model: &Model, groups: &GroupsView) -> String {
-    let order = if model.groups.by_lag { "by lag   " } else { "" };
     if groups.total == groups.known {
-        return format!("{order}{}", count(groups.known as u64));
+        return count(groups.known as u64);
     }
     let filter = model.groups.filter_input.as_ref().map_or(&model.groups.filter[..], |input| input.value());
-    format!("{order}/{} {} of {}", cut_middle(filter, 12), count(groups.total as u64), count(groups.known as u64))
+    format!("/{} {} of {}", cut_middle(filter, 12), count(groups.total as u64), count(groups.known as u64))
 }
 
 fn nobody(pen: &mut Pen<'_>, groups: &GroupsView, body: Rect) {
@@ -507,8 +506,7 @@ fn lag_table(pen: &mut Pen<'_>, model: &Model, group: &GroupDetail, area: Rect) 
             spark::spark(pen, spark_at, y, SPARK_CELLS, &one.lag_history, theme.fg(role.low()));
             pen.right(spark_at + SPARK_CELLS, spark_at + SPARK_CELLS + 12, y, &behind_by(one), theme.fg(Role::Text));
         }
-        let reader =
-            one.owner.and_then(|owner| group.members.get(owner)).map_or("nobody".to_owned(), GroupMember::label);
+        let reader = reader_of(group, one);
         let style = theme.fg(if one.owner.is_some() { Role::Client } else { Role::Dim });
         pen.text(reader_at, y, 18.min(area.right().saturating_sub(reader_at)), &cut_middle(&reader, 18), style);
         if let (Some(behind), room @ 8..) = (behind, area.right().saturating_sub(bar_at)) {
@@ -517,6 +515,11 @@ fn lag_table(pen: &mut Pen<'_>, model: &Model, group: &GroupDetail, area: Rect) 
             pen.repeat(bar_at, y, cells, glyphs::COMMITTED, theme.fg(role.low()));
         }
     }
+}
+
+/// Who reads a partition, in a word.
+fn reader_of(group: &GroupDetail, one: &GroupPartition) -> String {
+    one.owner.and_then(|owner| group.members.get(owner)).map_or("nobody".to_owned(), GroupMember::label)
 }
 
 /// How wide the last minute of a partition's lag is.

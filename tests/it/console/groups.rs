@@ -19,7 +19,7 @@ fn groups(scene: Scene, theme: Theme, columns: u16, rows: u16, keys: &str) -> Co
 }
 
 macro_rules! picture {
-    ($name:literal, $console:expr) => {
+    ($name:expr, $console:expr) => {
         let buffer = $console.buffer();
         insta::assert_snapshot!($name, format!("{}\n{}", screenshot::text(&buffer), looks(&buffer)));
     };

@@ -58,7 +58,7 @@ fn fields(view: &ClusterView, group: &GroupDetail, member: &GroupMember) -> Vec<
         }
         (None, _) => ("generation", group.generation.to_string(), Role::Text),
     });
-    fields.push(("rebalance", format!("may take {} of it", span_ms(member.rebalance_timeout_ms)), Role::Text));
+    fields.push(("rebalance", format!("may take {}", span_ms(member.rebalance_timeout_ms)), Role::Text));
     fields
 }
 
@@ -76,7 +76,8 @@ fn partitions(pen: &mut Pen<'_>, group: &GroupDetail, member: &GroupMember, area
     let theme = pen.theme;
     let is_its = |one: &&GroupPartition| member.owns.contains(&one.name) || member.awaits.contains(&one.name);
     let rows: Vec<&GroupPartition> = group.partitions.iter().filter(is_its).collect();
-    let behind: u64 = rows.iter().filter_map(|one| one.lag()).sum();
+    let read = rows.iter().filter(|one| member.owns.contains(&one.name));
+    let behind: u64 = read.filter_map(|one| one.lag()).sum();
     let title = format!("Reads {}, {} behind", plural(member.owns.len() as u64, "partition"), count(behind));
     pen.rule(area.x, area.right(), area.y, &[piece(title, theme.bold(Role::Text))], &[]);
     let names = rows.iter().map(|one| width(&one.name.to_string())).max().unwrap_or(9).clamp(9, 28);
